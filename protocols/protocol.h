@@ -1,0 +1,182 @@
+/* What a protocol parser is: pure functions over borrowed bytes that push what they understand into
+ * a sink (hop 5). No malloc, no clock, no I/O, no locks. One state serves both directions of one
+ * connection.
+ *
+ * To add a protocol: an id in proto_id.h, a folder with `x.c` and `x_schema.c`, an entry in
+ * registry.c, golden files in tests/golden/x, a line in tests/fuzz, a page in docs/.
+ */
+#ifndef PROTOCOLS_PROTOCOL_H
+#define PROTOCOLS_PROTOCOL_H
+
+#include "base/slice.h"
+#include "protocols/proto_id.h"
+
+enum dir { DIR_RX = 0, DIR_TX = 1 }; /* as seen by the socket's owner; index of two-element arrays */
+
+static inline enum dir dir_other(enum dir d)
+{
+	return d == DIR_RX ? DIR_TX : DIR_RX;
+}
+
+/* Input of one call: bytes not consumed so far, contiguous. off: stream position of buf.p[0].
+ * eof: no byte will follow buf in this direction.
+ * force: an earlier WAIT cannot be satisfied (timeout, other direction ended or lost bytes). */
+struct parse_in {
+	struct slice buf;
+	uint64_t off;
+	enum dir dir;
+	bool eof;
+	bool force;
+};
+
+enum parse_status {
+	PARSE_OK,     /* consumed > 0 bytes; call again with the rest */
+	PARSE_NEED,   /* needs `need` contiguous bytes in all (> buf.n, <= ops->max_need) */
+	PARSE_WAIT,   /* nothing more can be said before the other direction advances */
+	PARSE_RESYNC, /* framing is lost: skip to resync()'s answer */
+	PARSE_SWITCH, /* after `consumed` bytes of this direction another protocol speaks: `next`,
+		       * PROTO_UNKNOWN for a tunnel; both directions switch */
+	PARSE_STOP,   /* this connection does not speak the protocol, or nothing more is wanted */
+};
+
+/* skip: bytes after `consumed` that the parser does not want (a body of known length). They are not
+ * delivered, whether they arrive or not, and they count as known; the stream tells the kernel. The
+ * next call in this direction begins behind them. Only with PARSE_OK. */
+struct parse_result {
+	enum parse_status st;
+	size_t consumed;
+	size_t need;
+	uint64_t skip;
+	enum proto_id next;
+};
+
+enum msg_kind { MSG_REQUEST, MSG_RESPONSE, MSG_PUSH };
+
+/* Flags of sink end(). */
+enum msg_flag {
+	MSG_TRUNCATED = 1 << 0, /* stored content was cut */
+	MSG_LOST = 1 << 1,	/* bytes of the message were lost: it is not complete */
+	MSG_DEGRADED = 1 << 2,	/* some field is unknown */
+	MSG_CUT_EOF = 1 << 3,	/* the direction ended inside the message */
+	MSG_TUNNEL = 1 << 4,	/* the exchange ends here, the connection becomes a tunnel */
+};
+
+/* Fields by number: the parser's own, mapped to columns by the record builder. */
+enum field_id {
+	FIELD_METHOD,	    /* text */
+	FIELD_TARGET,	    /* text: request target as sent */
+	FIELD_STATUS,	    /* num */
+	FIELD_VERSION,	    /* num: 10, 11, 20 */
+	FIELD_HEADER_NAME,  /* text; the value follows as FIELD_HEADER_VALUE with the same key */
+	FIELD_HEADER_VALUE,
+	FIELD_TRAILER_NAME,
+	FIELD_TRAILER_VALUE,
+	FIELD_BODY,	    /* text: body bytes after de-chunking, in order, may come in pieces */
+	FIELD_BODY_BYTES,   /* num: length of the body, also when its bytes were not delivered */
+	FIELD_REASON,	    /* text: reason phrase of a status line */
+	FIELD_INTERIM,	    /* num: status of an interim (1xx) response of this exchange */
+	_FIELD_MAX
+};
+
+/* Where parsers put what they found. key pairs request and response: the parser numbers exchanges of
+ * a connection from 0 in order of their requests, or uses the protocol's own stream id.
+ * off: stream position (of the direction in question) of the first byte of a message in begin(),
+ * behind its last byte in end(). Slices are borrowed for the call. For a given message: begin, any
+ * number of field and num, end. Messages of the two directions may interleave. */
+struct sink_ops {
+	void (*begin)(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, uint64_t off);
+	void (*field)(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, struct slice v);
+	void (*num)(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v);
+	void (*end)(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, uint32_t flags);
+};
+
+struct sink {
+	const struct sink_ops *ops;
+	void *ctx;
+	uint64_t ends; /* messages ended so far, counted by the helpers below */
+};
+
+static inline void sink_begin(struct sink *s, enum msg_kind kind, enum dir dir, uint64_t key, uint64_t off)
+{
+	s->ops->begin(s->ctx, kind, dir, key, off);
+}
+
+static inline void sink_field(struct sink *s, enum msg_kind kind, uint64_t key, enum field_id f,
+			      struct slice v)
+{
+	s->ops->field(s->ctx, kind, key, f, v);
+}
+
+static inline void sink_num(struct sink *s, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v)
+{
+	s->ops->num(s->ctx, kind, key, f, v);
+}
+
+static inline void sink_end(struct sink *s, enum msg_kind kind, uint64_t key, uint64_t off,
+			    uint32_t flags)
+{
+	s->ends++;
+	s->ops->end(s->ctx, kind, key, off, flags);
+}
+
+/* Answer of probe() on the first bytes of one direction. */
+enum probe_result {
+	PROBE_NO,
+	PROBE_MORE,	/* cannot tell yet */
+	PROBE_REQUEST,	/* certainly this protocol, and this direction carries requests */
+	PROBE_RESPONSE, /* certainly this protocol, and this direction carries responses */
+};
+
+#define PROBE_MAX 64 /* bytes: probe() looks at no more */
+
+enum proto_flag {
+	PROTO_F_GAP_OK = 1 << 0, /* parse() goes on after gap(); else the parser is reset */
+};
+
+struct proto_ops {
+	enum proto_id id;
+	const char *name; /* as in column `protocol` */
+	uint32_t flags;	  /* enum proto_flag */
+	size_t state_size; /* bytes, <= PROTO_STATE_MAX */
+	size_t max_need;   /* bytes a PARSE_NEED may ask for, <= PROTO_NEED_MAX */
+	enum probe_result (*probe)(struct slice head);
+	/* st: state_size zeroed bytes. client: the direction in which requests travel.
+	 * mid: the connection is older than our first byte of it. */
+	void (*init)(void *st, enum dir client, bool mid);
+	struct parse_result (*parse)(void *st, const struct parse_in *in, struct sink *out);
+	/* Offset in buf of the next plausible start of a message; buf.n when there is none. */
+	size_t (*resync)(const void *st, struct slice buf, enum dir dir);
+	/* `lost` bytes at stream position off of dir are missing for good. */
+	void (*gap)(void *st, enum dir dir, uint64_t off, uint64_t lost, struct sink *out);
+	/* The connection is over: open messages are ended as they are (flags say how). */
+	void (*close)(void *st, struct sink *out);
+};
+
+#define PROTO_STATE_MAX 4096
+#define PROTO_NEED_MAX	65536
+
+/* NULL when the id is unknown or recognised only. */
+const struct proto_ops *proto_get(enum proto_id id);
+/* "http", "tls", ...; "unknown". Never NULL. */
+const char *proto_name(enum proto_id id);
+
+/* What probing of the first bytes of a direction says. *ret_dir_is_request is set on success.
+ * Returns PROTO_UNKNOWN with *ret_more = true when more bytes could still decide. */
+enum proto_id proto_infer(struct slice head, bool *ret_dir_is_request, bool *ret_more);
+
+/* Runs the parser over buf and checks its contract in every build: consumed <= n; PARSE_OK advances;
+ * 0 < buf.n < need <= max_need; at most one message ends per call. Returns how drive() left it. */
+struct drive_result {
+	enum parse_status st; /* OK: all consumed; NEED, WAIT, SWITCH, STOP as the parser said */
+	size_t consumed;      /* bytes of buf that are done with */
+	uint64_t skip;	      /* bytes behind consumed that are not wanted, see parse_result */
+	size_t need;
+	enum proto_id next;
+	uint64_t resynced; /* bytes that were passed over to find a boundary again */
+	bool violated;	   /* the contract was broken: the parser must not be called again */
+};
+
+struct drive_result proto_drive(const struct proto_ops *ops, void *st, struct parse_in in,
+				struct sink *out);
+
+#endif

@@ -1,0 +1,160 @@
+#include "protocols/record.h"
+
+#include "base/text.h"
+#include "base/util.h"
+
+#include <errno.h>
+
+void row_begin(struct row_builder *b, uint16_t table)
+{
+	b->table = table;
+	b->n_cells = 0;
+	b->truncated = false;
+	b->text_len = 0;
+	memset(b->at, 0xff, sizeof(b->at));
+}
+
+/* The column's cell, a fresh one when it has none; NULL when there is no room. */
+static struct cell *cell_for(struct row_builder *b, uint16_t col)
+{
+	struct cell *c;
+
+	if (col >= _COL_MAX)
+		return NULL;
+	if (b->at[col] >= 0) {
+		c = &b->cells[b->at[col]];
+	} else {
+		if (b->n_cells == ROW_CELLS_MAX) {
+			b->truncated = true;
+			return NULL;
+		}
+		b->at[col] = (int16_t)b->n_cells;
+		c = &b->cells[b->n_cells++];
+	}
+	*c = (struct cell){ .col = col };
+	return c;
+}
+
+void row_int(struct row_builder *b, uint16_t col, int64_t v)
+{
+	struct cell *c = cell_for(b, col);
+
+	if (c) {
+		c->kind = CELL_INT;
+		c->v.i = v;
+	}
+}
+
+void row_sym(struct row_builder *b, uint16_t col, uint32_t sym)
+{
+	struct cell *c = cell_for(b, col);
+
+	if (c) {
+		c->kind = CELL_SYM;
+		c->v.off = sym;
+	}
+}
+
+/* v cut to cap bytes, not inside a UTF-8 character. */
+static struct slice cut_text(struct slice v, size_t cap)
+{
+	size_t n = cap;
+
+	if (v.n <= cap)
+		return v;
+	for (size_t back = 0; back < 4 && back < n; back++)
+		if ((v.p[n - back] & 0xc0) != 0x80)
+			return slice_head(v, n - back);
+	return slice_head(v, n);
+}
+
+void row_text(struct row_builder *b, uint16_t col, struct slice v)
+{
+	const struct column *column = schema_column(col);
+	size_t cap = column && column->cap_bytes ? column->cap_bytes : sizeof(b->text);
+	struct slice kept = cut_text(v, MIN(cap, sizeof(b->text) - b->text_len));
+	struct cell *c = cell_for(b, col);
+
+	if (!c)
+		return;
+	if (kept.n < v.n)
+		b->truncated = true;
+	c->kind = CELL_TEXT;
+	c->len = (uint32_t)kept.n;
+	c->v.off = b->text_len; /* made relative to the row in row_end() */
+	if (kept.n)
+		memcpy(b->text + b->text_len, kept.p, kept.n);
+	b->text_len += (uint32_t)kept.n;
+}
+
+size_t row_end(struct row_builder *b, uint64_t seq, uint64_t end_ns, void *out, size_t cap)
+{
+	size_t text_at = sizeof(struct row_hdr) + b->n_cells * sizeof(struct cell);
+	size_t len = (text_at + b->text_len + 7) & ~(size_t)7;
+	struct row_hdr *h = out;
+	struct cell *cells;
+	size_t n = 0;
+
+	if (len > cap || len > ROW_MAX)
+		return 0;
+	*h = (struct row_hdr){ (uint32_t)len, b->table, b->n_cells, seq, end_ns };
+	cells = (struct cell *)(h + 1);
+	for (size_t col = 0; col < _COL_MAX && n < b->n_cells; col++) {
+		if (b->at[col] < 0)
+			continue;
+		cells[n] = b->cells[b->at[col]];
+		if (cells[n].kind == CELL_TEXT)
+			cells[n].v.off += text_at;
+		n++;
+	}
+	memcpy((uint8_t *)out + text_at, b->text, b->text_len);
+	memset((uint8_t *)out + text_at + b->text_len, 0, len - text_at - b->text_len);
+	return len;
+}
+
+int row_check(struct slice encoded, struct row *ret)
+{
+	const struct row_hdr *h = (const struct row_hdr *)(const void *)encoded.p;
+	const struct cell *cells;
+	size_t text_at;
+	int last = -1;
+
+	if (encoded.n < sizeof(*h) || h->len != encoded.n || h->len > ROW_MAX ||
+	    h->n_cells > ROW_CELLS_MAX || !schema_table(h->table))
+		return -EBADMSG;
+	text_at = sizeof(*h) + h->n_cells * sizeof(struct cell);
+	if (text_at > encoded.n)
+		return -EBADMSG;
+	cells = (const struct cell *)(h + 1);
+	for (size_t i = 0; i < h->n_cells; i++) {
+		const struct cell *c = &cells[i];
+
+		if (c->col <= last || c->col >= _COL_MAX)
+			return -EBADMSG;
+		last = c->col;
+		if (c->kind == CELL_INT || (c->kind == CELL_SYM && c->v.off <= UINT32_MAX))
+			continue;
+		if (c->kind != CELL_TEXT || c->v.off < text_at || c->v.off > encoded.n ||
+		    c->len > encoded.n - c->v.off)
+			return -EBADMSG;
+	}
+	*ret = (struct row){ h, cells, encoded.p };
+	return 0;
+}
+
+const struct cell *row_find(const struct row *r, uint16_t col)
+{
+	size_t lo = 0, hi = r->hdr->n_cells;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (r->cells[mid].col == col)
+			return &r->cells[mid];
+		if (r->cells[mid].col < col)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
