@@ -36,8 +36,8 @@ static const struct config_key keys[] = {
 	  "only processes whose command name matches one of these globs; empty: all" },
 	{ "capture.deny", CONFIG_LIST, 0, AT(capture.deny), "", 0, 0, NULL,
 	  "never processes whose command name matches one of these globs" },
-	{ "capture.budgetCores", CONFIG_CORES, 0, AT(capture.budget_millicores), "0", 0, 1024000, NULL,
-	  "CPU of all agent processes in cores; 0: no budget" },
+	{ "capture.budgetCores", CONFIG_CORES, 0, AT(capture.budget_millicores), "0", 0, 1024000,
+	  NULL, "CPU of all agent processes in cores; 0: no budget" },
 	PROTOCOL("http", CONFIG_HTTP),
 	PROTOCOL("grpc", CONFIG_GRPC),
 	PROTOCOL("pgsql", CONFIG_PGSQL),
@@ -62,20 +62,20 @@ static const struct config_key keys[] = {
 	  "stored bytes of one body" },
 	{ "payload.reason", CONFIG_TEXT, 0, AT(payload.reason), "", 0, 0, NULL,
 	  "why payloads are stored, for whoever reads this file later" },
-	{ "redaction.headersAllow", CONFIG_LIST, CONFIG_LOWER, AT(redaction.headers_allow), "", 0, 0,
-	  NULL, "headers whose values are stored, beside the built-in list" },
+	{ "redaction.headersAllow", CONFIG_LIST, CONFIG_LOWER, AT(redaction.headers_allow), "", 0,
+	  0, NULL, "headers whose values are stored, beside the built-in list" },
 	{ "redaction.patterns", CONFIG_LIST, 0, AT(redaction.patterns), "", 0, 0, NULL,
 	  "regular expressions; what they match is masked before it is stored" },
-	{ "retention.bytes", CONFIG_SIZE, 0, AT(retention.bytes), "4GiB", 16 * MIB, 1024 * GIB, NULL,
-	  "bytes on disk; the oldest data goes first" },
+	{ "retention.bytes", CONFIG_SIZE, 0, AT(retention.bytes), "4GiB", 16 * MIB, 1024 * GIB,
+	  NULL, "bytes on disk; the oldest data goes first" },
 	{ "retention.age", CONFIG_DURATION, 0, AT(retention.age_ns), "7d", 60 * NSEC_PER_SEC,
 	  3650 * DAY_NS, NULL, "data older than this goes" },
-	{ "retention.payloadBytes", CONFIG_SIZE, 0, AT(retention.payload_bytes), "1GiB", 0, 1024 * GIB,
-	  NULL, "part of retention.bytes that bodies and headers may use" },
+	{ "retention.payloadBytes", CONFIG_SIZE, 0, AT(retention.payload_bytes), "1GiB", 0,
+	  1024 * GIB, NULL, "part of retention.bytes that bodies and headers may use" },
 	{ "query.timeout", CONFIG_DURATION, 0, AT(query.timeout_ns), "10s", NSEC_PER_SEC / 10,
 	  3600 * NSEC_PER_SEC, NULL, "a query that takes longer is ended" },
-	{ "query.memory", CONFIG_SIZE, 0, AT(query.memory_bytes), "256MiB", 16 * MIB, 64 * GIB, NULL,
-	  "memory of one query" },
+	{ "query.memory", CONFIG_SIZE, 0, AT(query.memory_bytes), "256MiB", 16 * MIB, 64 * GIB,
+	  NULL, "memory of one query" },
 	{ "query.rows", CONFIG_COUNT, 0, AT(query.rows), "100000", 1, 10000000, NULL,
 	  "rows of one answer" },
 	{ "log.level", CONFIG_WORD, 0, AT(log.level), "info", 0, 0, "debug info warn error",
@@ -88,12 +88,10 @@ _Static_assert(ARRAY_SIZE(keys) <= CONFIG_KEYS_MAX, "origins hold every key");
 _Static_assert(sizeof(struct config) < UINT16_MAX, "offsets fit");
 
 static const char *const protocol_names[_CONFIG_PROTOCOL_MAX] = {
-	[CONFIG_HTTP] = "http",		  [CONFIG_GRPC] = "grpc",
-	[CONFIG_PGSQL] = "pgsql",	  [CONFIG_MYSQL] = "mysql",
-	[CONFIG_REDIS] = "redis",	  [CONFIG_KAFKA] = "kafka",
-	[CONFIG_DNS] = "dns",		  [CONFIG_MONGODB] = "mongodb",
-	[CONFIG_CASSANDRA] = "cassandra", [CONFIG_AMQP] = "amqp",
-	[CONFIG_NATS] = "nats",		  [CONFIG_MEMCACHED] = "memcached",
+	[CONFIG_HTTP] = "http",	  [CONFIG_GRPC] = "grpc",	[CONFIG_PGSQL] = "pgsql",
+	[CONFIG_MYSQL] = "mysql", [CONFIG_REDIS] = "redis",	[CONFIG_KAFKA] = "kafka",
+	[CONFIG_DNS] = "dns",	  [CONFIG_MONGODB] = "mongodb", [CONFIG_CASSANDRA] = "cassandra",
+	[CONFIG_AMQP] = "amqp",	  [CONFIG_NATS] = "nats",	[CONFIG_MEMCACHED] = "memcached",
 };
 
 const struct config_key *config_keys(size_t *ret_n)
@@ -148,17 +146,35 @@ static size_t distance(const char *a, const char *b)
 	return row[n];
 }
 
-const char *config_nearest(const char *name)
+static size_t dots(const char *s)
 {
-	size_t best = MAX(strlen(name) / 3, (size_t)2) + 1;
-	const char *found = NULL;
+	size_t n = 0;
+
+	for (; *s; s++)
+		n += *s == '.';
+	return n;
+}
+
+bool config_nearest(const char *name, char *ret)
+{
+	size_t best = MAX(strlen(name) / 3, (size_t)2) + 1, depth = dots(name);
+	bool found = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		size_t d = distance(name, keys[i].name);
+		char prefix[CONFIG_NAME_MAX] = "";
+		size_t seen = 0, d;
 
+		/* compared level by level: a mistyped section is near a section */
+		for (size_t j = 0; keys[i].name[j] && j < sizeof(prefix) - 1; j++) {
+			if (keys[i].name[j] == '.' && seen++ == depth)
+				break;
+			prefix[j] = keys[i].name[j];
+		}
+		d = distance(name, prefix);
 		if (d < best) {
 			best = d;
-			found = keys[i].name;
+			found = true;
+			memcpy(ret, prefix, sizeof(prefix));
 		}
 	}
 	return found;
@@ -218,7 +234,8 @@ static int set_from_env(struct config *c, char *const *env, struct config_diag *
 	return 0;
 }
 
-static int set_from_flags(struct config *c, const struct config_opts *opts, struct config_diag *reterr)
+static int set_from_flags(struct config *c, const struct config_opts *opts,
+			  struct config_diag *reterr)
 {
 	for (size_t i = 0; i < opts->n_flags; i++) {
 		const struct config_key *key = config_key(opts->flags[i].key);
@@ -246,8 +263,10 @@ static int set_from_file(struct config *c, const struct config_opts *opts, char 
 		path = CONFIG_FILE;
 	}
 	if (strlen(path) >= sizeof(c->file)) {
-		snprintf(reterr->message, sizeof(reterr->message), "the configuration file's path is "
-			 "longer than %zu bytes", sizeof(c->file) - 1);
+		snprintf(reterr->message, sizeof(reterr->message),
+			 "the configuration file's path is "
+			 "longer than %zu bytes",
+			 sizeof(c->file) - 1);
 		return -ENAMETOOLONG;
 	}
 	memcpy(c->file, path, strlen(path) + 1);
@@ -259,7 +278,8 @@ static int check_together(const struct config *c, struct config_diag *reterr)
 {
 	if (c->retention.payload_bytes > c->retention.bytes) {
 		snprintf(reterr->message, sizeof(reterr->message),
-			 "retention.payloadBytes is larger than retention.bytes, of which it is a part");
+			 "retention.payloadBytes is larger than retention.bytes, of which it is a "
+			 "part");
 		return -EINVAL;
 	}
 	return 0;

@@ -1,22 +1,23 @@
 /* The configuration of every program: one table of keys (config_keys()), read from a YAML file, the
- * environment and flags. A flag wins over KELPIE_... in the environment, that over the file, that over
- * the default; the origin of each value is kept. A file with one wrong key is refused as a whole, so
- * that a reload can keep the old values.
+ * environment and flags. A flag wins over KELPIE_... in the environment, that over the file, that
+ * over the default; the origin of each value is kept. A file with one wrong key is refused as a
+ * whole, so that a reload can keep the old values.
  *
- * struct config is plain data without pointers: copy it, compare it, keep it on the heap (about 40 KiB).
+ * struct config is plain data without pointers: copy it, compare it, keep it on the heap (about 40
+ * KiB).
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
 #include "base/strbuf.h"
 
-#define CONFIG_FILE	   "/etc/kelpie/kelpie.yaml" /* read when no file is named and it is there */
-#define CONFIG_FILE_MAX	   (1u * MIB)		     /* bytes of a configuration file */
-#define CONFIG_TEXT_MAX	   192			     /* bytes of one text value with its NUL */
-#define CONFIG_PATH_MAX	   256			     /* bytes of a path with its NUL */
-#define CONFIG_LIST_MAX	   48			     /* entries of one list */
-#define CONFIG_SOCKET_MAX  108			     /* sizeof(sun_path) */
-#define CONFIG_KEYS_MAX	   64
+#define CONFIG_FILE	  "/etc/kelpie/kelpie.yaml" /* read when no file is named and it is there */
+#define CONFIG_FILE_MAX	  (1u * MIB)		    /* bytes of a configuration file */
+#define CONFIG_TEXT_MAX	  192			    /* bytes of one text value with its NUL */
+#define CONFIG_PATH_MAX	  256			    /* bytes of a path with its NUL */
+#define CONFIG_LIST_MAX	  48			    /* entries of one list */
+#define CONFIG_SOCKET_MAX 108			    /* sizeof(sun_path) */
+#define CONFIG_KEYS_MAX	  64
 
 struct config_list {
 	size_t n;
@@ -50,14 +51,16 @@ struct config_origin {
 struct config {
 	char data_dir[CONFIG_PATH_MAX];
 	char listen[CONFIG_PATH_MAX]; /* "unix:/path" or "ADDR:PORT", "[ADDR6]:PORT" */
-	char node[CONFIG_TEXT_MAX];   /* "" in the file and defaults: the host's name is filled in */
+	char node[CONFIG_TEXT_MAX]; /* "" in the file and defaults: the host's name is filled in */
 
 	struct {
-		char hook[CONFIG_TEXT_MAX]; /* "auto", or the name of a rung of the agent's ladder */
+		char hook[CONFIG_TEXT_MAX]; /* "auto", or the name of a rung of the agent's ladder
+					     */
 		bool unix_sockets;
 		uint64_t ring_bytes; /* power of two */
-		struct config_list allow, deny; /* globs of command names; an empty allow list: all */
-		uint64_t budget_millicores;	/* CPU of all agent processes; 0: no budget */
+		struct config_list allow,
+			deny;		    /* globs of command names; an empty allow list: all */
+		uint64_t budget_millicores; /* CPU of all agent processes; 0: no budget */
 		bool protocols[_CONFIG_PROTOCOL_MAX];
 	} capture;
 	struct {
@@ -87,7 +90,7 @@ struct config {
 		uint8_t format; /* enum config_log_format, the same order as enum log_format */
 	} log;
 
-	char file[CONFIG_PATH_MAX]; /* the file that was read, "" when none */
+	char file[CONFIG_PATH_MAX];		       /* the file that was read, "" when none */
 	struct config_origin origins[CONFIG_KEYS_MAX]; /* by position in config_keys() */
 };
 
@@ -107,7 +110,7 @@ enum config_type {
 
 enum config_key_flag {
 	CONFIG_POWER_OF_TWO = 1 << 0,
-	CONFIG_LOWER = 1 << 1,	  /* stored in lower case */
+	CONFIG_LOWER = 1 << 1, /* stored in lower case */
 	CONFIG_NOT_EMPTY = 1 << 2,
 };
 
@@ -130,7 +133,8 @@ const struct config_key *config_key(const char *name);
 const char *config_protocol_name(enum config_protocol p);
 
 struct config_diag {
-	char message[512]; /* one sentence for people: "FILE:LINE: KEY: what is wrong and what is right" */
+	char message[512]; /* one sentence for people: "FILE:LINE: KEY: what is wrong and what is
+			      right" */
 	uint32_t line;	   /* in the file; 0 when it is not about the file */
 };
 
@@ -140,14 +144,15 @@ struct config_flag {
 };
 
 struct config_opts {
-	const char *file;	/* --config; NULL: $KELPIE_CONFIG, else CONFIG_FILE if it is there */
-	char *const *env;	/* NULL-terminated; NULL: this process's environment */
+	const char *file; /* --config; NULL: $KELPIE_CONFIG, else CONFIG_FILE if it is there */
+	char *const *env; /* NULL-terminated; NULL: this process's environment */
 	const struct config_flag *flags;
 	size_t n_flags;
 };
 
 /* Fills *ret on success and leaves it untouched otherwise. 0; -EINVAL: a wrong value or key;
- * -ENOENT, -EACCES, ...: the file cannot be read; -E2BIG: it is too large. reterr: set on failure. */
+ * -ENOENT, -EACCES, ...: the file cannot be read; -E2BIG: it is too large. reterr: set on failure.
+ */
 int config_load(const struct config_opts *opts, struct config *ret, struct config_diag *reterr);
 
 /* Appends a value as one would write it in the file ("64KiB", "[a, b]"). */

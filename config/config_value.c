@@ -61,15 +61,18 @@ static int set_address(struct config *c, const struct config_key *key, struct sl
 
 	if (slice_starts(s, SLICE_LIT("unix:"))) {
 		if (!path.n)
-			return SAY(why, "'unix:' without a path; write unix:/run/kelpie/kelpie.sock");
+			return SAY(why,
+				   "'unix:' without a path; write unix:/run/kelpie/kelpie.sock");
 		if (path.n >= CONFIG_SOCKET_MAX)
-			return SAY(why, "a socket's path has at most %d bytes", CONFIG_SOCKET_MAX - 1);
+			return SAY(why, "a socket's path has at most %d bytes",
+				   CONFIG_SOCKET_MAX - 1);
 		return put_text(member(c, key), CONFIG_PATH_MAX, key, s, why);
 	}
 	while (colon > 0 && s.p[colon - 1] != ':')
 		colon--;
 	if (colon < 2 || parse_u64(slice_from(s, colon), &port) < 0 || !port || port > 65535)
-		return SAY(why, "'%.*s' is no address; write unix:PATH, 127.0.0.1:PORT or [::1]:PORT",
+		return SAY(why,
+			   "'%.*s' is no address; write unix:PATH, 127.0.0.1:PORT or [::1]:PORT",
 			   SHOWN(s));
 	if (slice_find(slice_head(s, colon - 1), ':') < colon - 1 &&
 	    (s.p[0] != '[' || s.p[colon - 2] != ']'))
@@ -126,14 +129,18 @@ static void add_duration(struct strbuf *out, uint64_t v)
 	static const struct {
 		const char *name;
 		uint64_t ns;
-	} units[] = { { "d", 86400 * NSEC_PER_SEC }, { "h", 3600 * NSEC_PER_SEC },
-		      { "m", 60 * NSEC_PER_SEC },    { "s", NSEC_PER_SEC },
-		      { "ms", NSEC_PER_MSEC },	     { "us", NSEC_PER_USEC },
+	} units[] = { { "d", 86400 * NSEC_PER_SEC },
+		      { "h", 3600 * NSEC_PER_SEC },
+		      { "m", 60 * NSEC_PER_SEC },
+		      { "s", NSEC_PER_SEC },
+		      { "ms", NSEC_PER_MSEC },
+		      { "us", NSEC_PER_USEC },
 		      { "ns", 1 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
 		if (v && v % units[i].ns == 0) {
-			strbuf_addf(out, "%llu%s", (unsigned long long)(v / units[i].ns), units[i].name);
+			strbuf_addf(out, "%llu%s", (unsigned long long)(v / units[i].ns),
+				    units[i].name);
 			return;
 		}
 	strbuf_adds(out, "0");
@@ -230,12 +237,13 @@ static int add_entry(struct config *c, const struct config_key *key, struct slic
 	return r;
 }
 
-static int (*const setters[_CONFIG_TYPE_MAX])(struct config *, const struct config_key *, struct slice,
-					      char *) = {
-	[CONFIG_TEXT] = set_text,	  [CONFIG_PATH] = set_path,   [CONFIG_ADDRESS] = set_address,
-	[CONFIG_WORD] = set_word,	  [CONFIG_BOOL] = set_bool,   [CONFIG_SIZE] = set_size,
-	[CONFIG_DURATION] = set_duration, [CONFIG_COUNT] = set_count, [CONFIG_CORES] = set_cores,
-	[CONFIG_LIST] = add_entry,
+static int (*const setters[_CONFIG_TYPE_MAX])(struct config *, const struct config_key *,
+					      struct slice, char *) = {
+	[CONFIG_TEXT] = set_text,	  [CONFIG_PATH] = set_path,
+	[CONFIG_ADDRESS] = set_address,	  [CONFIG_WORD] = set_word,
+	[CONFIG_BOOL] = set_bool,	  [CONFIG_SIZE] = set_size,
+	[CONFIG_DURATION] = set_duration, [CONFIG_COUNT] = set_count,
+	[CONFIG_CORES] = set_cores,	  [CONFIG_LIST] = add_entry,
 };
 
 int config_value_set(struct config *c, const struct config_key *key, struct slice text, char *why)
@@ -249,7 +257,8 @@ void config_value_clear_list(struct config *c, const struct config_key *key)
 		memset(member(c, key), 0, sizeof(struct config_list));
 }
 
-int config_value_set_flat(struct config *c, const struct config_key *key, struct slice text, char *why)
+int config_value_set_flat(struct config *c, const struct config_key *key, struct slice text,
+			  char *why)
 {
 	if (key->type != CONFIG_LIST)
 		return config_value_set(c, key, text, why);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <yaml.h>
 
-#define DEPTH_MAX 6
+#define DEPTH_MAX      6
 #define NAME_MAX_BYTES 128
 
 struct walk {
@@ -25,18 +25,18 @@ struct walk {
 static int complain(struct walk *w, const yaml_event_t *ev, const char *name, const char *why)
 {
 	w->diag->line = ev ? (uint32_t)ev->start_mark.line + 1 : 0;
-	snprintf(w->diag->message, sizeof(w->diag->message), "%s:%u: %s%s%s", w->path, w->diag->line,
-		 name, *name ? ": " : "", why);
+	snprintf(w->diag->message, sizeof(w->diag->message), "%s:%u: %s%s%s", w->path,
+		 w->diag->line, name, *name ? ": " : "", why);
 	return -EINVAL;
 }
 
 static int unknown_key(struct walk *w, const yaml_event_t *ev)
 {
-	const char *near = config_nearest(w->name);
-	char why[CONFIG_WHY_MAX];
+	char near[CONFIG_NAME_MAX], why[CONFIG_WHY_MAX];
+	bool found = config_nearest(w->name, near);
 
 	snprintf(why, sizeof(why), "no such key%s%s%s; `kelpie config show` lists all",
-		 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+		 found ? "; did you mean " : "", found ? near : "", found ? "?" : "");
 	return complain(w, ev, w->name, why);
 }
 
@@ -99,7 +99,8 @@ static int take_value(struct walk *w, const yaml_event_t *ev)
 	r = first_time(w, ev, key);
 	if (r)
 		return r;
-	r = config_value_set(w->c, key, slice_of(ev->data.scalar.value, ev->data.scalar.length), why);
+	r = config_value_set(w->c, key, slice_of(ev->data.scalar.value, ev->data.scalar.length),
+			     why);
 	return r ? complain(w, ev, w->name, why) : 0;
 }
 
@@ -109,7 +110,8 @@ static int on_scalar(struct walk *w, const yaml_event_t *ev)
 
 	if (w->list) {
 		int r = config_value_set(w->c, w->list,
-					 slice_of(ev->data.scalar.value, ev->data.scalar.length), why);
+					 slice_of(ev->data.scalar.value, ev->data.scalar.length),
+					 why);
 
 		return r ? complain(w, ev, w->list->name, why) : 0;
 	}
