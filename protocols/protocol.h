@@ -41,7 +41,9 @@ enum parse_status {
 
 /* skip: bytes after `consumed` that the parser does not want (a body of known length). They are not
  * delivered, whether they arrive or not, and they count as known; the stream tells the kernel. The
- * next call in this direction begins behind them. Only with PARSE_OK. */
+ * next call in this direction begins behind them, is made as soon as the last of them has passed, and
+ * may have an empty buf: it is what ends the message (sink_end) at the right time. Only with PARSE_OK.
+ * When the direction ends inside the skipped bytes, the next call has eof set and off < the end. */
 struct parse_result {
 	enum parse_status st;
 	size_t consumed;

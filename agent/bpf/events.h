@@ -136,7 +136,10 @@ enum ctl_verdict {
 
 struct conn_ctl {
 	__u64 conn;	     /* 0: no opinion, as CTL_UNJUDGED */
-	__u64 skip_until[2]; /* bytes before this position are not wanted */
+	/* Bytes before this position are not wanted. A call whose bytes all lie below is silent
+	 * (counted only), unless it reaches the position exactly or crosses it: then a record is
+	 * submitted (without payload for the part below), because its time ends a message. */
+	__u64 skip_until[2];
 	__u32 verdict;	     /* enum ctl_verdict */
 	__u32 pad;
 };
