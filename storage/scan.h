@@ -94,6 +94,23 @@ struct scan {
 	const struct scan_ops *ops;
 };
 
+static inline int scan_next(struct scan *s, struct scan_batch *ret)
+{
+	return s->ops->next(s, ret);
+}
+
+static inline void scan_coverage(const struct scan *s, struct scan_coverage *ret)
+{
+	s->ops->coverage(s, ret);
+}
+
+/* NULL is fine. */
+static inline void scan_close(struct scan *s)
+{
+	if (s)
+		s->ops->close(s);
+}
+
 /* Something that can be asked: one node's store, a collector's view of all nodes. open() checks the
  * plan and copies what it keeps of it (cancel stays borrowed). */
 struct scan_source {
