@@ -271,3 +271,29 @@ int parse_time(struct slice s, uint64_t *ret_unix_ns)
 	*ret_unix_ns = (uint64_t)sec * NSEC_PER_SEC + ns;
 	return 0;
 }
+
+static char fold(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+size_t text_distance(const char *a, const char *b)
+{
+	size_t row[65], n = strlen(b), diagonal, above;
+
+	if (strlen(a) > 64 || n > 64)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			above = row[j];
+			row[j] = MIN(MIN(above, row[j - 1]) + 1,
+				     diagonal + (fold(a[i - 1]) != fold(b[j - 1])));
+			diagonal = above;
+		}
+	}
+	return row[n];
+}

@@ -35,4 +35,8 @@ void format_time_utc(uint64_t unix_ns, char *out);
  * a date alone is midnight UTC. 0 or -EINVAL. Years 1970 to 2262. */
 int parse_time(struct slice s, uint64_t *ret_unix_ns);
 
+/* Edit distance of two names, case folded (ASCII), for "did you mean"; SIZE_MAX when one is longer
+ * than 64 bytes. */
+size_t text_distance(const char *a, const char *b);
+
 #endif

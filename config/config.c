@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include "base/text.h"
 #include "config/config_int.h"
 
 #include <ctype.h>
@@ -123,29 +124,6 @@ bool config_is_section(const char *name)
 	return false;
 }
 
-/* Edit distance, case folded, of names below 64 bytes; larger ones are far from everything. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[65], n = strlen(b), diagonal, above;
-
-	if (strlen(a) > 64 || n > 64)
-		return 64;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			above = row[j];
-			row[j] = MIN(MIN(above, row[j - 1]) + 1,
-				     diagonal + (tolower((unsigned char)a[i - 1]) !=
-						 tolower((unsigned char)b[j - 1])));
-			diagonal = above;
-		}
-	}
-	return row[n];
-}
-
 static size_t dots(const char *s)
 {
 	size_t n = 0;
@@ -170,7 +148,7 @@ bool config_nearest(const char *name, char *ret)
 				break;
 			prefix[j] = keys[i].name[j];
 		}
-		d = distance(name, prefix);
+		d = text_distance(name, prefix);
 		if (d < best) {
 			best = d;
 			found = true;
