@@ -5,6 +5,7 @@ SHELL := /bin/sh
 PREFIX ?= /usr/local
 DESTDIR ?=
 SECONDS_EACH ?= 20
+KERNELS ?= 6.1
 export LC_ALL := C.UTF-8
 
 .DEFAULT_GOAL := help
@@ -29,6 +30,7 @@ deps-kernels:
 build: ## release binaries in build/bin
 	@scripts/deps build
 	@scripts/build release
+	@scripts/check-hardening build/bin
 
 run: deps-run ## install what is missing, build, run Kelpie with a demo workload and show live requests
 	@scripts/build release
@@ -61,9 +63,9 @@ soak: deps-run ## two hours of load while memory, descriptors and threads are wa
 	@scripts/build release
 	@scripts/soak
 
-test-kernels: deps-kernels ## boot Debian's own kernels in QEMU and run the smoke test inside
+test-kernels: deps-kernels ## boot Debian's own kernels (KERNELS=6.1; also 5.10 6.12) in QEMU and run the smoke test
 	@scripts/build release
-	@tests/kernels/run
+	@tests/kernels/run $(KERNELS)
 
 install: ## install under DESTDIR and PREFIX (/usr/local) what `make build` built
 	@scripts/deps build
