@@ -1,6 +1,7 @@
-/* Replays a fuzz corpus: every file of the folders and every file named on the command line is given
- * once to LLVMFuzzerTestOneInput(), in an allocation of exactly its size so that a read past the end
- * is seen. Prints one line per file, as a test program does; an empty corpus is a failure. */
+/* Replays a fuzz corpus: every file of the folders and every file named on the command line is
+ * given once to LLVMFuzzerTestOneInput(), in an allocation of exactly its size so that a read past
+ * the end is seen. Prints one line per file, as a test program does; an empty corpus is a failure.
+ */
 #include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,7 +44,8 @@ static bool replay_folder(const char *path)
 
 		if (entry->d_name[0] == '.')
 			continue;
-		if ((size_t)snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) >= sizeof(child))
+		if ((size_t)snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) >=
+		    sizeof(child))
 			ok = false;
 		else
 			ok = replay_path(child) && ok;

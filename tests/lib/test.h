@@ -20,7 +20,10 @@ struct test_case {
 	void (*fn)(void);
 };
 
-#define TEST(fn) { #fn, fn }
+#define TEST(fn)                                                                                   \
+	{                                                                                          \
+#fn, fn                                                                            \
+	}
 #define TEST_MAIN(...)                                                                             \
 	int main(int argc, char **argv)                                                            \
 	{                                                                                          \
@@ -36,15 +39,17 @@ void test_skip(const char *reason);
 /* Each returns whether the check held; a failure prints file, line and both values. */
 bool test_check(bool ok, const char *file, int line, const char *expr);
 bool test_check_int(long long got, long long want, const char *file, int line, const char *expr);
-bool test_check_str(const char *got, const char *want, const char *file, int line, const char *expr);
+bool test_check_str(const char *got, const char *want, const char *file, int line,
+		    const char *expr);
 bool test_check_mem(const void *got, size_t got_len, const void *want, size_t want_len,
 		    const char *file, int line, const char *expr);
 
-#define EXPECT(x)	   test_check((x), __FILE__, __LINE__, #x)
+#define EXPECT(x) test_check((x), __FILE__, __LINE__, #x)
 #define EXPECT_EQ(got, want)                                                                       \
 	test_check_int((long long)(got), (long long)(want), __FILE__, __LINE__, #got)
 #define EXPECT_STR(got, want) test_check_str((got), (want), __FILE__, __LINE__, #got)
-#define EXPECT_MEM(got, gl, want, wl) test_check_mem((got), (gl), (want), (wl), __FILE__, __LINE__, #got)
+#define EXPECT_MEM(got, gl, want, wl)                                                              \
+	test_check_mem((got), (gl), (want), (wl), __FILE__, __LINE__, #got)
 #define ASSERT(x)                                                                                  \
 	do {                                                                                       \
 		if (!EXPECT(x))                                                                    \
