@@ -11,7 +11,7 @@
 
 #define SKETCH_ALPHA	0.01 /* relative error */
 #define SKETCH_BINS_MAX 2048 /* of the positive and of the negative values each */
-#define SKETCH_BYTES_MAX (24 * 1024) /* of a serialised sketch */
+#define SKETCH_BYTES_MAX (54 * 1024) /* of a serialised sketch */
 
 /* A run of bins, index base.. base + n - 1. */
 struct sketch_store {
