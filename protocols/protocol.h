@@ -20,7 +20,9 @@ static inline enum dir dir_other(enum dir d)
 
 /* Input of one call: bytes not consumed so far, contiguous. off: stream position of buf.p[0].
  * eof: no byte will follow buf in this direction.
- * force: an earlier WAIT cannot be satisfied (timeout, other direction ended or lost bytes). */
+ * force: an earlier WAIT cannot be satisfied (timeout, other direction ended or lost bytes). What
+ * waits in one direction is parsed with force before gap() is told of the other direction: it is
+ * older than what comes behind the gap, so it must not be paired with that. */
 struct parse_in {
 	struct slice buf;
 	uint64_t off;
@@ -43,7 +45,10 @@ enum parse_status {
  * delivered, whether they arrive or not, and they count as known; the stream tells the kernel. The
  * next call in this direction begins behind them, is made as soon as the last of them has passed, and
  * may have an empty buf: it is what ends the message (sink_end) at the right time. Only with PARSE_OK.
- * When the direction ends inside the skipped bytes, the next call has eof set and off < the end. */
+ * When the direction ends inside the skipped bytes, the next call has eof set and off < the end.
+ * PARSE_SKIP_ALL: everything up to the end of the direction. */
+#define PARSE_SKIP_ALL ((uint64_t)1 << 62)
+
 struct parse_result {
 	enum parse_status st;
 	size_t consumed;
@@ -70,21 +75,25 @@ enum field_id {
 	FIELD_STATUS,	    /* num */
 	FIELD_VERSION,	    /* num: 10, 11, 20 */
 	FIELD_HEADER_NAME,  /* text; the value follows as FIELD_HEADER_VALUE with the same key */
-	FIELD_HEADER_VALUE,
+	FIELD_HEADER_VALUE, /* a second one without a name goes on with the value, after one space */
 	FIELD_TRAILER_NAME,
 	FIELD_TRAILER_VALUE,
 	FIELD_BODY,	    /* text: body bytes after de-chunking, in order, may come in pieces */
 	FIELD_BODY_BYTES,   /* num: length of the body, also when its bytes were not delivered */
 	FIELD_REASON,	    /* text: reason phrase of a status line */
-	FIELD_INTERIM,	    /* num: status of an interim (1xx) response of this exchange */
+	FIELD_INTERIM,	    /* num, of the final response: status of an interim (1xx) one before it; the
+			     * interim message's bytes lie before the final one's begin */
 	_FIELD_MAX
 };
 
 /* Where parsers put what they found. key pairs request and response: the parser numbers exchanges of
- * a connection from 0 in order of their requests, or uses the protocol's own stream id.
+ * a connection from 0 in order of their requests, or uses the protocol's own stream id. A response
+ * whose request is not known has a key of its own with KEY_ORPHAN set.
  * off: stream position (of the direction in question) of the first byte of a message in begin(),
  * behind its last byte in end(). Slices are borrowed for the call. For a given message: begin, any
  * number of field and num, end. Messages of the two directions may interleave. */
+#define KEY_ORPHAN ((uint64_t)1 << 63)
+
 struct sink_ops {
 	void (*begin)(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, uint64_t off);
 	void (*field)(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, struct slice v);
@@ -166,8 +175,10 @@ const char *proto_name(enum proto_id id);
  * Returns PROTO_UNKNOWN with *ret_more = true when more bytes could still decide. */
 enum proto_id proto_infer(struct slice head, bool *ret_dir_is_request, bool *ret_more);
 
-/* Runs the parser over buf and checks its contract in every build: consumed <= n; PARSE_OK advances;
- * 0 < buf.n < need <= max_need; at most one message ends per call. Returns how drive() left it. */
+/* Runs the parser over buf and checks its contract in every build: consumed <= n; PARSE_OK advances
+ * unless buf is empty; buf.n < need <= max_need; skip only with PARSE_OK; at most one message ends per
+ * call. An empty buf is one call (behind a skip, or at eof); at eof the parser gets a last call with an
+ * empty buf. After PARSE_NEED the same bytes are given again with more behind them. */
 struct drive_result {
 	enum parse_status st; /* OK: all consumed; NEED, WAIT, SWITCH, STOP as the parser said */
 	size_t consumed;      /* bytes of buf that are done with */

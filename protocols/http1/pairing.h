@@ -1,0 +1,55 @@
+/* Which request a response answers. HTTP/1 has no ids: responses come in the order of their requests,
+ * so as long as no byte is lost a queue is all there is to it. The rest of this file is about what
+ * can still be known after a loss, so that no exchange ever gets another one's answer:
+ *
+ * 1. Both directions are parsed in the order of events. A client that does not pipeline sends a
+ *    request only after the answer to the one before; so a status line that is found behind lost
+ *    response bytes answers the newest request, and older ones were answered in what was lost.
+ * 2. A client that was seen to pipeline is believed less: after a loss of response bytes the number of
+ *    open requests is an interval, and answers stay unpaired until it has shrunk to one value; after a
+ *    loss of request bytes nothing bounds it, and answers stay unpaired for the rest of the connection.
+ */
+#ifndef PROTOCOLS_HTTP1_PAIRING_H
+#define PROTOCOLS_HTTP1_PAIRING_H
+
+#include "protocols/http1/http1.h"
+
+/* What the framing of a response depends on. */
+enum request_class { CLASS_PLAIN, CLASS_HEAD, CLASS_CONNECT, CLASS_UNKNOWN };
+
+struct pairing {
+	uint64_t next_key;    /* of the next request; the oldest open one is next_key - open */
+	uint64_t next_orphan;
+	uint32_t open;	      /* requests begun and not answered, <= HTTP1_OUTSTANDING_MAX */
+	uint32_t doubtful;    /* of these, how many may have been answered in lost bytes */
+	uint32_t before_loss; /* of these, how many came before lost request bytes; 0 none */
+	bool pipelined;	      /* an answer came behind a later request, and no answer was lost */
+	bool request_lost;    /* since the last request */
+	bool response_lost;   /* since the last response */
+	bool hopeless;	      /* rule 2, request bytes */
+	uint8_t classes[HTTP1_OUTSTANDING_MAX / 4]; /* two bits for each key modulo the maximum */
+};
+
+static inline bool pairing_full(const struct pairing *p)
+{
+	return p->open >= HTTP1_OUTSTANDING_MAX;
+}
+
+/* Whether no request is known that the next response could answer, but one may still come. */
+static inline bool pairing_must_wait(const struct pairing *p)
+{
+	return p->open == 0 && !p->hopeless;
+}
+
+/* A request has begun: its key. Not when full. */
+uint64_t pairing_request(struct pairing *p, enum request_class class);
+/* A final response has begun: the key of its request, or one with KEY_ORPHAN. orphan: it is known to
+ * answer no open request. */
+uint64_t pairing_response(struct pairing *p, bool orphan, enum request_class *ret_class);
+/* Bytes in which messages may have begun or ended are lost. */
+void pairing_lost_requests(struct pairing *p);
+void pairing_lost_responses(struct pairing *p);
+/* A request will not be waited for any more: the oldest open one is given up. */
+void pairing_give_up(struct pairing *p);
+
+#endif
