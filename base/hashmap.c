@@ -60,7 +60,7 @@ int hashmap_put(struct hashmap *m, uint64_t key, uint64_t value)
 	}
 	if (m->len >= m->max)
 		return -ENOSPC;
-	if (m->len + 1 > m->cap - m->cap / 4) {
+	if (!e || m->len + 1 > m->cap - m->cap / 4) {
 		int r = grow(m);
 
 		if (r < 0)
