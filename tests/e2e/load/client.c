@@ -32,8 +32,7 @@ int client_open(struct client *c, int epoll_fd)
 	if (c->fd < 0)
 		return -errno;
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (c->o->bind_len &&
-	    bind(c->fd, (const struct sockaddr *)&c->o->bind, c->o->bind_len) < 0)
+	if (c->o->bind_len && bind(c->fd, (const struct sockaddr *)&c->o->bind, c->o->bind_len) < 0)
 		return -errno;
 	if (connect(c->fd, (const struct sockaddr *)&c->o->addr, c->o->addr_len) < 0 &&
 	    errno != EINPROGRESS)
@@ -76,7 +75,8 @@ static size_t put_chunks(struct outq *q, const struct plan *p)
 
 		if (n > total - done)
 			n = total - done;
-		len = snprintf(line, sizeof(line), extras ? "%zx;n=1;q=\"x\\\"y\"\r\n" : "%zX\r\n", n);
+		len = snprintf(line, sizeof(line), extras ? "%zx;n=1;q=\"x\\\"y\"\r\n" : "%zX\r\n",
+			       n);
 		outq_put(q, line, (size_t)len);
 		outq_put_pattern(q, n);
 		outq_put(q, "\r\n", 2);
@@ -99,8 +99,8 @@ static size_t put_head(struct outq *q, const struct plan *p, bool close)
 	PUT("%s%s %s HTTP/1.%d\r\nHost: kelpie.test\r\nUser-Agent: kelpie-load/%llu\r\n"
 	    "X-Seq: %llu\r\nX-Do: %x %x %x %x\r\n",
 	    p->flags & PLAN_LEADING_CRLF ? "\r\n" : "", p->method, target,
-	    p->flags & PLAN_HTTP10 ? 0 : 1, (unsigned long long)p->seq,
-	    (unsigned long long)p->seq, p->status, p->response_body_bytes, p->flags, p->delay_ms);
+	    p->flags & PLAN_HTTP10 ? 0 : 1, (unsigned long long)p->seq, (unsigned long long)p->seq,
+	    p->status, p->response_body_bytes, p->flags, p->delay_ms);
 	if (trace[0])
 		PUT("traceparent: 00-%s-%016llx-01\r\n", trace, (unsigned long long)p->seq);
 	if (close && !(p->flags & PLAN_HTTP10))
@@ -179,29 +179,29 @@ static void log_exchange(struct client *c, const struct plan *p, const struct in
 	plan_path(p, path, sizeof(path));
 	plan_trace_id(p, trace);
 	truth_log_put(c->log, &(struct truth_row){
-		.seq = f->seq,
-		.kind = p->kind,
-		.method = p->method,
-		.path = path,
-		.minor = p->flags & PLAN_HTTP10 ? 0 : 1,
-		.status = m->status,
-		.client = &c->own,
-		.server = &c->peer,
-		.request_bytes = f->request_bytes,
-		.request_body_bytes = f->request_body_bytes,
-		.request_framed_bytes = f->request_framed_bytes,
-		.response_bytes = wire_total_bytes(m),
-		.response_body_bytes = m->body_bytes,
-		.response_framed_bytes = m->framed_bytes,
-		.interim_bytes = c->interim_bytes,
-		.has_response_seq = m->has_seq,
-		.response_seq = m->seq,
-		.trace_id = trace,
-		.keep_alive = m->keep_alive,
-		.outcome = outcome,
-		.start_unix_ns = f->start_unix_ns,
-		.end_unix_ns = sockio_unix_now_ns(),
-	});
+				      .seq = f->seq,
+				      .kind = p->kind,
+				      .method = p->method,
+				      .path = path,
+				      .minor = p->flags & PLAN_HTTP10 ? 0 : 1,
+				      .status = m->status,
+				      .client = &c->own,
+				      .server = &c->peer,
+				      .request_bytes = f->request_bytes,
+				      .request_body_bytes = f->request_body_bytes,
+				      .request_framed_bytes = f->request_framed_bytes,
+				      .response_bytes = wire_total_bytes(m),
+				      .response_body_bytes = m->body_bytes,
+				      .response_framed_bytes = m->framed_bytes,
+				      .interim_bytes = c->interim_bytes,
+				      .has_response_seq = m->has_seq,
+				      .response_seq = m->seq,
+				      .trace_id = trace,
+				      .keep_alive = m->keep_alive,
+				      .outcome = outcome,
+				      .start_unix_ns = f->start_unix_ns,
+				      .end_unix_ns = sockio_unix_now_ns(),
+			      });
 	c->stats->done++;
 }
 

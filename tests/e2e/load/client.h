@@ -11,8 +11,8 @@ struct client_options {
 	struct sockaddr_in6 addr, bind;
 	socklen_t addr_len, bind_len; /* bind_len 0: not bound */
 	struct plan_mix mix;
-	unsigned int depth;	   /* requests on the way per connection */
-	unsigned int per_conn;	   /* exchanges per connection, 0: no limit */
+	unsigned int depth;    /* requests on the way per connection */
+	unsigned int per_conn; /* exchanges per connection, 0: no limit */
 	enum send_how send;
 	enum recv_how recv;
 	size_t recv_bytes, split;

@@ -1,7 +1,7 @@
 /* kelpie-echo: an HTTP/1 server that does what a request's X-Do header asks and logs what it saw.
  *
- * One epoll loop per thread, each with its own listening socket (SO_REUSEPORT). A connection is read
- * while it is in CONN_READ and its output is not piling up; everything else waits:
+ * One epoll loop per thread, each with its own listening socket (SO_REUSEPORT). A connection is
+ *read while it is in CONN_READ and its output is not piling up; everything else waits:
  *
  *	READ --request--> DELAY --time--> READ          (long poll; GIVE_UP ends it here)
  *	READ --request--> EVENTS --time--> ... --> READ  (server-sent events)
@@ -28,8 +28,8 @@
 #include "truthlog.h"
 #include "wire.h"
 
-#define OUT_PILE_BYTES (8u << 20)
-#define FILE_BYTES (8u << 20)
+#define OUT_PILE_BYTES		(8u << 20)
+#define FILE_BYTES		(8u << 20)
 #define EVENTS_PER_BYTE_DIVISOR 60u
 
 static volatile sig_atomic_t stopping;
@@ -60,9 +60,9 @@ struct conn {
 	struct reply reply;
 	uint64_t start_unix_ns;
 	uint64_t interim_bytes;
-	uint64_t due_ns;	     /* in DELAY and EVENTS */
-	unsigned int event, events;  /* number of the next, of all */
-	struct conn *prev, *next;    /* all connections of the thread */
+	uint64_t due_ns;	    /* in DELAY and EVENTS */
+	unsigned int event, events; /* number of the next, of all */
+	struct conn *prev, *next;   /* all connections of the thread */
 };
 
 struct server {
@@ -90,29 +90,29 @@ static void log_exchange(struct server *s, struct conn *c, const char *outcome)
 	memcpy(path, m->target, sizeof(path));
 	path[strcspn(path, "?")] = '\0';
 	truth_log_put(s->log, &(struct truth_row){
-		.seq = m->seq,
-		.kind = "",
-		.method = m->method,
-		.path = path,
-		.minor = m->minor,
-		.status = answered ? (uint16_t)m->todo.status : 0,
-		.client = &c->client,
-		.server = &c->server,
-		.request_bytes = wire_total_bytes(m),
-		.request_body_bytes = m->body_bytes,
-		.request_framed_bytes = m->framed_bytes,
-		.response_bytes = c->reply.bytes,
-		.response_body_bytes = c->reply.body_bytes,
-		.response_framed_bytes = c->reply.framed_bytes,
-		.interim_bytes = c->interim_bytes,
-		.has_response_seq = answered,
-		.response_seq = m->seq,
-		.trace_id = m->trace_id,
-		.keep_alive = c->reply.keep_alive,
-		.outcome = outcome,
-		.start_unix_ns = c->start_unix_ns,
-		.end_unix_ns = sockio_unix_now_ns(),
-	});
+				      .seq = m->seq,
+				      .kind = "",
+				      .method = m->method,
+				      .path = path,
+				      .minor = m->minor,
+				      .status = answered ? (uint16_t)m->todo.status : 0,
+				      .client = &c->client,
+				      .server = &c->server,
+				      .request_bytes = wire_total_bytes(m),
+				      .request_body_bytes = m->body_bytes,
+				      .request_framed_bytes = m->framed_bytes,
+				      .response_bytes = c->reply.bytes,
+				      .response_body_bytes = c->reply.body_bytes,
+				      .response_framed_bytes = c->reply.framed_bytes,
+				      .interim_bytes = c->interim_bytes,
+				      .has_response_seq = answered,
+				      .response_seq = m->seq,
+				      .trace_id = m->trace_id,
+				      .keep_alive = c->reply.keep_alive,
+				      .outcome = outcome,
+				      .start_unix_ns = c->start_unix_ns,
+				      .end_unix_ns = sockio_unix_now_ns(),
+			      });
 }
 
 static void conn_close(struct server *s, struct conn *c)
@@ -378,7 +378,8 @@ static int server_listen(struct server *s)
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
 	const int one = 1, zero = 0;
 
-	s->listen_fd = socket(s->o->addr.sin6_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	s->listen_fd = socket(s->o->addr.sin6_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			      0);
 	if (s->listen_fd < 0)
 		return -errno;
 	setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -457,9 +458,9 @@ static int how_option(const char *option, int how)
 static void read_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{ "listen", 1, 0, 'l' }, { "truth", 1, 0, 't' },     { "threads", 1, 0, 'T' },
-		{ "send", 1, 0, 's' },	 { "recv", 1, 0, 'r' },	     { "recv-size", 1, 0, 'R' },
-		{ "split", 1, 0, 'S' },	 { "help", 0, 0, 'h' },	     { 0 },
+		{ "listen", 1, 0, 'l' }, { "truth", 1, 0, 't' }, { "threads", 1, 0, 'T' },
+		{ "send", 1, 0, 's' },	 { "recv", 1, 0, 'r' },	 { "recv-size", 1, 0, 'R' },
+		{ "split", 1, 0, 'S' },	 { "help", 0, 0, 'h' },	 { 0 },
 	};
 	bool listening = false;
 	int opt, r;

@@ -1,9 +1,9 @@
 /* kelpie-load: an HTTP/1 load generator that logs what it sent and what came back.
  *
  * Each thread has its own connections and epoll loop and draws sequence numbers from one counter.
- * With --rate, exchange i of a thread is due at start + i/rate whether or not earlier ones have been
- * answered, and latency counts from that moment: a stalled server shows as latency, not as a pause
- * of the measurement.
+ * With --rate, exchange i of a thread is due at start + i/rate whether or not earlier ones have
+ * been answered, and latency counts from that moment: a stalled server shows as latency, not as a
+ * pause of the measurement.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -113,7 +113,8 @@ static uint64_t due_at(const struct worker *w, uint64_t i)
 
 	if (rate == 0)
 		return 0;
-	return w->start_ns + (uint64_t)((unsigned __int128)i * 1000000000ULL * w->o->threads / rate);
+	return w->start_ns +
+	       (uint64_t)((unsigned __int128)i * 1000000000ULL * w->o->threads / rate);
 }
 
 static void dispatch(struct worker *w)
@@ -372,10 +373,12 @@ static void usage(void)
 {
 	puts("kelpie-load --connect ADDR:PORT [--count N | --duration MS] [--rate PER_SECOND]\n"
 	     "            [--connections N] [--threads N] [--depth N] [--per-conn N] [--mix MIX]\n"
-	     "            [--truth FILE.csv] [--first-seq N] [--seed N] [--bind ADDR:0] [--foreign]\n"
+	     "            [--truth FILE.csv] [--first-seq N] [--seed N] [--bind ADDR:0] "
+	     "[--foreign]\n"
 	     "            [--send HOW] [--recv HOW] [--recv-size BYTES] [--split BYTES]\n"
 	     "            [--warm N --wait-start FILE] [--give-up MS] [--list-kinds]\n"
-	     "Prints one line of JSON; exits with 1 when an exchange failed or got a wrong answer.\n"
+	     "Prints one line of JSON; exits with 1 when an exchange failed or got a wrong "
+	     "answer.\n"
 	     "--foreign: the server is not kelpie-echo, its answers are logged, not judged.\n"
 	     "--warm: N exchanges per connection, unlogged, then wait until FILE exists.");
 }
@@ -471,18 +474,30 @@ static int text_options(struct options *o, int opt, const char *v)
 static void read_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{ "connect", 1, 0, 'C' },     { "count", 1, 0, 'n' },
-		{ "duration", 1, 0, 'D' },    { "rate", 1, 0, 'r' },
-		{ "connections", 1, 0, 'c' }, { "threads", 1, 0, 'T' },
-		{ "depth", 1, 0, 'd' },	      { "per-conn", 1, 0, 'k' },
-		{ "mix", 1, 0, 'm' },	      { "truth", 1, 0, 't' },
-		{ "send", 1, 0, 's' },	      { "recv", 1, 0, 'v' },
-		{ "recv-size", 1, 0, 'R' },   { "split", 1, 0, 'S' },
-		{ "wait-start", 1, 0, 'w' },  { "first-seq", 1, 0, OPT_FIRST },
-		{ "seed", 1, 0, OPT_SEED },   { "warm", 1, 0, OPT_WARM },
-		{ "give-up", 1, 0, OPT_GIVE_UP }, { "list-kinds", 0, 0, OPT_LIST },
-		{ "foreign", 0, 0, OPT_FOREIGN }, { "bind", 1, 0, OPT_BIND },
-		{ "help", 0, 0, 'h' },	      { 0 },
+		{ "connect", 1, 0, 'C' },
+		{ "count", 1, 0, 'n' },
+		{ "duration", 1, 0, 'D' },
+		{ "rate", 1, 0, 'r' },
+		{ "connections", 1, 0, 'c' },
+		{ "threads", 1, 0, 'T' },
+		{ "depth", 1, 0, 'd' },
+		{ "per-conn", 1, 0, 'k' },
+		{ "mix", 1, 0, 'm' },
+		{ "truth", 1, 0, 't' },
+		{ "send", 1, 0, 's' },
+		{ "recv", 1, 0, 'v' },
+		{ "recv-size", 1, 0, 'R' },
+		{ "split", 1, 0, 'S' },
+		{ "wait-start", 1, 0, 'w' },
+		{ "first-seq", 1, 0, OPT_FIRST },
+		{ "seed", 1, 0, OPT_SEED },
+		{ "warm", 1, 0, OPT_WARM },
+		{ "give-up", 1, 0, OPT_GIVE_UP },
+		{ "list-kinds", 0, 0, OPT_LIST },
+		{ "foreign", 0, 0, OPT_FOREIGN },
+		{ "bind", 1, 0, OPT_BIND },
+		{ "help", 0, 0, 'h' },
+		{ 0 },
 	};
 	int opt;
 

@@ -60,7 +60,8 @@ static const struct {
 } presets[] = {
 	{ "basic", "get=70,post=20,empty=5,head=5", "short keep-alive requests" },
 	{ "corners",
-	  "get=30,post=15,query=3,trace=3,empty=5,chunked=12,trailers=8,medium=2,head=4,204=4,304=4,"
+	  "get=30,post=15,query=3,trace=3,empty=5,chunked=12,trailers=8,medium=2,head=4,204=4,304="
+	  "4,"
 	  "method=6,status=6,star=1,continue=1,hints=2",
 	  "everything that keeps its connection" },
 	{ "all",
@@ -74,12 +75,51 @@ static const struct {
 /* Registered methods (RFC 9110, 5789, 4918, 3253, 5842, 7540), UPnP's, and tokens that only the
  * grammar allows. HEAD and CONNECT have kinds of their own. */
 static const char *const methods[] = {
-	"GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "ACL", "BASELINE-CONTROL",
-	"BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE", "MKACTIVITY",
-	"MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPFIND",
-	"PROPPATCH", "QUERY", "REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK",
-	"UNLOCK", "UPDATE", "UPDATEREDIRECTREF", "VERSION-CONTROL", "PURGE", "M-SEARCH", "NOTIFY",
-	"SUBSCRIBE", "UNSUBSCRIBE", "X", "get", "a1!#$%&'*+-.^_`|~",
+	"GET",
+	"POST",
+	"PUT",
+	"DELETE",
+	"OPTIONS",
+	"TRACE",
+	"PATCH",
+	"ACL",
+	"BASELINE-CONTROL",
+	"BIND",
+	"CHECKIN",
+	"CHECKOUT",
+	"COPY",
+	"LABEL",
+	"LINK",
+	"LOCK",
+	"MERGE",
+	"MKACTIVITY",
+	"MKCALENDAR",
+	"MKCOL",
+	"MKREDIRECTREF",
+	"MKWORKSPACE",
+	"MOVE",
+	"ORDERPATCH",
+	"PROPFIND",
+	"PROPPATCH",
+	"QUERY",
+	"REBIND",
+	"REPORT",
+	"SEARCH",
+	"UNBIND",
+	"UNCHECKOUT",
+	"UNLINK",
+	"UNLOCK",
+	"UPDATE",
+	"UPDATEREDIRECTREF",
+	"VERSION-CONTROL",
+	"PURGE",
+	"M-SEARCH",
+	"NOTIFY",
+	"SUBSCRIBE",
+	"UNSUBSCRIBE",
+	"X",
+	"get",
+	"a1!#$%&'*+-.^_`|~",
 };
 #define METHODS (sizeof(methods) / sizeof(methods[0]))
 
@@ -148,9 +188,8 @@ void plan_mix_help(void)
 		printf("preset %-10s %s\n", presets[i].name, presets[i].what);
 	for (size_t i = 0; i < KINDS; i++)
 		printf("kind   %-12s %-8s status %u, request body %u-%u, response body %u-%u\n",
-		       kinds[i].name, kinds[i].method ? kinds[i].method : "(each)",
-		       kinds[i].status, kinds[i].req_min, kinds[i].req_max, kinds[i].resp_min,
-		       kinds[i].resp_max);
+		       kinds[i].name, kinds[i].method ? kinds[i].method : "(each)", kinds[i].status,
+		       kinds[i].req_min, kinds[i].req_max, kinds[i].resp_min, kinds[i].resp_max);
 }
 
 static uint32_t draw(uint64_t *h, uint32_t min, uint32_t max)

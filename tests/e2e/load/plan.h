@@ -14,10 +14,10 @@
 enum plan_flag {
 	PLAN_REQ_CHUNKED = 1u << 0,
 	PLAN_RESP_CHUNKED = 1u << 1,
-	PLAN_CHUNK_EXTRAS = 1u << 2,  /* chunk extensions and trailer fields, on chunked sides */
-	PLAN_CONTINUE = 1u << 3,      /* Expect: 100-continue, the body waits for the 100 */
-	PLAN_EARLY_HINTS = 1u << 4,   /* one 103 before the final response */
-	PLAN_UNTIL_CLOSE = 1u << 5,   /* neither length nor chunks: the close ends the response */
+	PLAN_CHUNK_EXTRAS = 1u << 2, /* chunk extensions and trailer fields, on chunked sides */
+	PLAN_CONTINUE = 1u << 3,     /* Expect: 100-continue, the body waits for the 100 */
+	PLAN_EARLY_HINTS = 1u << 4,  /* one 103 before the final response */
+	PLAN_UNTIL_CLOSE = 1u << 5,  /* neither length nor chunks: the close ends the response */
 	PLAN_HTTP10 = 1u << 6,
 	PLAN_TUNNEL = 1u << 7,	      /* CONNECT or Upgrade, then raw bytes both ways */
 	PLAN_NO_ANSWER = 1u << 8,     /* the server closes instead of answering */

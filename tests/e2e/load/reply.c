@@ -58,14 +58,15 @@ static void put_chunks(struct outq *q, const struct wire_msg *req, struct reply 
 	for (size_t done = 0; done < total;) {
 		size_t n = chunk_bytes(req->seq, done, total - done);
 
-		r->framed_bytes += put_format(q, extras ? "%zX;part=\"a;b\";last\r\n" : "%zx\r\n", n);
+		r->framed_bytes += put_format(q, extras ? "%zX;part=\"a;b\";last\r\n" : "%zx\r\n",
+					      n);
 		outq_put_pattern(q, n);
 		r->framed_bytes += n + put_format(q, "\r\n");
 		done += n;
 	}
 	r->body_bytes += total;
-	r->framed_bytes += put_format(
-		q, extras ? "000;end\r\nX-Sum: 12ab\r\nX-Done: yes, 0\r\n\r\n" : "0\r\n\r\n");
+	r->framed_bytes += put_format(q, extras ? "000;end\r\nX-Sum: 12ab\r\nX-Done: yes, 0\r\n\r\n"
+						: "0\r\n\r\n");
 }
 
 static void put_body(struct outq *q, const struct wire_msg *req, bool use_file, struct reply *r)

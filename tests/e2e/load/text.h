@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Reads a decimal number that fills s[0..n). Returns 0, -EINVAL (not all digits, empty) or -ERANGE. */
+/* Reads a decimal number that fills s[0..n). Returns 0, -EINVAL (not all digits, empty) or -ERANGE.
+ */
 int text_u64(const char *s, size_t n, uint64_t *ret);
 
 /* The same for hexadecimal digits without prefix. */

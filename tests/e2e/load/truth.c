@@ -19,7 +19,7 @@
 #include "csv.h"
 #include "text.h"
 
-#define TRUTHS_MAX 64
+#define TRUTHS_MAX	 64
 #define HEADER_BYTES_MAX 4096
 
 struct input {
@@ -155,7 +155,8 @@ static void index_truth(struct compare *c, uint32_t file)
 	struct csv_record r;
 	size_t step;
 
-	for (size_t at = in->first; (step = csv_next(in->text + at, in->n - at, &r)) > 0; at += step) {
+	for (size_t at = in->first; (step = csv_next(in->text + at, in->n - at, &r)) > 0;
+	     at += step) {
 		struct entry *e;
 		uint64_t seq;
 
@@ -238,7 +239,8 @@ static bool field_is(const struct csv_record *r, int column, const char *s)
 
 /* response_bytes with the interim responses in front added, where rows count them. */
 static struct csv_field with_interim(const struct compare *c, const struct input *in,
-				     const struct csv_record *t, const struct field *f, char text[24])
+				     const struct csv_record *t, const struct field *f,
+				     char text[24])
 {
 	struct csv_field v = t->field[csv_column(&in->header, f->name)];
 	uint64_t a, b;
@@ -341,9 +343,12 @@ static bool report(const struct compare *c)
 	const struct {
 		const char *name;
 		uint64_t n;
-	} lines[] = { { "exchanges in truth", c->n_truth }, { "rows", c->n_rows },
-		      { "matched", c->matched },	    { "missing", c->missing },
-		      { "extra", c->extra },		    { "duplicate", c->duplicate },
+	} lines[] = { { "exchanges in truth", c->n_truth },
+		      { "rows", c->n_rows },
+		      { "matched", c->matched },
+		      { "missing", c->missing },
+		      { "extra", c->extra },
+		      { "duplicate", c->duplicate },
 		      { "another's answer", c->crossed } };
 	bool ok = c->extra + c->duplicate + c->crossed == 0 && c->n_truth > 0;
 
@@ -374,10 +379,11 @@ static void usage(void)
 static void read_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{ "truth", 1, 0, 't' },	     { "rows", 1, 0, 'r' },	 { "fields", 1, 0, 'f' },
-		{ "skip-kinds", 1, 0, 'k' }, { "expect-missing", 1, 0, 'e' },
-		{ "missing-out", 1, 0, 'm' }, { "interim-counts", 0, 0, 'i' },
-		{ "examples", 1, 0, 'x' },   { "help", 0, 0, 'h' },	 { 0 },
+		{ "truth", 1, 0, 't' },		 { "rows", 1, 0, 'r' },
+		{ "fields", 1, 0, 'f' },	 { "skip-kinds", 1, 0, 'k' },
+		{ "expect-missing", 1, 0, 'e' }, { "missing-out", 1, 0, 'm' },
+		{ "interim-counts", 0, 0, 'i' }, { "examples", 1, 0, 'x' },
+		{ "help", 0, 0, 'h' },		 { 0 },
 	};
 	int opt;
 

@@ -8,7 +8,7 @@
 
 #include "text.h"
 
-#define BUFFER_BYTES (256u * 1024u)
+#define BUFFER_BYTES   (256u * 1024u)
 #define LINE_MAX_BYTES 1024u
 #define TEXT_MAX_BYTES 160u
 

@@ -121,9 +121,12 @@ static const struct {
 	size_t n;
 	int (*read)(struct wire_msg *m, const char *v, size_t n);
 } fields[] = {
-	{ "content-length", 14, on_length }, { "transfer-encoding", 17, on_encoding },
-	{ "connection", 10, on_connection }, { "expect", 6, on_expect },
-	{ "x-seq", 5, on_seq },		     { "x-do", 4, on_todo },
+	{ "content-length", 14, on_length },
+	{ "transfer-encoding", 17, on_encoding },
+	{ "connection", 10, on_connection },
+	{ "expect", 6, on_expect },
+	{ "x-seq", 5, on_seq },
+	{ "x-do", 4, on_todo },
 	{ "traceparent", 11, on_traceparent },
 };
 
@@ -167,8 +170,8 @@ static size_t line_at(const char *buf, size_t n, size_t at, size_t *ret_text)
 static void choose_framing(struct wire *w)
 {
 	struct wire_msg *m = &w->msg;
-	bool bodiless = w->response && (w->no_body || m->status < 200 || m->status == 204 ||
-					m->status == 304);
+	bool bodiless = w->response &&
+			(w->no_body || m->status < 200 || m->status == 204 || m->status == 304);
 
 	w->left = 0;
 	if (bodiless) {
@@ -207,9 +210,9 @@ static int feed_head(struct wire *w, const char *buf, size_t n, size_t *ret_used
 			choose_framing(w);
 			return 0;
 		}
-		r = start ? (w->response ? read_status_line(&w->msg, line, text) :
-					   read_request_line(&w->msg, line, text)) :
-			    read_field(&w->msg, line, text);
+		r = start ? (w->response ? read_status_line(&w->msg, line, text)
+					 : read_request_line(&w->msg, line, text))
+			  : read_field(&w->msg, line, text);
 		if (r < 0)
 			return -EBADMSG;
 		start = false;
