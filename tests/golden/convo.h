@@ -1,0 +1,59 @@
+/* A conversation to be played through a parser, and the log of what the parser said. The player is a
+ * small model of hop 4: it holds back what was not consumed, honours skips, waits and gaps. Every
+ * call of the parser gets its bytes in an allocation of exactly their size.
+ */
+#ifndef TESTS_GOLDEN_CONVO_H
+#define TESTS_GOLDEN_CONVO_H
+
+#include "base/strbuf.h"
+#include "protocols/protocol.h"
+
+enum turn_kind { TURN_BYTES, TURN_GAP, TURN_EOF };
+
+struct turn {
+	enum turn_kind kind;
+	enum dir dir;
+	struct slice bytes; /* TURN_BYTES; borrowed */
+	uint64_t lost;	    /* TURN_GAP */
+};
+
+/* Texts of the two kinds of messages apart, and of both in the order they came. Adjacent body pieces
+ * are one line. all: whether the combined text is kept. */
+struct convo_log {
+	struct strbuf kind[2]; /* index: MSG_REQUEST, MSG_RESPONSE */
+	struct strbuf all;
+	struct strbuf body[2];	 /* bytes of the open message's body so far */
+	const char *body_name[2];
+	uint64_t ended[2], clean[2], orphans; /* clean: ended without any flag */
+	bool open[2];
+	uint64_t open_key[2];
+	bool broken; /* the sink's own rules: begin, fields, end */
+};
+
+struct convo_dir {
+	struct strbuf buf;
+	uint64_t off, skip_until, fed;
+	bool waiting, eof;
+};
+
+struct convo {
+	const struct proto_ops *ops;
+	void *st;
+	struct convo_dir dir[2];
+	struct convo_log log;
+	struct sink sink;
+	bool over;	 /* STOP or SWITCH */
+	bool violated;
+	enum parse_status last;
+	enum proto_id next;
+	uint64_t resynced, passed; /* bytes behind a switch or stop */
+};
+
+/* client: direction of requests. bodies: see http1_want_bodies(). */
+void convo_init(struct convo *c, enum proto_id proto, enum dir client, bool mid, uint64_t bodies);
+void convo_done(struct convo *c);
+void convo_play(struct convo *c, const struct turn *t);
+/* Ends both directions and the connection; what waits is forced. */
+void convo_finish(struct convo *c);
+
+#endif
