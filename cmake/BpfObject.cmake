@@ -1,4 +1,4 @@
-# bpf_object(NAME SOURCE x.bpf.c DEPENDS headers...) compiles one BPF program for each supported
+# bpf_object(NAME SOURCE x.bpf.c [DEFINES X ...] DEPENDS headers...) compiles one BPF program for each supported
 # architecture (clang -target bpf) and makes NAME_skel, an INTERFACE target that carries the generated
 # skeleton NAME.skel.h of the build's own architecture. The other architectures are compiled so that
 # they cannot rot.
@@ -6,7 +6,8 @@ find_program(BPF_CLANG NAMES clang)
 find_program(BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin)
 
 function(bpf_object name)
-	cmake_parse_arguments(B "" "SOURCE" "DEPENDS" ${ARGN})
+	cmake_parse_arguments(B "" "SOURCE" "DEPENDS;DEFINES" ${ARGN})
+	list(TRANSFORM B_DEFINES PREPEND -D)
 	if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
 		set(own arm64)
 	else()
@@ -17,7 +18,8 @@ function(bpf_object name)
 		set(obj ${CMAKE_CURRENT_BINARY_DIR}/${name}.${arch}.bpf.o)
 		add_custom_command(OUTPUT ${obj}
 			COMMAND ${BPF_CLANG} -g -O2 -std=gnu17 -target bpf -mcpu=v2 -D__TARGET_ARCH_${arch}
-				-Wall -Wextra -Werror -I${CMAKE_SOURCE_DIR}
+				${B_DEFINES} -Wall -Wextra -Werror
+				-Wno-gnu-variable-sized-type-not-at-end -I${CMAKE_SOURCE_DIR}
 				-c ${CMAKE_CURRENT_SOURCE_DIR}/${B_SOURCE} -o ${obj}
 			DEPENDS ${B_SOURCE} ${B_DEPENDS}
 			COMMENT "BPF ${name} (${arch})" VERBATIM)

@@ -1,0 +1,34 @@
+/* What the loader tells the programs before they are loaded (frozen in .rodata: branches on it cost
+ * nothing), and the layout of the small maps that only those two share.
+ */
+#ifndef AGENT_BPF_CONFIG_H
+#define AGENT_BPF_CONFIG_H
+
+#ifndef __KELPIE_BPF__
+#include <linux/types.h>
+#endif
+
+#define CFG_PORTS    8
+#define CFG_SELF_MAX 16
+
+/* All zero but the sizes: no restriction. */
+struct capture_cfg {
+	__u64 cgroup_id;	/* only tasks below this cgroup v2 directory; 0: all */
+	__u64 probe_budget_bytes; /* copied per direction of a connection nobody has judged yet */
+	__u32 cgroup_level;	/* depth of cgroup_id, root = 0 */
+	__u32 pidns_ino;	/* inode of the agent's pid namespace when it is not the initial one */
+	__u32 pidns_level;	/* its depth, initial = 0 */
+	__u32 wake_bytes;	/* one forced wakeup each time so many bytes have gathered unread */
+	__u32 conns_max;	/* slots in use: <= EV_CONNS_MAX */
+	__u32 flags;		/* CFG_F_* */
+	__u16 deny_ports[CFG_PORTS]; /* 0 ends the list */
+	__u16 allow_ports[CFG_PORTS]; /* when not empty: only these */
+};
+
+#define CFG_F_LEAK (1u << 0) /* --simulate-leak hop=1: a lost chunk is not counted */
+
+struct capture_self {
+	__u32 tgid[CFG_SELF_MAX]; /* 0 ends the list; as seen in the agent's pid namespace */
+};
+
+#endif

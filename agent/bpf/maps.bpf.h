@@ -1,0 +1,148 @@
+/* Every map of the data path: what it holds, how large, who deletes.
+ * Sizes marked "loader" are set before load.
+ */
+#ifndef AGENT_BPF_MAPS_BPF_H
+#define AGENT_BPF_MAPS_BPF_H
+
+const volatile struct capture_cfg cfg SEC(".rodata.cfg");
+
+/* Connection records. loader sizes it; the parser consumes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} ctl_ring SEC(".maps");
+
+/* Payload. loader sizes it; the parser consumes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} data_ring SEC(".maps");
+
+/* One struct per possible CPU (loader sizes it). Never deleted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bpf_counters);
+} bpf_counters SEC(".maps");
+
+/* The parser's opinion by slot. Written by the parser only, through its memory mapping. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct conn_ctl);
+} conn_ctl SEC(".maps");
+
+/* State of one connection. Created by connect(), by the handshake's end, by the walk over open files
+ * or by the first transfer; deleted when the kernel destroys the socket. */
+struct conn {
+	__u64 id;	  /* ev_conn.conn */
+	__u64 next[2];	  /* position expected of the next transfer */
+	__u64 used[2];	  /* bytes copied on the probing budget */
+	__u64 copied, skipped, lost; /* as in ev_close */
+	__u64 syn_ns;	  /* when connect() began, 0 unknown */
+	__u64 cgroup;
+	__u64 eof[2];	  /* position of the FIN, ~0 none yet */
+	__u32 isn[2];
+	__u32 slot;
+	__u32 tgid;
+	__s32 err;	  /* socket error at TCP_CLOSE */
+	__u8 announced;	  /* EV_CONN_OPEN was told */
+	__u8 initiator;
+	__u8 isn_known;
+	__u8 closed;	  /* EV_CONN_CLOSE was told */
+	__u8 ignored;	  /* not ours: kernel's own, denied port */
+	__u8 from_state;
+	__u8 pad[2];
+	char comm[EV_COMM_LEN];
+};
+
+/* Key: address of the socket, which is reused only after tcp_destroy_sock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct conn);
+} conns SEC(".maps");
+
+/* Free slots; the loader pushes 0..conns_max-1, a destroyed connection gives its slot back. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} free_slots SEC(".maps");
+
+/* How often a slot was used: with the slot it makes an identity that never returns. Only the owner of
+ * a popped slot touches its entry. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} slot_uses SEC(".maps");
+
+/* Tasks whose transfers are never captured: Kelpie's own. Written by the loader. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct capture_self);
+} self_tasks SEC(".maps");
+
+/* One record under construction: by CPU and direction, because the programs of the two directions
+ * guard against re-entry separately. A value may be 32 KiB at most. */
+#define FILL_MAX   8192u  /* a record with so much payload is sent before more is gathered */
+#define COPY_MAX   24512u /* of one copy: FILL_MAX - 1 + COPY_MAX fit behind the header */
+struct scratch {
+	struct ev_data ev;
+	__u8 data[FILL_MAX + COPY_MAX];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+/* The transfer being copied: same life as its scratch. */
+struct xfer {
+	__u64 iov;	 /* user address of the next struct iovec */
+	__u64 cur;	 /* user address of the next byte */
+	__u64 cur_left;	 /* bytes left there */
+	__u32 iov_left;	 /* vectors after this one */
+	__u32 skip;	 /* source bytes to pass over first */
+	__u32 left;	 /* bytes still to copy */
+	__u32 tail;	 /* bytes after those, announced but not copied */
+	__u32 fill;	 /* bytes in the scratch */
+	__u32 sent_bytes;
+	__u32 sent_records;
+	__u32 ring_bytes;  /* not copied because the ring was full */
+	__u32 fault_bytes; /* not copied because the page could not be read */
+	__u32 limit_bytes; /* not copied because the steps ran out */
+	__u8 miss;	 /* why the tail is not copied */
+	__u8 done;
+	__u8 pad[6];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct xfer);
+} xfers SEC(".maps");
+
+static __always_inline struct bpf_counters *counters(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&bpf_counters, &cpu);
+}
+
+static __always_inline void count(struct bpf_counters *c, __u32 which, __u64 n)
+{
+	__sync_fetch_and_add(&c->v[which], n);
+}
+
+#endif

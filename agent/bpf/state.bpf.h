@@ -1,0 +1,143 @@
+/* Life of a connection, told by the kernel's own state changes. The current task is often unrelated
+ * (softirq): only the socket is used, except where connect() is known to be the caller.
+ */
+#ifndef AGENT_BPF_STATE_BPF_H
+#define AGENT_BPF_STATE_BPF_H
+
+static __always_inline void conn_forget(struct conn *c, struct bpf_counters *n, __u64 key)
+{
+	__u32 slot = c->slot;
+
+	if (bpf_map_delete_elem(&conns, &key))
+		return;
+	slot_give_back(slot);
+	count(n, BC_CONNS_CLOSED, 1);
+}
+
+static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk, struct task_struct *t)
+{
+	__u32 tgid = task_tgid(t);
+	struct conn *c;
+
+	if (task_excluded(tgid))
+		return;
+	c = conn_add(n, sk, EV_INITIATOR_LOCAL);
+	if (!c)
+		return;
+	c->initiator = EV_INITIATOR_LOCAL;
+	c->syn_ns = bpf_ktime_get_boot_ns();
+	conn_owner(c, tgid);
+}
+
+static __always_inline void on_established(struct bpf_counters *n, struct sock *sk, struct tcp_sock *tp,
+					   int old)
+{
+	struct conn *c = conn_find(sk);
+	bool known;
+
+	if (old == TCP_SYN_RECV) {
+		/* The owner is known at its first transfer: told then. */
+		if (!c)
+			c = conn_add(n, sk, EV_INITIATOR_REMOTE);
+		if (c && !c->announced)
+			conn_locate(c, sk, tp);
+		return;
+	}
+	if (!c || c->ignored)
+		return;
+	known = c->announced;
+	conn_locate(c, sk, tp);
+	c->announced = 1;
+	conn_tell(n, c, sk, EV_CONN_OPEN, known ? EV_F_KNOWN : 0, 0);
+}
+
+static __always_inline void on_tcp_close(struct bpf_counters *n, struct conn *c, struct sock *sk,
+					 struct tcp_sock *tp, int old)
+{
+	__u32 unread = K(tp, rcv_nxt) - K(tp, copied_seq);
+
+	c->err = K(sk, sk_err);
+	c->from_state = old;
+	if (old == TCP_SYN_SENT) {
+		if (!c->ignored)
+			conn_tell(n, c, sk, EV_CONN_FAILED, 0, c->err);
+		conn_forget(c, n, (__u64)sk);
+		return;
+	}
+	/* Bytes that wait in the receive queue may still be read after a reset: then the end is told
+	 * when the socket goes. A received FIN counts one. */
+	if (unread <= (c->eof[EV_RX] != NO_EOF))
+		conn_tell_close(n, c, tp);
+}
+
+static __always_inline void on_state(struct sock *sk, int old, int new, struct task_struct *t)
+{
+	struct tcp_sock *tp = KCAST(tcp_sock, sk);
+	struct bpf_counters *n = counters();
+	struct conn *c;
+
+	/* The paths of an MPTCP connection are TCP sockets too, but nobody reads or writes them. */
+	if (K(sk, sk_protocol) != IPPROTO_TCP || !n)
+		return;
+	if (bpf_core_field_exists(tp->is_mptcp) && K(tp, is_mptcp))
+		return;
+	if (new == TCP_SYN_SENT) {
+		on_connect(n, sk, t);
+		return;
+	}
+	if (new == TCP_ESTABLISHED) {
+		on_established(n, sk, tp, old);
+		return;
+	}
+	c = conn_find(sk);
+	if (!c)
+		return;
+	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)
+		conn_tell_eof(n, c, EV_TX, conn_pos(c, EV_TX, K(tp, write_seq), c->next[EV_TX]));
+	else if (new == TCP_CLOSE_WAIT || new == TCP_CLOSING)
+		conn_tell_eof(n, c, EV_RX, conn_pos(c, EV_RX, K(tp, rcv_nxt) - 1, c->next[EV_RX]));
+	else if (new == TCP_CLOSE)
+		on_tcp_close(n, c, sk, tp, old);
+}
+
+static __always_inline void on_destroy(struct sock *sk)
+{
+	struct bpf_counters *n = counters();
+	struct conn *c = conn_find(sk);
+
+	if (!n || !c)
+		return;
+	conn_tell_close(n, c, KCAST(tcp_sock, sk));
+	conn_forget(c, n, (__u64)sk);
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int state_btf(__u64 *ctx)
+{
+	on_state((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2], bpf_get_current_task_btf());
+	return 0;
+}
+
+SEC("?tp_btf/tcp_destroy_sock")
+int destroy_btf(__u64 *ctx)
+{
+	on_destroy((struct sock *)ctx[0]);
+	return 0;
+}
+
+SEC("?raw_tp/inet_sock_set_state")
+int state_raw(__u64 *ctx)
+{
+	on_state(KCAST(sock, ctx[0]), (int)ctx[1], (int)ctx[2],
+		 KCAST(task_struct, bpf_get_current_task()));
+	return 0;
+}
+
+SEC("?raw_tp/tcp_destroy_sock")
+int destroy_raw(__u64 *ctx)
+{
+	on_destroy(KCAST(sock, ctx[0]));
+	return 0;
+}
+
+#endif

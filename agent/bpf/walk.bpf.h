@@ -1,0 +1,69 @@
+/* Connections that are open before capture starts: every open file of every process. Writes one byte
+ * of iterator output per socket announced.
+ */
+#ifndef AGENT_BPF_WALK_BPF_H
+#define AGENT_BPF_WALK_BPF_H
+
+static __always_inline bool walk_wanted(struct sock *sk, struct tcp_sock *tp)
+{
+	__u16 family = K(sk, __sk_common.skc_family);
+	__u8 state = K(sk, __sk_common.skc_state);
+
+	if (K(sk, sk_protocol) != IPPROTO_TCP || (family != AF_INET && family != AF_INET6))
+		return false;
+	if (bpf_core_field_exists(tp->is_mptcp) && K(tp, is_mptcp))
+		return false;
+	return state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || state == TCP_FIN_WAIT1 ||
+	       state == TCP_FIN_WAIT2;
+}
+
+static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp, struct task_struct *t)
+{
+	struct bpf_counters *n = counters();
+	__u32 tgid = task_tgid(t);
+	struct conn *c;
+
+	if (!n || !tgid || task_is_self(tgid))
+		return false;
+	c = conn_find(sk);
+	if (c && c->announced)
+		return false;
+	if (!c)
+		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN);
+	if (!c || c->ignored)
+		return false;
+	if (!c->next[0] && !c->next[1])
+		conn_locate(c, sk, tp);
+	c->tgid = tgid;
+	for (int i = 0; i < EV_COMM_LEN; i++)
+		c->comm[i] = K(t, comm[i]);
+	c->announced = 1;
+	conn_tell(n, c, sk, EV_CONN_OPEN, EV_F_OLD, 0);
+	return true;
+}
+
+SEC("?iter/task_file")
+int walk_files(struct bpf_iter__task_file *ctx)
+{
+	struct seq_file *seq = ctx->meta->seq;
+	struct task_struct *t = ctx->task;
+	struct file *file = ctx->file;
+	struct tcp_sock *tp;
+	struct sock *sk;
+	char mark = '.';
+
+	if (!t || !file)
+		return 0;
+	/* Threads share their descriptors: once per process is enough. */
+	if (K(t, tgid) != K(t, pid))
+		return 0;
+	sk = file_sock(file);
+	if (!sk)
+		return 0;
+	tp = KCAST(tcp_sock, sk);
+	if (walk_wanted(sk, tp) && walk_announce(sk, tp, t))
+		bpf_seq_write(seq, &mark, 1);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,409 @@
+/* One transfer of bytes over a socket: scope, position, what to copy, copying, accounting.
+ *
+ * A transfer of n bytes ends as exactly one cause per byte in the counters:
+ *	BC_BYTES_IN = BC_BYTES_OUT + the BC_B_* it was charged to.
+ */
+#ifndef AGENT_BPF_XFER_BPF_H
+#define AGENT_BPF_XFER_BPF_H
+
+/* Where the bytes are in the caller's memory. */
+struct source {
+	__u64 ptr;  /* first byte, or array of struct iovec when vecs > 0 */
+	__u32 vecs;
+	__u8 miss;  /* EV_MISS_NONE, or why there is nothing to copy */
+};
+
+#define VECS_MAX 1024 /* UIO_MAXIOV */
+
+#ifdef KREAD_PROBE
+#define STEPS_MAX 128 /* bounded loop: 43 full records of 1 MiB, the rest for small vectors */
+#else
+#define STEPS_MAX 2048
+#endif
+
+static __always_inline void xfer_flush(struct xfer *x, struct scratch *s)
+{
+	__u64 fill = x->fill, len, unread;
+
+	if (fill > EV_CHUNK_MAX)
+		fill = EV_CHUNK_MAX;
+	len = sizeof(s->ev) + fill;
+	s->ev.h.len = (__u32)len;
+	s->ev.cap_len = (__u32)fill;
+	s->ev.orig_len = (__u32)fill;
+	s->ev.h.miss = EV_MISS_NONE;
+	s->ev.h.flags &= ~EV_F_MORE;
+	if (x->left) {
+		s->ev.h.flags |= EV_F_MORE;
+	} else if (x->tail) {
+		s->ev.orig_len += x->tail;
+		s->ev.h.miss = x->miss;
+	}
+	unread = bpf_ringbuf_query(&data_ring, BPF_RB_AVAIL_DATA);
+	opaque(len);
+	if (len > sizeof(s->ev) + EV_CHUNK_MAX)
+		return;
+	if (bpf_ringbuf_output(&data_ring, s, len, ring_flags(unread, (__u32)len))) {
+		/* The rest would only be more of the same: give the reader time. */
+		x->ring_bytes = (__u32)fill + x->left;
+		x->left = 0;
+		x->done = 1;
+		return;
+	}
+	x->sent_bytes += (__u32)fill;
+	x->sent_records++;
+	s->ev.pos += fill;
+	x->fill = 0;
+	x->done = !x->left;
+}
+
+/* The next vector: its address and length from the caller's array. */
+static __always_inline bool xfer_next_vec(struct xfer *x)
+{
+	struct user_iovec v = {};
+	__u64 pass;
+
+	if (!x->iov_left || bpf_probe_read_user(&v, sizeof(v), (const void *)x->iov))
+		return false;
+	x->iov += sizeof(v);
+	x->iov_left--;
+	pass = x->skip < v.len ? x->skip : v.len;
+	x->skip -= (__u32)pass;
+	x->cur = v.base + pass;
+	x->cur_left = v.len - pass;
+	return true;
+}
+
+/* The rest is announced, not copied. */
+static __always_inline void xfer_give_up(struct xfer *x, __u32 *bytes, __u8 miss)
+{
+	*bytes = x->left;
+	x->tail += x->left;
+	x->left = 0;
+	x->miss = miss;
+}
+
+/* One copy. Returns 1 when the transfer is finished. */
+static __noinline int xfer_step(__u32 dir, bool last)
+{
+	__u32 key = dir & 1;
+	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &key);
+	__u64 at, n; /* 64 bits: the verifier loses the bounds of narrower registers */
+
+	if (!x || !s)
+		return 1;
+	if (!x->cur_left && !xfer_next_vec(x))
+		xfer_give_up(x, &x->fault_bytes, EV_MISS_FAULT);
+	at = x->fill;
+	n = x->left;
+	if (x->cur_left < n)
+		n = x->cur_left;
+	if (n > EV_CHUNK_MAX - at)
+		n = EV_CHUNK_MAX - at;
+	if (n > COPY_MAX)
+		n = COPY_MAX;
+	opaque(n);
+	if (n > COPY_MAX)
+		return 1;
+	opaque(at);
+	at &= FILL_MAX - 1;
+	if (n) {
+		if (bpf_probe_read_user(s->data + at, (__u32)n, (const void *)x->cur)) {
+			xfer_give_up(x, &x->fault_bytes, EV_MISS_FAULT);
+		} else {
+			x->cur += n;
+			x->cur_left -= n;
+			x->left -= (__u32)n;
+			x->fill = (__u32)(at + n);
+		}
+	}
+	if (last && x->left)
+		xfer_give_up(x, &x->limit_bytes, EV_MISS_LIMIT);
+	if (x->fill >= FILL_MAX || !x->left)
+		xfer_flush(x, s);
+	return x->done;
+}
+
+#ifndef KREAD_PROBE
+static long xfer_loop(__u32 i, void *ctx)
+{
+	return xfer_step(*(__u32 *)ctx, i == STEPS_MAX - 1) ? 1 : 0;
+}
+#endif
+
+static __always_inline void xfer_run(__u32 dir)
+{
+#ifdef KREAD_PROBE
+	for (int i = 0; i < STEPS_MAX; i++)
+		if (xfer_step(dir, i == STEPS_MAX - 1))
+			break;
+#else
+	bpf_loop(STEPS_MAX, xfer_loop, &dir, 0);
+#endif
+}
+
+/* The task's process in the agent's pid namespace; 0: it is not in there. */
+static __always_inline __u32 task_tgid(struct task_struct *t)
+{
+	struct task_struct *leader;
+	struct pid *pid;
+	struct upid *up;
+	struct pid_namespace *ns;
+
+	if (!cfg.pidns_ino)
+		return K(t, tgid);
+	leader = K(t, group_leader);
+	pid = K(leader, thread_pid);
+	if (!pid || K(pid, level) < cfg.pidns_level)
+		return 0;
+	up = KCAST(upid, (__u64)pid + bpf_core_field_offset(struct pid, numbers) +
+				 (__u64)cfg.pidns_level * bpf_core_type_size(struct upid));
+	ns = K(up, ns);
+	if (!ns || K(ns, ns.inum) != cfg.pidns_ino)
+		return 0;
+	return K(up, nr);
+}
+
+static __always_inline bool task_is_self(__u32 tgid)
+{
+	__u32 zero = 0;
+	struct capture_self *self = bpf_map_lookup_elem(&self_tasks, &zero);
+
+	for (int i = 0; self && i < CFG_SELF_MAX && self->tgid[i]; i++)
+		if (self->tgid[i] == tgid)
+			return true;
+	return false;
+}
+
+/* 0, or the BC_C_* of the intentional loss; BC_B_* follows it. */
+static __always_inline __u32 task_excluded(__u32 tgid)
+{
+	if (!tgid)
+		return BC_C_SCOPE;
+	if (task_is_self(tgid))
+		return BC_C_SELF;
+	if (cfg.cgroup_id &&
+	    (__u64)bpf_get_current_ancestor_cgroup_id(cfg.cgroup_level) != cfg.cgroup_id)
+		return BC_C_SCOPE;
+	return 0;
+}
+
+/* What the parser wants of [pos, pos + len): how many bytes to leave out in front and behind. */
+struct want {
+	__u64 skip;  /* in front, below skip_until */
+	__u64 cut;   /* behind, over the probing budget */
+	__u32 none;  /* BC_C_*: nothing at all */
+};
+
+static __always_inline void conn_wants(struct conn *c, __u32 dir, __u64 pos, __u32 len, struct want *w)
+{
+	__u32 slot = c->slot;
+	struct conn_ctl *ctl = bpf_map_lookup_elem(&conn_ctl, &slot);
+	__u32 verdict = CTL_UNJUDGED;
+	__u64 until, room, rest;
+
+	if (ctl && ctl->conn == c->id) {
+		verdict = ctl->verdict;
+		until = ctl->skip_until[dir & 1];
+		if (verdict == CTL_COUNT) {
+			w->none = BC_C_VERDICT;
+			return;
+		}
+		if (until > pos)
+			w->skip = until - pos < len ? until - pos : len;
+		/* The call that completes the unwanted stretch is still told, for its time. */
+		if (until > pos + len) {
+			w->none = BC_C_SKIP;
+			return;
+		}
+	}
+	if (verdict == CTL_COPY)
+		return;
+	rest = len - w->skip;
+	room = cfg.probe_budget_bytes > c->used[dir & 1] ? cfg.probe_budget_bytes - c->used[dir & 1] : 0;
+	if (room >= rest)
+		return;
+	if (!room && !w->skip)
+		w->none = BC_C_BUDGET;
+	w->cut = rest - room;
+}
+
+static __always_inline void charge(struct bpf_counters *n, struct conn *c, __u32 call, __u32 len)
+{
+	if (c)
+		__sync_fetch_and_add(&c->skipped, (__u64)len);
+	count(n, call, 1);
+	count(n, call + 1, len);
+}
+
+_Static_assert(BC_B_SELF == BC_C_SELF + 1 && BC_B_SCOPE == BC_C_SCOPE + 1 &&
+	       BC_B_VERDICT == BC_C_VERDICT + 1 && BC_B_SKIP == BC_C_SKIP + 1 &&
+	       BC_B_BUDGET == BC_C_BUDGET + 1 && BC_B_RING == BC_C_RING + 1 &&
+	       BC_B_CONN == BC_C_CONN + 1, "charge() counts the bytes after the call");
+
+static __always_inline __u32 miss_counter(__u8 miss)
+{
+	switch (miss) {
+	case EV_MISS_NOPAYLOAD: return BC_B_NOPAYLOAD;
+	case EV_MISS_UNTRUSTED: return BC_B_UNTRUSTED;
+	case EV_MISS_FAULT: return BC_B_FAULT;
+	case EV_MISS_BUDGET: return BC_B_BUDGET;
+	case EV_MISS_SKIP: return BC_B_SKIP;
+	default: return BC_B_LIMIT;
+	}
+}
+
+static __always_inline bool miss_intended(__u8 miss)
+{
+	return miss == EV_MISS_NOPAYLOAD || miss == EV_MISS_BUDGET || miss == EV_MISS_SKIP;
+}
+
+/* After the copying: every byte of the call to its counter. */
+static __always_inline void xfer_account(struct bpf_counters *n, struct conn *c, struct xfer *x,
+					 __u64 skipped, __u32 tail, __u8 tail_miss)
+{
+	__u64 lost = (__u64)x->ring_bytes + x->fault_bytes + x->limit_bytes;
+
+	count(n, BC_EV_DATA, x->sent_records);
+	count(n, BC_BYTES_OUT, x->sent_bytes);
+	count(n, x->sent_records ? BC_CALLS_OUT : BC_C_RING, 1);
+	if (x->ring_bytes && !(cfg.flags & CFG_F_LEAK))
+		count(n, BC_B_RING, x->ring_bytes);
+	if (x->fault_bytes)
+		count(n, BC_B_FAULT, x->fault_bytes);
+	if (x->limit_bytes)
+		count(n, BC_B_LIMIT, x->limit_bytes);
+	if (skipped)
+		count(n, BC_B_SKIP, skipped);
+	if (tail)
+		count(n, miss_counter(tail_miss), tail);
+	if (miss_intended(tail_miss))
+		skipped += tail;
+	else
+		lost += tail;
+	__sync_fetch_and_add(&c->copied, (__u64)x->sent_bytes);
+	if (skipped)
+		__sync_fetch_and_add(&c->skipped, skipped);
+	if (lost)
+		__sync_fetch_and_add(&c->lost, lost);
+}
+
+static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, __u32 dir, __u64 pos,
+				      __u32 len, const struct source *src, const struct want *w,
+				      __u32 tgid, __u8 flags)
+{
+	__u32 key = dir & 1, copy = len - (__u32)w->skip - (__u32)w->cut, tail = (__u32)w->cut;
+	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
+	struct scratch *s = bpf_map_lookup_elem(&scratch, &key);
+	__u8 miss = EV_MISS_BUDGET;
+	__u64 skipped = w->skip;
+
+	if (!x || !s)
+		return;
+	if (src->miss) {
+		miss = src->miss;
+		tail += copy;
+		copy = 0;
+	} else if (copy > EV_CALL_MAX) {
+		miss = EV_MISS_LIMIT;
+		tail += copy - EV_CALL_MAX;
+		copy = EV_CALL_MAX;
+	}
+	s->ev.pos = pos + w->skip;
+	if (w->skip == len) { /* told as a hole */
+		s->ev.pos = pos;
+		tail = len;
+		miss = EV_MISS_SKIP;
+		skipped = 0;
+	}
+	s->ev.h.type = EV_DATA;
+	s->ev.h.version = EV_VERSION;
+	s->ev.h.flags = flags | (dir == EV_TX ? EV_F_TX : 0);
+	s->ev.h.ts_ns = bpf_ktime_get_boot_ns();
+	s->ev.conn = c->id;
+	s->ev.tgid = tgid;
+	s->ev.slot = c->slot;
+	__builtin_memset(x, 0, sizeof(*x));
+	x->left = copy;
+	x->tail = tail;
+	x->miss = miss;
+	x->skip = (__u32)w->skip;
+	if (src->vecs) {
+		x->iov = src->ptr;
+		x->iov_left = src->vecs;
+	} else {
+		x->cur = src->ptr + w->skip;
+		x->cur_left = copy;
+	}
+	if (copy)
+		xfer_run(dir);
+	else
+		xfer_flush(x, s);
+	c->used[dir & 1] += x->sent_bytes;
+	xfer_account(n, c, x, skipped, tail, miss);
+}
+
+/* A transfer of `len` bytes has ended on `sk`; src says where they are. `owned`: on this rung every
+ * sending path passes here, so a jump forward means that another sender raced. */
+static __always_inline void xfer(struct sock *sk, __u32 dir, __u32 len, const struct source *from,
+				 struct task_struct *task, bool owned)
+{
+	struct bpf_counters *n = counters();
+	struct tcp_sock *tp = KCAST(tcp_sock, sk);
+	struct source src = *from;
+	struct want w = {};
+	struct conn *c;
+	__u64 pos, end;
+	__u32 tgid, out;
+	__u8 flags = 0;
+
+	if (!n)
+		return;
+	tgid = task_tgid(task);
+	count(n, BC_CALLS_IN, 1);
+	count(n, BC_BYTES_IN, len);
+	out = task_excluded(tgid);
+	if (out) {
+		charge(n, NULL, out, len);
+		return;
+	}
+	c = conn_find(sk);
+	if (!c) {
+		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN);
+		if (!c) {
+			charge(n, NULL, BC_C_CONN, len);
+			return;
+		}
+		conn_locate(c, sk, tp);
+		c->next[dir & 1] -= len;
+	}
+	if (c->ignored) {
+		charge(n, c, BC_C_SCOPE, len);
+		return;
+	}
+	if (!c->announced || !c->tgid) {
+		conn_owner(c, tgid);
+		conn_tell(n, c, sk, EV_CONN_OPEN, c->announced ? EV_F_KNOWN : 0, 0);
+		c->announced = 1;
+	}
+	end = conn_pos(c, dir, dir == EV_TX ? K(tp, write_seq) : K(tp, copied_seq),
+		       c->next[dir & 1] + len);
+	if (end > c->eof[dir & 1])
+		end = c->eof[dir & 1];
+	pos = end - len;
+	if (pos < c->next[dir & 1] || (pos > c->next[dir & 1] && owned))
+		flags |= EV_F_UNORDERED;
+	if (end > c->next[dir & 1])
+		c->next[dir & 1] = end;
+	if (K(tp, inet_conn.icsk_ulp_ops) && !src.miss)
+		src.miss = EV_MISS_NOPAYLOAD; /* kernel TLS: positions count its records, not these bytes */
+	conn_wants(c, dir, pos, len, &w);
+	if (w.none) {
+		charge(n, c, w.none, len);
+		return;
+	}
+	xfer_copy(n, c, dir, pos, len, &src, &w, tgid, flags);
+}
+
+#endif

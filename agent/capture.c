@@ -1,0 +1,513 @@
+#include "agent/capture.h"
+#include "agent/probe_table.h"
+#include "base/strbuf.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "capture_btf.skel.h"
+#include "capture_probe.skel.h"
+
+#define LINKS_MAX (RUNG_PROGS_MAX + 4)
+#define WHY_MAX	  2048
+
+#define DEFAULT_DATA_RING    (8u << 20)
+#define DEFAULT_CTL_RING     (1u << 20)
+#define DEFAULT_CONNS	     16384u
+#define DEFAULT_PROBE_BUDGET (256u << 10)
+
+struct capture {
+	struct capture_opts opts;
+	struct capture_cfg cfg;
+	struct feature_state features[_FEATURE_MAX];
+	enum capture_rung rung;
+	enum capture_read read;
+	struct bpf_object *obj;
+	struct bpf_link *links[LINKS_MAX];
+	size_t n_links;
+	struct capture_self self;
+	uint32_t cpus;
+	char why[WHY_MAX];
+	size_t why_len;
+};
+
+static const char *const read_names[_CAPTURE_READ_MAX] = { "auto", "btf", "probe" };
+
+const char *capture_rung_name(enum capture_rung rung)
+{
+	return rung < _CAPTURE_RUNG_MAX ? rung_table[rung].name : "unknown";
+}
+
+const char *capture_read_name(enum capture_read read)
+{
+	return read < _CAPTURE_READ_MAX ? read_names[read] : "unknown";
+}
+
+enum capture_rung capture_rung_parse(const char *name)
+{
+	for (enum capture_rung r = CAPTURE_RUNG_SOCKLEN; r < _CAPTURE_RUNG_MAX; r++)
+		if (strcmp(name, rung_table[r].name) == 0)
+			return r;
+	return CAPTURE_RUNG_AUTO;
+}
+
+enum capture_read capture_read_parse(const char *name)
+{
+	for (enum capture_read r = CAPTURE_READ_BTF; r < _CAPTURE_READ_MAX; r++)
+		if (strcmp(name, read_names[r]) == 0)
+			return r;
+	return CAPTURE_READ_AUTO;
+}
+
+static void __printf(2, 3) why_add(struct capture *c, const char *fmt, ...)
+{
+	size_t room = sizeof(c->why) - c->why_len;
+	va_list ap;
+	int n;
+
+	if (room < 2)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(c->why + c->why_len, room, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		c->why_len += MIN((size_t)n, room - 1);
+}
+
+const char *capture_why(const struct capture *c)
+{
+	return c->why;
+}
+
+/* libbpf tells its troubles through one global callback. The verifier's log of a refused program is
+ * long and only its end matters: only short messages are kept. */
+static struct capture *telling;
+
+static int on_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[256];
+
+	if (level != LIBBPF_WARN || !telling || strstr(fmt, "PROG LOAD LOG"))
+		return 0;
+	if (vsnprintf(line, sizeof(line), fmt, ap) > 0)
+		why_add(telling, "%s", line);
+	return 0;
+}
+
+static bool power_of_two(uint32_t n)
+{
+	return n && (n & (n - 1)) == 0;
+}
+
+int capture_new(const struct capture_opts *opts, struct capture **ret)
+{
+	_cleanup_(capture_freep) struct capture *c = calloc(1, sizeof(*c));
+	struct capture_opts *o;
+
+	if (!c)
+		return -ENOMEM;
+	c->opts = *opts;
+	o = &c->opts;
+	o->data_ring_bytes = o->data_ring_bytes ? o->data_ring_bytes : DEFAULT_DATA_RING;
+	o->ctl_ring_bytes = o->ctl_ring_bytes ? o->ctl_ring_bytes : DEFAULT_CTL_RING;
+	o->conns_max = o->conns_max ? o->conns_max : DEFAULT_CONNS;
+	o->wake_bytes = o->wake_bytes ? o->wake_bytes : o->data_ring_bytes / 4;
+	if (!o->probe_budget_bytes)
+		o->probe_budget_bytes = DEFAULT_PROBE_BUDGET;
+	if (!power_of_two(o->data_ring_bytes) || !power_of_two(o->ctl_ring_bytes) ||
+	    o->conns_max > EV_CONNS_MAX || o->rung >= _CAPTURE_RUNG_MAX ||
+	    o->read >= _CAPTURE_READ_MAX)
+		return -EINVAL;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+/* Depth of a cgroup v2 directory below the mount and its id (the directory's inode). */
+static int cgroup_scope(const char *path, struct capture_cfg *cfg)
+{
+	char up[4096];
+	struct stat here, above;
+	int n = snprintf(up, sizeof(up), "%s", path);
+
+	if (n <= 0 || (size_t)n >= sizeof(up) || stat(path, &here))
+		return -EINVAL;
+	cfg->cgroup_id = here.st_ino;
+	for (cfg->cgroup_level = 0; cfg->cgroup_level < 64; cfg->cgroup_level++) {
+		size_t len = strnlen(up, sizeof(up));
+
+		if (len + 4 > sizeof(up))
+			return -EINVAL;
+		memcpy(up + len, "/..", 4);
+		if (stat(up, &above) || above.st_dev != here.st_dev)
+			return 0;
+	}
+	return -EINVAL;
+}
+
+/* The pid namespace's depth: the number of its processes in each namespace above it is listed in
+ * NSpid, but only down to the reader's own namespace, so a nested agent finds out from the kernel's
+ * own numbering in BPF; the initial namespace has a fixed inode (PROC_PID_INIT_INO). */
+#define PIDNS_INIT_INO 0xEFFFFFFCu
+
+static int pidns_scope(struct capture_cfg *cfg)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st))
+		return -errno;
+	if (st.st_ino != PIDNS_INIT_INO)
+		cfg->pidns_ino = (uint32_t)st.st_ino;
+	return 0;
+}
+
+static int fill_cfg(struct capture *c)
+{
+	struct capture_cfg *cfg = &c->cfg;
+	int r = 0;
+
+	cfg->probe_budget_bytes = c->opts.probe_budget_bytes;
+	cfg->wake_bytes = c->opts.wake_bytes;
+	cfg->conns_max = c->opts.conns_max;
+	cfg->flags = c->opts.simulate_leak ? CFG_F_LEAK : 0;
+	memcpy(cfg->deny_ports, c->opts.deny_ports, sizeof(cfg->deny_ports));
+	memcpy(cfg->allow_ports, c->opts.allow_ports, sizeof(cfg->allow_ports));
+	if (c->opts.cgroup)
+		r = cgroup_scope(c->opts.cgroup, cfg);
+	return r ? r : pidns_scope(cfg);
+}
+
+static int open_object(struct capture *c, enum capture_read read, struct bpf_object **ret)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "kelpie");
+	struct bpf_object *obj;
+	const void *elf;
+	size_t n;
+
+	(void)c;
+	elf = read == CAPTURE_READ_BTF ? capture_btf__elf_bytes(&n) : capture_probe__elf_bytes(&n);
+	obj = bpf_object__open_mem(elf, n, &opts);
+	if (!obj)
+		return -errno;
+	*ret = obj;
+	return 0;
+}
+
+static int select_progs(struct bpf_object *obj, const char *const *names)
+{
+	for (size_t i = 0; i < RUNG_PROGS_MAX && names[i]; i++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(obj, names[i]);
+
+		if (!p)
+			return -ENOENT;
+		bpf_program__set_autoload(p, true);
+	}
+	return 0;
+}
+
+static const char *const *state_progs(const struct capture *c)
+{
+	return c->features[FEATURE_STATE_BTF].present ? state_progs_btf : state_progs_raw;
+}
+
+static int size_maps(struct capture *c, struct bpf_object *obj)
+{
+	const struct {
+		const char *name;
+		uint32_t entries;
+	} sizes[] = {
+		{ "ctl_ring", c->opts.ctl_ring_bytes },	  { "data_ring", c->opts.data_ring_bytes },
+		{ "bpf_counters", c->cpus },		  { "conn_ctl", c->opts.conns_max },
+		{ "conns", c->opts.conns_max },		  { "free_slots", c->opts.conns_max },
+		{ "slot_uses", c->opts.conns_max },
+	};
+	struct bpf_map *cfg = bpf_object__find_map_by_name(obj, ".rodata.cfg");
+	size_t n = 0;
+	void *initial;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		int r = bpf_map__set_max_entries(bpf_object__find_map_by_name(obj, sizes[i].name),
+						 sizes[i].entries);
+
+		if (r)
+			return r;
+	}
+	initial = cfg ? (void *)(uintptr_t)bpf_map__initial_value(cfg, &n) : NULL;
+	if (!initial || n != sizeof(c->cfg))
+		return -EINVAL;
+	memcpy(initial, &c->cfg, n);
+	return 0;
+}
+
+/* One attempt: everything or nothing. */
+static int try_load(struct capture *c, enum capture_rung rung, enum capture_read read)
+{
+	struct bpf_object *obj = NULL;
+	int r = open_object(c, read, &obj);
+
+	if (!r)
+		r = select_progs(obj, rung_table[rung].progs);
+	if (!r)
+		r = select_progs(obj, state_progs(c));
+	if (!r && c->features[FEATURE_ITER_TASK_FILE].present)
+		r = select_progs(obj, (const char *const[]){ "walk_files", NULL });
+	if (!r)
+		r = size_maps(c, obj);
+	if (!r)
+		r = bpf_object__load(obj);
+	if (r) {
+		why_add(c, "%s/%s: %s\n", capture_rung_name(rung), capture_read_name(read), strerror(-r));
+		bpf_object__close(obj);
+		return r;
+	}
+	c->obj = obj;
+	c->rung = rung;
+	c->read = read;
+	return 0;
+}
+
+static bool rung_possible(struct capture *c, enum capture_rung rung)
+{
+	for (enum feature f = 0; f < _FEATURE_MAX; f++) {
+		if (!(rung_table[rung].needs & (1u << f)) || c->features[f].present)
+			continue;
+		why_add(c, "%s: no %s (%s)\n", rung_table[rung].name, feature_name(f),
+			c->features[f].err ? strerror(c->features[f].err) : "absent");
+		return false;
+	}
+	return true;
+}
+
+static bool read_possible(const struct capture *c, enum capture_read read)
+{
+	return c->features[read == CAPTURE_READ_BTF ? FEATURE_RDONLY_CAST : FEATURE_PROBE_READ].present;
+}
+
+static int load_best(struct capture *c)
+{
+	for (enum capture_rung rung = CAPTURE_RUNG_SOCKLEN; rung < _CAPTURE_RUNG_MAX; rung++) {
+		if ((c->opts.rung && c->opts.rung != rung) || !rung_possible(c, rung))
+			continue;
+		for (enum capture_read read = CAPTURE_READ_BTF; read < _CAPTURE_READ_MAX; read++) {
+			if (c->opts.read && c->opts.read != read)
+				continue;
+			if (!(rung_table[rung].reads & (1u << read)) || !read_possible(c, read))
+				continue;
+			if (try_load(c, rung, read) == 0)
+				return 0;
+		}
+	}
+	return -ENOTSUP;
+}
+
+static int map_fd(const struct capture *c, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(c->obj, name);
+}
+
+static int prefill(struct capture *c)
+{
+	int fd = map_fd(c, "free_slots");
+
+	for (uint32_t slot = c->opts.conns_max; slot-- > 0;)
+		if (bpf_map_update_elem(fd, NULL, &slot, BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+int capture_load(struct capture *c)
+{
+	int r = fill_cfg(c);
+
+	if (r)
+		return r;
+	r = libbpf_num_possible_cpus();
+	if (r < 0)
+		return r;
+	c->cpus = (uint32_t)r;
+	telling = c;
+	libbpf_set_print(on_libbpf);
+	features_probe(c->features);
+	r = load_best(c);
+	telling = NULL;
+	if (!r)
+		r = prefill(c);
+	if (!r)
+		r = capture_add_self(c, (uint32_t)getpid());
+	return r;
+}
+
+static int attach_progs(struct capture *c, const char *const *names)
+{
+	for (size_t i = 0; i < RUNG_PROGS_MAX && names[i]; i++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(c->obj, names[i]);
+		struct bpf_link *link;
+
+		if (!p || c->n_links == LINKS_MAX)
+			return -EINVAL;
+		link = bpf_program__attach(p);
+		if (!link) {
+			int r = -errno;
+
+			why_add(c, "attach %s: %s\n", names[i], strerror(-r));
+			return r;
+		}
+		c->links[c->n_links++] = link;
+	}
+	return 0;
+}
+
+/* State first: no transfer is seen before its connection can be. */
+int capture_attach(struct capture *c)
+{
+	int r;
+
+	telling = c;
+	r = attach_progs(c, state_progs(c));
+	if (!r)
+		r = attach_progs(c, rung_table[c->rung].progs);
+	telling = NULL;
+	return r;
+}
+
+int capture_walk(struct capture *c, uint64_t *ret_found)
+{
+	struct bpf_program *p = bpf_object__find_program_by_name(c->obj, "walk_files");
+	struct bpf_link *link;
+	_cleanup_(closep) int fd = -1;
+	char drop[256];
+	ssize_t n;
+	uint64_t found = 0;
+
+	if (!p || !c->features[FEATURE_ITER_TASK_FILE].present)
+		return -ENOTSUP;
+	link = bpf_program__attach_iter(p, NULL);
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	bpf_link__destroy(link);
+	if (fd < 0)
+		return fd;
+	/* The program announces into the control ring; one byte of output stands for one socket. */
+	while ((n = read(fd, drop, sizeof(drop))) != 0) {
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (n > 0)
+			found += (uint64_t)n;
+	}
+	*ret_found = found;
+	return 0;
+}
+
+int capture_add_self(struct capture *c, uint32_t tgid)
+{
+	uint32_t zero = 0;
+
+	for (size_t i = 0; i < CFG_SELF_MAX; i++) {
+		if (c->self.tgid[i])
+			continue;
+		c->self.tgid[i] = tgid;
+		if (bpf_map_update_elem(map_fd(c, "self_tasks"), &zero, &c->self, BPF_ANY))
+			return -errno;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+int capture_ctl_ring_fd(const struct capture *c)
+{
+	return map_fd(c, "ctl_ring");
+}
+
+int capture_data_ring_fd(const struct capture *c)
+{
+	return map_fd(c, "data_ring");
+}
+
+uint32_t capture_ctl_ring_bytes(const struct capture *c)
+{
+	return c->opts.ctl_ring_bytes;
+}
+
+uint32_t capture_data_ring_bytes(const struct capture *c)
+{
+	return c->opts.data_ring_bytes;
+}
+
+int capture_conn_ctl_fd(const struct capture *c)
+{
+	return map_fd(c, "conn_ctl");
+}
+
+int capture_counters_fd(const struct capture *c)
+{
+	return map_fd(c, "bpf_counters");
+}
+
+uint32_t capture_conns_max(const struct capture *c)
+{
+	return c->opts.conns_max;
+}
+
+uint32_t capture_cpus(const struct capture *c)
+{
+	return c->cpus;
+}
+
+enum capture_rung capture_rung(const struct capture *c)
+{
+	return c->rung;
+}
+
+enum capture_read capture_read(const struct capture *c)
+{
+	return c->read;
+}
+
+/* An mmapable array map is page-aligned at its end, its elements 8-aligned. */
+static size_t map_bytes(size_t entries, size_t value)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (entries * ((value + 7) & ~(size_t)7) + page - 1) & ~(page - 1);
+}
+
+size_t capture_conn_ctl_map_bytes(const struct capture *c)
+{
+	return map_bytes(c->opts.conns_max, sizeof(struct conn_ctl));
+}
+
+size_t capture_counters_map_bytes(const struct capture *c)
+{
+	return map_bytes(c->cpus, sizeof(struct bpf_counters));
+}
+
+uint64_t capture_missed_runs(const struct capture *c)
+{
+	const char *const *names = rung_table[c->rung].progs;
+	uint64_t missed = 0;
+
+	for (size_t i = 0; i < RUNG_PROGS_MAX && names[i]; i++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(c->obj, names[i]);
+		struct bpf_prog_info info = { 0 };
+		uint32_t len = sizeof(info);
+
+		if (p && bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len) == 0)
+			missed += info.recursion_misses;
+	}
+	return missed;
+}
+
+void capture_free(struct capture *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->n_links; i++)
+		bpf_link__destroy(c->links[i]);
+	bpf_object__close(c->obj);
+	free(c);
+}

@@ -1,0 +1,101 @@
+/* Capture: loads the BPF programs, chooses the hook the kernel has, attaches, and hands out the maps.
+ * Lives in the attacher process, which alone may call bpf(). Nothing is pinned: everything is gone
+ * when the last descriptor closes.
+ *
+ * Order of calls:
+ *	capture_new -> capture_load -> capture_attach (bytes are captured from here)
+ *	-> capture_walk (connections that were open before) -> getters ... -> capture_free
+ */
+#ifndef AGENT_CAPTURE_H
+#define AGENT_CAPTURE_H
+
+#include "agent/bpf/config.h"
+#include "agent/bpf/events.h"
+#include "agent/features.h"
+#include "base/util.h"
+
+enum capture_rung {
+	CAPTURE_RUNG_AUTO,
+	CAPTURE_RUNG_SOCKLEN,	 /* tp_btf/sock_{send,recv}_length */
+	CAPTURE_RUNG_SYSEXIT,	 /* tp_btf/sys_exit */
+	CAPTURE_RUNG_RAWTP,	 /* raw_tp/sys_exit */
+	CAPTURE_RUNG_TRACEPOINT, /* tracepoint/syscalls/sys_{enter,exit}_NAME; needs tracefs */
+	_CAPTURE_RUNG_MAX
+};
+
+/* How kernel memory is read. */
+enum capture_read {
+	CAPTURE_READ_AUTO,
+	CAPTURE_READ_BTF,   /* typed loads, bpf_rdonly_cast: works under lockdown=confidentiality */
+	CAPTURE_READ_PROBE, /* bpf_probe_read_kernel: kernels before 6.2 */
+	_CAPTURE_READ_MAX
+};
+
+/* Zero means the default for every field. */
+struct capture_opts {
+	enum capture_rung rung;
+	enum capture_read read;
+	uint32_t data_ring_bytes; /* power of two, default 8 MiB */
+	uint32_t ctl_ring_bytes;  /* power of two, default 1 MiB */
+	uint32_t conns_max;	  /* default 16384, at most EV_CONNS_MAX */
+	uint32_t wake_bytes;	  /* default a quarter of the data ring */
+	uint64_t probe_budget_bytes; /* per direction of an unjudged connection, default 256 KiB */
+	const char *cgroup;	  /* cgroup v2 directory; NULL: every process */
+	uint16_t deny_ports[CFG_PORTS];
+	uint16_t allow_ports[CFG_PORTS];
+	bool simulate_leak;	  /* lost chunks are not counted: proves that the balance can fail */
+};
+
+struct capture;
+
+/* Copies opts. -ENOMEM, -EINVAL (a size that is no power of two, too many connections). */
+int capture_new(const struct capture_opts *opts, struct capture **ret);
+
+/* Loads the programs of the best rung that loads, or of the one asked for, and fills the slots.
+ * -ENOTSUP: none does; capture_why() says what was tried. */
+int capture_load(struct capture *c);
+
+/* Attaches; capture runs when this returns 0. */
+int capture_attach(struct capture *c);
+
+/* Announces the connections that are open already: EV_CONN_OPEN with EV_F_OLD in the control ring.
+ * ret_found: sockets announced. -ENOTSUP: the kernel has no such iterator. */
+int capture_walk(struct capture *c, uint64_t *ret_found);
+
+/* Never capture this process (its number in the caller's pid namespace). At most CFG_SELF_MAX;
+ * -ENOSPC beyond. After capture_load(); the calling process is in already. */
+int capture_add_self(struct capture *c, uint32_t tgid);
+
+/* Descriptors, owned by the capture, and their sizes; valid after capture_load(). */
+int capture_ctl_ring_fd(const struct capture *c);
+int capture_data_ring_fd(const struct capture *c);
+uint32_t capture_ctl_ring_bytes(const struct capture *c);
+uint32_t capture_data_ring_bytes(const struct capture *c);
+int capture_conn_ctl_fd(const struct capture *c); /* conns_max entries of struct conn_ctl */
+int capture_counters_fd(const struct capture *c); /* capture_cpus() entries of struct bpf_counters */
+uint32_t capture_conns_max(const struct capture *c);
+uint32_t capture_cpus(const struct capture *c);
+
+enum capture_rung capture_rung(const struct capture *c);
+enum capture_read capture_read(const struct capture *c);
+const char *capture_rung_name(enum capture_rung rung); /* "socklen", ... */
+const char *capture_read_name(enum capture_read read); /* "btf", "probe" */
+/* AUTO for a name that is none. */
+enum capture_rung capture_rung_parse(const char *name);
+enum capture_read capture_read_parse(const char *name);
+
+/* What was tried and refused on the way, one line each, "" when nothing; valid until capture_free(). */
+const char *capture_why(const struct capture *c);
+
+/* Hook runs that the kernel skipped because a program was already running on that CPU (its guard
+ * against recursion), summed over the data programs; 0 where the kernel does not say. */
+uint64_t capture_missed_runs(const struct capture *c);
+
+/* The layouts of the memory that other processes map. */
+size_t capture_conn_ctl_map_bytes(const struct capture *c);
+size_t capture_counters_map_bytes(const struct capture *c);
+
+void capture_free(struct capture *c);
+DEFINE_CLEANUP(struct capture, capture_free)
+
+#endif
