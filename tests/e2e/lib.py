@@ -9,6 +9,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -38,6 +39,7 @@ class Area:
     def __init__(self, name):
         self.name = name
         self.path = tempfile.mkdtemp(prefix=f"kelpie-e2e-{name}.")
+        os.chmod(self.path, 0o755)  # the store works in it as another user
         self.processes = []
         self.mounts = []
         self.failed = []
@@ -195,6 +197,167 @@ class Load:
             self.process.stop()
         lines = [x for x in self.process.log().splitlines() if x.startswith("{")]
         return status, json.loads(lines[-1]) if lines else {}
+
+
+class Kelpie:
+    """`kelpie run` on a data directory and socket of its own."""
+
+    def __init__(self, area, *args, data=None, config=None, wait=True):
+        self.area = area
+        self.dir = tempfile.mkdtemp(prefix="kelpie.", dir=area.path)
+        os.chmod(self.dir, 0o755)
+        self.data = data or os.path.join(self.dir, "data")
+        self.server = f"unix:{self.dir}/kelpie.sock"
+        self.argv = [os.path.join(BIN, "kelpie"), "run", "--data-dir", self.data, "--listen",
+                     self.server]
+        if config:
+            path = os.path.join(self.dir, "kelpie.yaml")
+            with open(path, "w") as f:
+                f.write(config)
+            self.argv += ["--config", path]
+        self.argv += args
+        self.start(wait)
+
+    def start(self, wait=True):
+        started = time.monotonic()
+        self.process = self.area.start(self.argv)
+        if wait:
+            self.wait_ready()
+        self.ready_after = time.monotonic() - started
+
+    def is_ready(self):
+        return re.search(r"^ready\b|\bready\b.*unix:", self.process.log(), re.M)
+
+    def wait_ready(self, seconds=20):
+        if not wait_until(lambda: self.is_ready() or not self.process.alive(), seconds) or \
+                not self.process.alive():
+            raise RuntimeError(f"kelpie run is not ready:\n{self.process.log()}")
+
+    def command(self, *args, seconds=60):
+        """A command against this instance: (status, stdout, stderr)."""
+        try:
+            done = subprocess.run([os.path.join(BIN, "kelpie"), *args], capture_output=True,
+                                  text=True, timeout=seconds, stdin=subprocess.DEVNULL,
+                                  env=dict(os.environ, KELPIE_SERVER=self.server))
+        except subprocess.TimeoutExpired:
+            return None, "", f"no answer within {seconds} s"
+        return done.returncode, done.stdout, done.stderr
+
+    def sql(self, text, seconds=60):
+        """Rows as dictionaries of text; raises when the query fails."""
+        status, out, err = self.command("sql", "-o", "csv", text, seconds=seconds)
+        if status != 0:
+            raise RuntimeError(f"status {status} for {text}\n{err}")
+        return read_csv(out)
+
+    def value(self, text):
+        row = self.sql(text)[0]
+        return int(next(iter(row.values())) or 0)
+
+    def rows_to_file(self, where, path, table="http", seconds=110):
+        with open(path, "w") as out:
+            done = subprocess.run([os.path.join(BIN, "kelpie"), "sql", "-o", "csv",
+                                   f"{ROWS_SQL.replace('FROM http', f'FROM {table}')} AND {where}"],
+                                  stdout=out, stderr=subprocess.PIPE, text=True, timeout=seconds,
+                                  stdin=subprocess.DEVNULL,
+                                  env=dict(os.environ, KELPIE_SERVER=self.server))
+        if done.returncode != 0:
+            raise RuntimeError(f"status {done.returncode} for the rows\n{done.stderr}")
+
+    def wait_rows(self, where, want, seconds=15, patience=4):
+        """Waits for `want` rows; gives up early when the number has not moved for `patience` s."""
+        last, moved = -1, time.monotonic()
+
+        def enough():
+            nonlocal last, moved
+            n = self.value(f"SELECT count(*) FROM http WHERE {where}")
+            if n != last:
+                last, moved = n, time.monotonic()
+            return n >= want or time.monotonic() - moved > patience
+
+        wait_until(enough, seconds, 0.2)
+        return last
+
+    def unbalanced(self):
+        return [r for r in self.sql("SELECT * FROM kelpie_ledger_balance")
+                if int(r["difference"] or 0) != 0]
+
+    def wait_balance(self, seconds=10):
+        """The lines of the ledger that do not close, after time to come to rest."""
+        rest = []
+
+        def closed():
+            rest[:] = self.unbalanced()
+            return not rest
+
+        wait_until(closed, seconds, 0.3)
+        return rest
+
+    def losses(self):
+        """What was lost by accident."""
+        return self.sql("SELECT hop, stage, counter, unit, value FROM kelpie_ledger "
+                        "WHERE kind = 'loss' AND intentional = 0 AND value > 0")
+
+    def family(self):
+        return family(self.process.pid)
+
+    def stop(self, seconds=8):
+        """SIGTERM: (exit status, seconds it took)."""
+        started = time.monotonic()
+        status = self.process.stop(seconds=seconds)
+        return status, time.monotonic() - started
+
+
+def family(pid):
+    """The process and its living descendants."""
+    found = [pid]
+    for parent in found:
+        try:
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{thread}/children") as f:
+                    found += [int(child) for child in f.read().split()]
+        except OSError:
+            continue
+    return [p for p in found if os.path.exists(f"/proc/{p}/task")]
+
+
+def role(pid):
+    """What a process of the family is, by its name and what it was started as."""
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            comm = f.read().strip()
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            argv = f.read().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+    for word in ("parser", "store", "collector"):
+        if word in comm or word in argv.split("--")[0]:
+            return word
+    return "attacher" if "kelpie-agent" in argv else "run"
+
+
+def find(kelpie, name):
+    return next((p for p in kelpie.family() if role(p) == name), None)
+
+
+def exists(pid):
+    """Whether the process still runs (a zombie does not)."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def bpf_objects():
+    """Identifiers of all programs, maps and links of the machine."""
+    found = set()
+    for kind in ("prog", "map", "link"):
+        done = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True,
+                              env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin"))
+        for entry in json.loads(done.stdout or "[]"):
+            found.add((kind, entry["id"]))
+    return found
 
 
 def compare(truths, rows, *args):
