@@ -1,0 +1,240 @@
+/* What agents say of themselves, what they lost and when, and control requests. */
+#include "collector/hub_int.h"
+
+#include "collector/clock.h"
+
+#include <errno.h>
+
+void hub_ask_status(struct hub *h, struct agent *a, uint64_t now_ns)
+{
+	Kelpie__CollectorMessage m = KELPIE__COLLECTOR_MESSAGE__INIT;
+	Kelpie__StatusRequest req = KELPIE__STATUS_REQUEST__INIT;
+
+	a->status_asked_ns = now_ns;
+	req.id = ++h->next_id;
+	m.kind_case = KELPIE__COLLECTOR_MESSAGE__KIND_STATUS_REQUEST;
+	m.status_request = &req;
+	hub_send(h, a, &m);
+}
+
+static struct hub_losses sum_losses(const Kelpie__Status *s)
+{
+	struct hub_losses sum = { 0 };
+
+	for (size_t i = 0; i < s->n_ledger; i++) {
+		const Kelpie__LedgerLine *l = s->ledger[i];
+
+		if (strcmp(l->kind, "loss") != 0)
+			continue;
+		if (l->intentional)
+			sum.sampled += strcmp(l->counter, "sampled") == 0 ? l->value : 0;
+		else if (strcmp(l->unit, "bytes") == 0)
+			sum.bytes += l->value;
+		else
+			sum.units += l->value;
+	}
+	return sum;
+}
+
+/* Counters may only fall with a new epoch; a fall otherwise counts as no growth. */
+static uint64_t growth(uint64_t now, uint64_t before)
+{
+	return now > before ? now - before : 0;
+}
+
+/* The two oldest steps become one: the time they name gets coarser, nothing is forgotten. */
+static struct loss_step *next_step(struct node *n)
+{
+	if (n->n_steps == HUB_LOSS_STEPS) {
+		struct loss_step *a = &n->steps[0], *b = &n->steps[1];
+
+		b->from_ns = a->from_ns;
+		b->grown.units += a->grown.units;
+		b->grown.bytes += a->grown.bytes;
+		b->grown.sampled += a->grown.sampled;
+		memmove(&n->steps[0], &n->steps[1], (HUB_LOSS_STEPS - 1) * sizeof(n->steps[0]));
+		n->n_steps--;
+	}
+	return &n->steps[n->n_steps++];
+}
+
+static void note_losses(struct node *n, const Kelpie__Status *s, uint64_t unix_ns)
+{
+	struct hub_losses sum = sum_losses(s);
+	struct hub_losses grown = {
+		growth(sum.units, n->losses.units),
+		growth(sum.bytes, n->losses.bytes),
+		growth(sum.sampled, n->losses.sampled),
+	};
+
+	if (grown.units || grown.bytes || grown.sampled)
+		*next_step(n) = (struct loss_step){
+			.from_ns = n->status_unix_ns ? n->status_unix_ns : n->epoch,
+			.to_ns = unix_ns,
+			.grown = grown,
+		};
+	n->losses = sum;
+}
+
+void hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m)
+{
+	struct node *n = a->node;
+	uint64_t unix_ns = clock_unix_ns();
+
+	note_losses(n, m->status, unix_ns);
+	if (n->status)
+		kelpie__agent_message__free_unpacked(n->status, NULL);
+	n->status = m;
+	n->status_mono_ns = clock_mono_ns();
+	n->status_unix_ns = unix_ns;
+	pthread_cond_broadcast(&h->changed);
+}
+
+/* Whether every agent that answers at all has a status as young as since_ns. */
+static bool all_fresh(const struct hub *h, uint64_t since_ns, uint64_t now_ns)
+{
+	for (const struct agent *a = h->agents; a; a = a->next)
+		if (a->node && !a->dead && hub_responds(a, now_ns) &&
+		    a->node->status_mono_ns < since_ns)
+			return false;
+	return true;
+}
+
+void hub_status_refresh(struct hub *h, uint64_t max_age_ns, uint64_t until_ns)
+{
+	uint64_t now_ns = clock_mono_ns(), since_ns = now_ns - MIN(now_ns, max_age_ns);
+	struct timespec until = clock_timespec(until_ns);
+
+	pthread_mutex_lock(&h->lock);
+	for (struct agent *a = h->agents; a; a = a->next)
+		if (a->node && a->node->status_mono_ns < since_ns &&
+		    (a->status_asked_ns < since_ns || max_age_ns == 0))
+			hub_ask_status(h, a, now_ns);
+	while (!all_fresh(h, since_ns, clock_mono_ns()) &&
+	       pthread_cond_timedwait(&h->changed, &h->lock, &until) == 0)
+		;
+	pthread_mutex_unlock(&h->lock);
+}
+
+void hub_each_agent(struct hub *h, void (*fn)(void *ctx, const struct hub_agent_info *info),
+		    void *ctx)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	pthread_mutex_lock(&h->lock);
+	for (size_t i = 0; i < HUB_AGENTS_MAX; i++) {
+		const struct node *n = &h->nodes[i];
+		struct hub_agent_info info = {
+			.node = n->name,
+			.version = n->version,
+			.epoch = n->epoch,
+			.connected = n->agent,
+			.responding = n->agent && hub_responds(n->agent, now_ns),
+			.seen_unix_ns = n->seen_unix_ns,
+			.pid = n->pid,
+			.status = n->status ? n->status->status : NULL,
+		};
+
+		if (n->used)
+			fn(ctx, &info);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+void hub_losses(struct hub *h, uint64_t from_unix_ns, uint64_t to_unix_ns, struct hub_losses *ret)
+{
+	struct hub_losses sum = { 0 };
+
+	pthread_mutex_lock(&h->lock);
+	for (size_t i = 0; i < HUB_AGENTS_MAX; i++) {
+		const struct node *n = &h->nodes[i];
+
+		for (size_t k = 0; n->used && k < n->n_steps; k++) {
+			const struct loss_step *s = &n->steps[k];
+
+			if (s->to_ns < from_unix_ns || s->from_ns > to_unix_ns)
+				continue;
+			sum.units += s->grown.units;
+			sum.bytes += s->grown.bytes;
+			sum.sampled += s->grown.sampled;
+		}
+	}
+	pthread_mutex_unlock(&h->lock);
+	*ret = sum;
+}
+
+static void answer(struct hub *h, struct hub_call *c, struct agent *a, bool ok, const char *message)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->agents[i] != a)
+			continue;
+		c->agents[i] = NULL;
+		c->waiting--;
+		c->results[i].ok = ok;
+		snprintf(c->results[i].message, sizeof(c->results[i].message), "%.255s", message);
+		pthread_cond_broadcast(&h->changed);
+	}
+}
+
+void hub_on_control_done(struct hub *h, struct agent *a, const Kelpie__ControlDone *d)
+{
+	for (size_t i = 0; i < HUB_CONTROLS_MAX; i++)
+		if (h->calls[i].used && h->calls[i].id == d->id)
+			answer(h, &h->calls[i], a, d->ok, d->message);
+}
+
+void hub_calls_agent_gone(struct hub *h, struct agent *a)
+{
+	for (size_t i = 0; i < HUB_CONTROLS_MAX; i++)
+		if (h->calls[i].used)
+			answer(h, &h->calls[i], a, false, "the agent went away");
+}
+
+static void call_agents(struct hub *h, struct hub_call *c, Kelpie__ControlVerb verb, size_t max)
+{
+	Kelpie__CollectorMessage m = KELPIE__COLLECTOR_MESSAGE__INIT;
+	Kelpie__Control req = KELPIE__CONTROL__INIT;
+
+	c->id = req.id = ++h->next_id;
+	req.verb = verb;
+	m.kind_case = KELPIE__COLLECTOR_MESSAGE__KIND_CONTROL;
+	m.control = &req;
+	for (struct agent *a = h->agents; a && c->n < MIN(max, (size_t)HUB_AGENTS_MAX);
+	     a = a->next) {
+		struct hub_control_result *r = &c->results[c->n];
+
+		if (!a->node || a->dead || a->node->agent != a)
+			continue;
+		*r = (struct hub_control_result){ .ok = false };
+		memcpy(r->node, a->node->name, sizeof(r->node));
+		snprintf(r->message, sizeof(r->message), "no answer in time");
+		if (hub_send(h, a, &m) == 0) {
+			c->agents[c->n] = a;
+			c->waiting++;
+		}
+		c->n++;
+	}
+}
+
+int hub_control(struct hub *h, Kelpie__ControlVerb verb, uint64_t until_ns,
+		struct hub_control_result *ret, size_t max)
+{
+	struct timespec until = clock_timespec(until_ns);
+	struct hub_call *c = NULL;
+	int n = -EBUSY;
+
+	pthread_mutex_lock(&h->lock);
+	for (size_t i = 0; i < HUB_CONTROLS_MAX && !c; i++)
+		if (!h->calls[i].used)
+			c = &h->calls[i];
+	if (c) {
+		*c = (struct hub_call){ .used = true, .results = ret };
+		call_agents(h, c, verb, max);
+		while (c->waiting > 0 && pthread_cond_timedwait(&h->changed, &h->lock, &until) == 0)
+			;
+		n = c->n ? (int)c->n : -ENOTCONN;
+		c->used = false;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return n;
+}
