@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stdio.h>
 
 /* A trial gets the kernel's types (NULL when it has none): 0 present, else negative errno. */
 struct feature_ops {
@@ -27,14 +28,18 @@ static const struct bpf_insn just_return[] = {
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 
+/* libbpf_find_vmlinux_btf_id() would parse the kernel's types again on every call. */
 static int typed_hook(const struct btf *btf, const char *name, enum bpf_attach_type attach)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach);
+	bool iter = attach == BPF_TRACE_ITER;
+	char type[64];
 	int id;
 
 	if (!btf)
 		return -ENOENT;
-	id = libbpf_find_vmlinux_btf_id(name, attach);
+	snprintf(type, sizeof(type), "%s%s", iter ? "bpf_iter_" : "btf_trace_", name);
+	id = btf__find_by_name_kind(btf, type, iter ? BTF_KIND_FUNC : BTF_KIND_TYPEDEF);
 	if (id < 0)
 		return id;
 	opts.attach_btf_id = (uint32_t)id;

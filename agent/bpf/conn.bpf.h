@@ -60,8 +60,9 @@ static __always_inline __u8 who_opened(struct tcp_sock *tp, const struct snap *s
 	return extra == 0 ? EV_INITIATOR_REMOTE : EV_INITIATOR_UNKNOWN;
 }
 
-/* Fills the identity and both positions from the socket's counters. */
-static __always_inline void conn_locate(struct conn *c, struct sock *sk, struct tcp_sock *tp)
+/* Fills the identity and both positions from the socket's counters. early: no answer to the SYN has
+ * come yet (TCP Fast Open sends data with it). */
+static __always_inline void conn_locate(struct conn *c, struct sock *sk, struct tcp_sock *tp, bool early)
 {
 	struct snap s = {};
 	bool stable = snap_read(sk, tp, &s);
@@ -72,11 +73,12 @@ static __always_inline void conn_locate(struct conn *c, struct sock *sk, struct 
 	syn = c->initiator == EV_INITIATOR_LOCAL;
 	c->isn[EV_TX] = s.una - (__u32)s.acked + syn;
 	c->isn[EV_RX] = s.rcv - (__u32)s.received;
-	c->isn_known = stable && c->initiator != EV_INITIATOR_UNKNOWN && s.state != TCP_SYN_SENT;
+	c->isn_known = stable && c->initiator != EV_INITIATOR_UNKNOWN && !early;
 	c->next[EV_TX] = s.acked + (__u32)(s.write - s.una) - syn;
 	c->next[EV_RX] = s.received - (__u32)(s.rcv - s.copied);
-	if (s.state == TCP_SYN_SENT)
+	if (early)
 		c->next[EV_RX] = 0;
+	c->located = 1;
 }
 
 /* 64-bit position of a sequence number near `near`. */
