@@ -182,12 +182,12 @@ class Load:
 
     next_seq = 1
 
-    def __init__(self, area, address, count, *args, name="load", **kw):
+    def __init__(self, area, address, count, *args, name="load", log=True):
         self.count = int(count)
         self.truth = area.file(f"{name}-{Load.next_seq}.csv")
         self.process = area.start(
             [os.path.join(TOOLS, "kelpie-load"), "--connect", address, "--count", str(self.count),
-             "--first-seq", str(Load.next_seq), "--truth", self.truth, *args], **kw)
+             "--first-seq", str(Load.next_seq), *(["--truth", self.truth] if log else []), *args])
         Load.next_seq += max(self.count, 1) + 1000
 
     def finish(self, seconds=110):
