@@ -502,12 +502,19 @@ uint64_t capture_missed_runs(const struct capture *c)
 	return missed;
 }
 
+void capture_detach(struct capture *c)
+{
+	for (size_t i = 0; c && i < c->n_links; i++)
+		bpf_link__destroy(c->links[i]);
+	if (c)
+		c->n_links = 0;
+}
+
 void capture_free(struct capture *c)
 {
 	if (!c)
 		return;
-	for (size_t i = 0; i < c->n_links; i++)
-		bpf_link__destroy(c->links[i]);
+	capture_detach(c);
 	bpf_object__close(c->obj);
 	free(c);
 }

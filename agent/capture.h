@@ -95,6 +95,8 @@ uint64_t capture_missed_runs(const struct capture *c);
 size_t capture_conn_ctl_map_bytes(const struct capture *c);
 size_t capture_counters_map_bytes(const struct capture *c);
 
+/* No further event; what is in the rings stays there. NULL is fine, as for capture_free(). */
+void capture_detach(struct capture *c);
 void capture_free(struct capture *c);
 DEFINE_CLEANUP(struct capture, capture_free)
 

@@ -56,7 +56,8 @@ struct conn {
 	__u8 closed;	  /* EV_CONN_CLOSE was told */
 	__u8 ignored;	  /* not ours: kernel's own, denied port */
 	__u8 from_state;
-	__u8 pad[2];
+	__u8 located;	  /* isn and next are set */
+	__u8 pad;
 	char comm[EV_COMM_LEN];
 };
 

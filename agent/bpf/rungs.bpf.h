@@ -138,4 +138,144 @@ int recv_length(__u64 *ctx)
 	return on_length((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2], EV_RX);
 }
 
+/* The other rungs run when the system call is done: the registers are the caller's own, the
+ * descriptor leads to the socket. */
+
+/* MSG_* flags of the call, 0 where it has none. */
+static __always_inline __u64 call_flags(const struct sysargs *a)
+{
+	if (a->kind & SYS_FLAGS2)
+		return a->arg[2];
+	return a->kind & SYS_FLAGS3 ? a->arg[3] : 0;
+}
+
+static __always_inline bool is_tcp(struct sock *sk)
+{
+	return sk && K(sk, sk_protocol) == IPPROTO_TCP;
+}
+
+/* sendmmsg and recvmmsg have written each message's length: one transfer per message. The position
+ * runs backwards from the socket's counters, so the messages after this one are subtracted. */
+struct mmsg_walk {
+	__u64 vec;
+	__u64 sk;
+	__u64 task;
+	__u32 count;
+	__u32 dir;
+	__u32 after; /* bytes of the messages behind the current one */
+	__u8 miss;
+};
+
+static __always_inline __u32 mmsg_len(const struct mmsg_walk *m, __u32 i)
+{
+	__u32 len = 0;
+
+	bpf_probe_read_user(&len, sizeof(len),
+			    (const void *)(m->vec + sizeof(struct user_mmsghdr) * i +
+					   __builtin_offsetof(struct user_mmsghdr, len)));
+	return len;
+}
+
+#define MMSG_MAX 64 /* messages of one call that are told apart; the rest becomes one hole */
+
+static __noinline int mmsg_one(struct mmsg_walk *m, __u32 i)
+{
+	struct source src = { .miss = m->miss };
+	__u32 len;
+
+	if (i >= m->count)
+		return 1;
+	len = mmsg_len(m, i);
+	if (!len)
+		return 0;
+	m->after -= len < m->after ? len : m->after;
+	if (!src.miss)
+		source_msghdr(m->vec + sizeof(struct user_mmsghdr) * i, &src);
+	xfer_at(KCAST(sock, m->sk), m->dir, len, m->after, &src, KCAST(task_struct, m->task), false);
+	return 0;
+}
+
+static __always_inline void exit_mmsg(struct sock *sk, __u32 dir, __u32 count, struct task_struct *t,
+				      const struct sysargs *a, __u8 miss)
+{
+	struct mmsg_walk m = { .vec = a->arg[1], .sk = (__u64)sk, .task = (__u64)t, .count = count,
+			       .dir = dir, .miss = miss };
+
+	for (__u32 i = 0; i < MMSG_MAX && i < count; i++)
+		m.after += mmsg_len(&m, i);
+	for (__u32 i = 0; i < MMSG_MAX; i++)
+		if (mmsg_one(&m, i))
+			break;
+}
+
+static __always_inline void exit_hole(struct sock *sk, __u32 dir, __u32 len, struct task_struct *t)
+{
+	struct source src = { .miss = EV_MISS_NOPAYLOAD };
+
+	if (is_tcp(sk))
+		xfer(sk, dir, len, &src, t, false);
+}
+
+static __always_inline int on_exit(struct pt_regs *r, long ret, struct task_struct *t)
+{
+	struct sysargs a = {};
+	struct source src = {};
+	struct sock *sk;
+	__u64 flags;
+	__u32 dir;
+
+	if (ret <= 0)
+		return 0;
+	a.kind = sys_kind(regs_nr(r));
+	if (!a.kind || task_compat(t, r))
+		return 0;
+	regs_args(r, &a);
+	sk = fd_sock(t, a.arg[0]);
+	if ((a.kind & SYS_KIND) == SYS_SPLICE) {
+		exit_hole(sk, EV_RX, ret, t);
+		exit_hole(fd_sock(t, a.arg[2]), EV_TX, ret, t);
+		return 0;
+	}
+	if (!is_tcp(sk))
+		return 0;
+	dir = a.kind & SYS_TX ? EV_TX : EV_RX;
+	flags = call_flags(&a);
+	if (dir == EV_RX && flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
+		return 0;
+	if (dir == EV_RX && flags & MSG_TRUNC)
+		src.miss = EV_MISS_NOPAYLOAD;
+	if ((a.kind & SYS_KIND) == SYS_MMSG) {
+		exit_mmsg(sk, dir, ret, t, &a, src.miss);
+		return 0;
+	}
+	if (!src.miss)
+		source_args(&a, &src);
+	xfer(sk, dir, ret, &src, t, false);
+	return 0;
+}
+
+/* The program's own filter comes first: it runs for every system call of the machine. */
+SEC("?tp_btf/sys_exit")
+int exit_btf(__u64 *ctx)
+{
+	struct pt_regs *r = (struct pt_regs *)ctx[0];
+
+	if ((long)ctx[1] <= 0 || !sys_kind(regs_nr(r)))
+		return 0;
+	return on_exit(r, (long)ctx[1], KCAST(task_struct, bpf_get_current_task()));
+}
+
+SEC("?raw_tp/sys_exit")
+int exit_raw(__u64 *ctx)
+{
+	struct pt_regs *r;
+
+	if ((long)ctx[1] <= 0)
+		return 0;
+	r = KCAST(pt_regs, ctx[0]);
+	if (!sys_kind(regs_nr(r)))
+		return 0;
+	return on_exit(r, (long)ctx[1], KCAST(task_struct, bpf_get_current_task()));
+}
+
 #endif

@@ -40,13 +40,13 @@ static __always_inline void on_established(struct bpf_counters *n, struct sock *
 		if (!c)
 			c = conn_add(n, sk, EV_INITIATOR_REMOTE);
 		if (c && !c->announced)
-			conn_locate(c, sk, tp);
+			conn_locate(c, sk, tp, false);
 		return;
 	}
 	if (!c || c->ignored)
 		return;
 	known = c->announced;
-	conn_locate(c, sk, tp);
+	conn_locate(c, sk, tp, false);
 	c->announced = 1;
 	conn_tell(n, c, sk, EV_CONN_OPEN, known ? EV_F_KNOWN : 0, 0);
 }

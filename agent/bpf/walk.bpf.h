@@ -32,8 +32,8 @@ static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp, 
 		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN);
 	if (!c || c->ignored)
 		return false;
-	if (!c->next[0] && !c->next[1])
-		conn_locate(c, sk, tp);
+	if (!c->located)
+		conn_locate(c, sk, tp, false);
 	c->tgid = tgid;
 	for (int i = 0; i < EV_COMM_LEN; i++)
 		c->comm[i] = K(t, comm[i]);

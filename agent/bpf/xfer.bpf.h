@@ -344,10 +344,11 @@ static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, __
 	xfer_account(n, c, x, skipped, tail, miss);
 }
 
-/* A transfer of `len` bytes has ended on `sk`; src says where they are. `owned`: on this rung every
+/* A transfer of `len` bytes has ended on `sk`, and `after` further bytes of the same call behind it;
+ * src says where they are. `owned`: on this rung every
  * sending path passes here, so a jump forward means that another sender raced. */
-static __always_inline void xfer(struct sock *sk, __u32 dir, __u32 len, const struct source *from,
-				 struct task_struct *task, bool owned)
+static __always_inline void xfer_at(struct sock *sk, __u32 dir, __u32 len, __u32 after,
+				    const struct source *from, struct task_struct *task, bool owned)
 {
 	struct bpf_counters *n = counters();
 	struct tcp_sock *tp = KCAST(tcp_sock, sk);
@@ -375,8 +376,10 @@ static __always_inline void xfer(struct sock *sk, __u32 dir, __u32 len, const st
 			charge(n, NULL, BC_C_CONN, len);
 			return;
 		}
-		conn_locate(c, sk, tp);
-		c->next[dir & 1] -= len;
+	}
+	if (!c->located) {
+		conn_locate(c, sk, tp, K(sk, __sk_common.skc_state) == TCP_SYN_SENT);
+		c->next[dir & 1] -= len + after;
 	}
 	if (c->ignored) {
 		charge(n, c, BC_C_SCOPE, len);
@@ -388,7 +391,7 @@ static __always_inline void xfer(struct sock *sk, __u32 dir, __u32 len, const st
 		c->announced = 1;
 	}
 	end = conn_pos(c, dir, dir == EV_TX ? K(tp, write_seq) : K(tp, copied_seq),
-		       c->next[dir & 1] + len);
+		       c->next[dir & 1] + len + after) - after;
 	if (end > c->eof[dir & 1])
 		end = c->eof[dir & 1];
 	pos = end - len;
@@ -404,6 +407,12 @@ static __always_inline void xfer(struct sock *sk, __u32 dir, __u32 len, const st
 		return;
 	}
 	xfer_copy(n, c, dir, pos, len, &src, &w, tgid, flags);
+}
+
+static __always_inline void xfer(struct sock *sk, __u32 dir, __u32 len, const struct source *src,
+				 struct task_struct *task, bool owned)
+{
+	xfer_at(sk, dir, len, 0, src, task, owned);
 }
 
 #endif

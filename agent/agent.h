@@ -1,0 +1,75 @@
+/* The agent's processes and what they say to each other.
+ *
+ *	attacher (root, few capabilities) --+-- fork --> store   (nobody, its directory only)
+ *	  BPF, /proc, restarts               \-- fork --> parser  (nobody, no file, no socket)
+ *
+ *	kernel rings ==> parser ==> row ring ==> store     memory, mapped before the fork or by descriptor
+ *	parser <-> attacher: struct agent_msg over a SOCK_SEQPACKET pair, as store <-> attacher
+ */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include "agent/ledger.h"
+#include "agent/pipeline.h"
+#include "config/config.h"
+
+#define ROW_RING_BYTES (4u * MIB)
+#define POISON_MAX     16
+
+enum agent_msg_type {
+	MSG_READY = 1,	 /* child -> attacher: sandboxed and serving */
+	MSG_FAILED = 2,	 /* child -> attacher: cannot start, text says why */
+	MSG_WANT_PROC = 3, /* parser -> attacher: proc.tgid */
+	MSG_PROC = 4,	 /* attacher -> parser */
+	MSG_STOP = 5,	 /* attacher -> child: finish what is there and exit */
+	MSG_RESYMS = 6,	 /* attacher -> parser: the store is new, announce all texts again */
+};
+
+struct agent_msg {
+	uint32_t type;
+	uint32_t pad;
+	union {
+		struct proc_identity proc;
+		char text[400];
+	};
+};
+
+struct parser_args {
+	int attacher_fd, ledger_fd, row_ring_fd;
+	int data_ring_fd, ctl_ring_fd, conn_ctl_fd;
+	uint64_t data_ring_bytes, ctl_ring_bytes, conn_ctl_bytes;
+	uint32_t n_ctl;
+	const struct config *cfg;
+	uint64_t epoch;
+	struct hash_key id_key;
+	const uint64_t *poison;
+	size_t n_poison;
+	const char *simulate; /* hidden test switches, or NULL */
+};
+
+struct store_args {
+	int attacher_fd, ledger_fd, row_ring_fd, bpf_counters_fd;
+	size_t n_cpus; /* entries of bpf_counters */
+	size_t bpf_counters_bytes; /* of the mapping */
+	const struct config *cfg;
+	const char *collector; /* path of the collector's socket for agents; NULL: none */
+	uint64_t epoch;
+	const char *rung; /* capture mode, for the status table */
+	unsigned int gid;
+};
+
+/* Both run in a forked child and return its exit code. */
+int parser_main(const struct parser_args *a);
+int store_main(const struct store_args *a);
+
+/* CLOCK_BOOTTIME and CLOCK_REALTIME. */
+uint64_t boot_now_ns(void);
+uint64_t unix_now_ns(void);
+
+/* Reads /proc for who tgid is; fields that cannot be read stay empty. */
+void proc_identify(uint32_t tgid, struct proc_identity *ret);
+
+/* agent/replay.c: `kelpie-agent --replay FILE`: exit code. */
+int replay_main(const struct config *cfg, const char *file);
+
+#endif

@@ -1,0 +1,146 @@
+#include "agent/conn.h"
+
+#include "base/bytes.h"
+#include "base/util.h"
+
+#include <string.h>
+
+void conn_table_init(struct conn_table *t, size_t max)
+{
+	*t = (struct conn_table){ .max = max };
+	hashmap_init(&t->by_id, max);
+	hashmap_init(&t->by_hash, max);
+	t->lru.lru_prev = t->lru.lru_next = &t->lru;
+}
+
+void conn_table_done(struct conn_table *t)
+{
+	while (t->free_list) {
+		struct conn *c = t->free_list;
+
+		t->free_list = c->lru_next;
+		free(c);
+	}
+	hashmap_done(&t->by_id);
+	hashmap_done(&t->by_hash);
+}
+
+uint64_t conn_identity(const struct hash_key *key, const struct ev_conn *ev)
+{
+	/* Both ends must hash the same bytes: order by value, the ports break the tie of equal ISNs
+	 * without telling the ends apart. */
+	uint32_t lo = MIN(ev->isn[EV_RX], ev->isn[EV_TX]), hi = MAX(ev->isn[EV_RX], ev->isn[EV_TX]);
+	uint8_t bytes[8];
+	uint64_t h;
+
+	put_le(bytes, lo, 4);
+	put_le(bytes + 4, hi, 4);
+	h = hash_bytes(key, slice_of(bytes, sizeof(bytes)));
+	return h ? h : 1;
+}
+
+static void list_del(struct conn *c)
+{
+	c->lru_prev->lru_next = c->lru_next;
+	c->lru_next->lru_prev = c->lru_prev;
+}
+
+static void list_add(struct conn_table *t, struct conn *c)
+{
+	c->lru_prev = t->lru.lru_prev;
+	c->lru_next = &t->lru;
+	t->lru.lru_prev->lru_next = c;
+	t->lru.lru_prev = c;
+}
+
+/* Finds the other end on this node, or leaves this one to be found. */
+static void link_peer(struct conn_table *t, struct conn *c)
+{
+	struct conn *other = c->hash ? hashmap_get_ptr(&t->by_hash, c->hash) : NULL;
+
+	if (!c->hash)
+		return;
+	if (other && other != c && !other->peer) {
+		other->peer = c;
+		c->peer = other;
+		hashmap_del(&t->by_hash, c->hash);
+	} else if (!other) {
+		(void)hashmap_put_ptr(&t->by_hash, c->hash, c);
+	}
+}
+
+struct conn *conn_add(struct conn_table *t, const struct ev_conn *ev, uint64_t hash)
+{
+	struct conn *c = t->free_list;
+
+	if (t->n >= t->max)
+		return NULL;
+	if (c)
+		t->free_list = c->lru_next;
+	else
+		c = malloc(sizeof(*c));
+	if (!c)
+		return NULL;
+	memset(c, 0, sizeof(*c));
+	c->id = ev->conn;
+	c->hash = hash;
+	c->cgroup = ev->cgroup;
+	c->slot = ev->slot;
+	c->tgid = ev->tgid;
+	c->netns = ev->netns;
+	c->local_port = ev->local_port;
+	c->remote_port = ev->remote_port;
+	memcpy(c->local, ev->local, sizeof(c->local));
+	memcpy(c->remote, ev->remote, sizeof(c->remote));
+	c->initiator = ev->initiator;
+	c->old = ev->h.flags & EV_F_OLD;
+	c->last_ns = ev->h.ts_ns;
+	c->opened_ns = c->old ? 0 : ev->h.ts_ns - MIN(ev->connect_ns, ev->h.ts_ns);
+	memcpy(c->comm, ev->comm, sizeof(c->comm));
+	for (int d = 0; d < 2; d++)
+		c->dir[d].next = c->dir[d].seen = ev->pos[d];
+	if (hashmap_put_ptr(&t->by_id, c->id, c) < 0) {
+		free(c);
+		return NULL;
+	}
+	list_add(t, c);
+	t->n++;
+	link_peer(t, c);
+	return c;
+}
+
+struct conn *conn_get(const struct conn_table *t, uint64_t id)
+{
+	return hashmap_get_ptr(&t->by_id, id);
+}
+
+void conn_touch(struct conn_table *t, struct conn *c, uint64_t now_ns)
+{
+	c->last_ns = now_ns;
+	if (c->lru_next == &t->lru)
+		return;
+	list_del(c);
+	list_add(t, c);
+}
+
+struct conn *conn_idlest(const struct conn_table *t)
+{
+	return t->lru.lru_next == &t->lru ? NULL : t->lru.lru_next;
+}
+
+void conn_del(struct conn_table *t, struct conn *c)
+{
+	if (c->peer) {
+		c->peer->peer_was_readable = c->state == CONN_PARSING;
+		c->peer->peer_tgid = c->tgid;
+		memcpy(c->peer->peer_comm, c->comm, sizeof(c->comm));
+		c->peer->peer = NULL;
+	} else if (c->hash && hashmap_get_ptr(&t->by_hash, c->hash) == c) {
+		hashmap_del(&t->by_hash, c->hash);
+	}
+	hashmap_del(&t->by_id, c->id);
+	list_del(c);
+	t->n--;
+	c->lru_next = t->free_list;
+	t->free_list = c;
+}

@@ -1,0 +1,126 @@
+/* Hop 3: the connections this node has, and what each hop keeps of them. One struct per end of a
+ * connection; a connection inside the node has two, joined by their identity hash.
+ */
+#ifndef AGENT_CONN_H
+#define AGENT_CONN_H
+
+#include "agent/bpf/events.h"
+#include "base/hash.h"
+#include "base/hashmap.h"
+#include "protocols/protocol.h"
+
+#define CONN_MAX	 65536		 /* ends known at one time; beyond it the idlest is evicted */
+#define STREAM_BUF_MAX	 (PROTO_NEED_MAX + EV_CHUNK_MAX) /* bytes held back per direction */
+#define INFER_CHUNKS_MAX 8	  /* looks at a direction's beginnings before giving up */
+#define TIME_MARKS	 8	  /* (position, time) pairs remembered per direction */
+#define IDENTITY_SYMS	 12	  /* columns of one end's identity, see COL_CLIENT_ADDR.. */
+
+struct exchange;
+struct conn;
+
+struct time_mark {
+	uint64_t pos, ts_ns;
+};
+
+/* Hop 4, one direction. Invariants: buf holds the bytes [next, next + len); next never goes back. */
+struct stream {
+	uint64_t next;	     /* position of the next byte the parser wants */
+	uint64_t skip_until; /* bytes below are not wanted, whether they come or not */
+	uint64_t eof_pos;    /* valid when eof */
+	uint64_t seen;	     /* highest position known to exist in this direction */
+	uint8_t *buf;
+	uint32_t len, cap;
+	uint8_t infer_chunks; /* beginnings looked at */
+	bool eof;
+	bool waiting;	      /* the parser wants the other direction to advance first */
+	bool eof_told;
+	uint8_t n_marks;
+	struct time_mark marks[TIME_MARKS]; /* ascending positions */
+};
+
+enum conn_state {
+	CONN_UNKNOWN_PROTO, /* still looking */
+	CONN_PARSING,
+	CONN_IGNORED, /* counters only; why says so */
+};
+
+struct conn {
+	uint64_t id;	    /* ev_conn.conn */
+	uint64_t hash;	    /* keyed hash of the ISN pair; 0: not known */
+	uint64_t last_ns;   /* boot time of the last event */
+	uint64_t opened_ns; /* boot time; 0: before the agent */
+	uint64_t closed_ns;
+	uint64_t cgroup;
+	uint64_t copied_bytes, skipped_bytes, lost_bytes;
+	uint32_t slot, tgid, netns;
+	uint16_t local_port, remote_port;
+	uint8_t local[16], remote[16];
+	uint8_t initiator; /* enum ev_initiator */
+	uint8_t state;	   /* enum conn_state */
+	uint8_t proto;	   /* enum proto_id */
+	uint8_t request_dir; /* enum dir, valid when parsing */
+	uint8_t verdict;   /* enum ctl_verdict last written */
+	bool old;	   /* open before the agent was */
+	bool closing;	   /* EV_CONN_CLOSE has come */
+	bool in_parser;	   /* guards against a parser that is driven from its own sink */
+	bool role_known;
+	uint8_t eof_first; /* 0 none, 1 + dir of the direction that ended first */
+	int32_t err;
+	uint32_t srtt_us, retransmits;
+	const char *why_unreadable; /* literal, NULL while readable or undecided */
+	char comm[EV_COMM_LEN];
+
+	struct stream dir[2];
+	const struct proto_ops *ops;
+	void *parser; /* ops->state_size bytes */
+
+	/* hop 6: open exchanges, oldest first */
+	struct exchange *open_head, *open_tail;
+	uint32_t n_open;
+	uint64_t n_rows;
+	uint64_t oldest_open_ns;
+
+	/* hop 7: interned identity of both ends, made at the first row, again when more is known */
+	uint64_t names_gen; /* of join.gen; 0: never made */
+	uint32_t client_syms[IDENTITY_SYMS], server_syms[IDENTITY_SYMS];
+	uint32_t conn_sym;
+
+	struct conn *peer; /* the other end on this node, or NULL */
+	/* What was known of it when it went away before this end. */
+	bool peer_was_readable;
+	uint32_t peer_tgid;
+	char peer_comm[EV_COMM_LEN];
+	struct conn *lru_prev, *lru_next;
+};
+
+struct conn_table {
+	struct hashmap by_id;	/* ev_conn.conn -> struct conn */
+	struct hashmap by_hash; /* identity -> one end whose peer is not known yet */
+	struct conn lru;	/* list head: lru_next is the idlest */
+	struct conn *free_list;
+	size_t n, max;
+};
+
+void conn_table_init(struct conn_table *t, size_t max);
+void conn_table_done(struct conn_table *t);
+
+/* A zeroed connection under its id, linked to its other end when that is here. NULL when there is no
+ * memory; at the maximum the caller evicts conn_idlest() first. */
+struct conn *conn_add(struct conn_table *t, const struct ev_conn *ev, uint64_t hash);
+struct conn *conn_get(const struct conn_table *t, uint64_t id);
+/* Moves it to the busy end of the list. */
+void conn_touch(struct conn_table *t, struct conn *c, uint64_t now_ns);
+struct conn *conn_idlest(const struct conn_table *t);
+/* Unlinks and frees; the caller has emptied its streams, parser and exchanges. */
+void conn_del(struct conn_table *t, struct conn *c);
+
+/* Keyed hash of a connection's ISN pair, the same at both ends; never 0. */
+/* Whether the other end is on this node and its requests are read there. */
+static inline bool conn_peer_readable(const struct conn *c)
+{
+	return c->peer_was_readable || (c->peer && c->peer->state == CONN_PARSING);
+}
+
+uint64_t conn_identity(const struct hash_key *key, const struct ev_conn *ev);
+
+#endif

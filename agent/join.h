@@ -1,0 +1,59 @@
+/* Hop 7: who the two ends are, as interned texts; times converted to unix time, once; rows numbered
+ * and handed to the store's queue.
+ */
+#ifndef AGENT_JOIN_H
+#define AGENT_JOIN_H
+
+#include "agent/pipeline.h"
+#include "base/hashmap.h"
+#include "protocols/record.h"
+
+#define SYM_MAX	      65536	    /* interned texts; then all are forgotten and numbered anew */
+#define SYM_TEXT_MAX  512	    /* bytes of one; longer texts are not interned */
+#define SYM_ARENA_MAX (4u * MIB)    /* bytes of all */
+#define SYM_NONE      0xffffffffu
+#define PROCS_MAX     8192	    /* processes remembered */
+
+struct conn;
+
+struct sym_entry {
+	uint64_t hash;
+	uint32_t off, len, id_plus_1;
+};
+
+struct join {
+	struct hash_key key;
+	struct sym_entry *table; /* 2 * SYM_MAX slots */
+	char *arena;
+	uint32_t n_syms, arena_len;
+	uint32_t gen; /* grows when numbers were forgotten or a process became known */
+	struct hashmap procs; /* tgid -> struct proc_identity, NULL while asked for */
+	struct row_builder row; /* the row in hand */
+};
+
+int join_init(struct join *j);
+void join_done(struct join *j);
+
+/* Announces that all numbers begin anew: at start, and when the table is full. */
+void join_reset_syms(struct pipeline *p);
+/* The text's number, announced to the store; SYM_NONE when it cannot be (too long, queue full). */
+uint32_t join_sym(struct pipeline *p, struct slice text);
+/* The column's text as a number, or in full where that is not possible. Empty text: no cell. */
+void join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice text);
+void join_str(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text);
+
+/* The identity columns of both ends, conn_id and node. */
+void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b);
+/* Whether the connection's owner is its server; from the protocol, else from who opened it. */
+bool join_owner_is_server(const struct conn *c);
+
+/* Boot time to unix time; 0 stays 0. */
+uint64_t join_unix_ns(const struct pipeline *p, uint64_t boot_ns);
+
+/* Numbers the row and queues it as a frame of that type. Counted either way. */
+void join_emit(struct pipeline *p, struct row_builder *b, uint64_t end_unix_ns, enum pipe_frame type);
+
+void join_proc(struct pipeline *p, const struct proc_identity *id);
+const struct proc_identity *join_find_proc(struct pipeline *p, uint32_t tgid);
+
+#endif

@@ -1,0 +1,571 @@
+/* kelpie-agent: the attacher. Loads and owns the BPF programs, forks the parser and the store with
+ * nothing but the descriptors they need, starts them anew when they die, answers who a process is.
+ */
+#include "agent/agent.h"
+#include "agent/capture.h"
+#include "agent/sandbox.h"
+#include "base/log.h"
+#include "base/shmring.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define START_MS     10000 /* for a child to say that it is ready */
+#define STOP_MS	     2000  /* for a child to finish */
+#define RESTART_MIN_NS (100 * NSEC_PER_MSEC)
+#define RESTART_MAX_NS (30 * NSEC_PER_SEC)
+#define CALM_NS	     (60 * NSEC_PER_SEC) /* alive so long: the next crash starts the backoff anew */
+
+enum child_id { CHILD_STORE, CHILD_PARSER, _CHILD_MAX };
+
+struct child {
+	const char *name;
+	enum ledger_writer writer;
+	pid_t pid; /* 0: not running */
+	int fd;
+	uint64_t started_ns, backoff_ns, retry_ns;
+};
+
+struct attacher {
+	struct config cfg;
+	const char *collector, *simulate, *reads, *cgroup, *replay;
+	uint8_t leak_hop; /* 0: none */
+	int ready_fd;
+	uint64_t epoch;
+	struct hash_key id_key;
+	struct capture *capture;
+	struct ledger *ledger;
+	int ledger_fd, row_ring_fd;
+	unsigned int gid;
+	char rung[64];
+	uint64_t poison[POISON_MAX];
+	size_t n_poison;
+	struct child child[_CHILD_MAX];
+	int signal_fd;
+	bool stop;
+};
+
+static struct attacher at = {
+	.ready_fd = -1,
+	.child = { [CHILD_STORE] = { .name = "store", .writer = LEDGER_STORE, .fd = -1 },
+		   [CHILD_PARSER] = { .name = "parser", .writer = LEDGER_PARSER, .fd = -1 } },
+};
+
+/* ---- options ---- */
+
+static const struct option options[] = {
+	{ "data-dir", required_argument, NULL, 'd' },
+	{ "collector", required_argument, NULL, 'c' },
+	{ "config", required_argument, NULL, 'f' },
+	{ "ready-fd", required_argument, NULL, 'r' },
+	{ "node", required_argument, NULL, 'n' },
+	{ "hook", required_argument, NULL, 'h' },
+	{ "reads", required_argument, NULL, 'R' },
+	{ "ring-bytes", required_argument, NULL, 'b' },
+	{ "cgroup", required_argument, NULL, 'g' },
+	{ "replay", required_argument, NULL, 'p' },
+	{ "simulate", required_argument, NULL, 's' },
+	{ "simulate-leak", required_argument, NULL, 'l' },
+	{ "set", required_argument, NULL, 'S' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'H' },
+	{ 0 },
+};
+
+static const char usage[] =
+	"usage: kelpie-agent [--data-dir DIR] [--collector unix:PATH] [--config FILE] [--node NAME]\n"
+	"                    [--ready-fd N] [--set KEY=VALUE]\n"
+	"       kelpie-agent --replay FILE --data-dir DIR\n"
+	"Watches the connections of this machine and stores what they carry. Started by `kelpie run`.\n";
+
+#define FLAGS_MAX 16
+
+struct flags {
+	struct config_flag list[FLAGS_MAX];
+	size_t n;
+	const char *file;
+};
+
+static int add_flag(struct flags *f, const char *key, const char *value)
+{
+	if (f->n == FLAGS_MAX)
+		return -E2BIG;
+	f->list[f->n++] = (struct config_flag){ key, value };
+	return 0;
+}
+
+/* "KEY=VALUE", cut in place. */
+static int set_key(struct flags *f, char *text)
+{
+	char *eq = strchr(text, '=');
+
+	if (!eq)
+		return -EINVAL;
+	*eq = 0;
+	return add_flag(f, text, eq + 1);
+}
+
+static int parse_option(int opt, struct flags *f)
+{
+	uint64_t number = 0;
+
+	switch (opt) {
+	case 'd':
+		return add_flag(f, "dataDir", optarg);
+	case 'n':
+		return add_flag(f, "node", optarg);
+	case 'b':
+		return add_flag(f, "capture.ringBytes", optarg);
+	case 'S':
+		return set_key(f, optarg);
+	case 'c':
+		at.collector = strncmp(optarg, "unix:", 5) == 0 ? optarg + 5 : optarg;
+		return 0;
+	case 'f':
+		f->file = optarg;
+		return 0;
+	case 'h':
+		return add_flag(f, "capture.hook", optarg);
+	case 'R':
+		at.reads = optarg;
+		return 0;
+	case 'g':
+		at.cgroup = optarg;
+		return 0;
+	case 'p':
+		at.replay = optarg;
+		return 0;
+	case 's':
+		at.simulate = optarg;
+		return 0;
+	case 'l':
+		if (parse_u64(slice_str(strncmp(optarg, "hop=", 4) ? optarg : optarg + 4), &number) < 0 ||
+		    number < 1 || number > 10)
+			return -EINVAL;
+		at.leak_hop = (uint8_t)number;
+		return 0;
+	case 'r':
+		if (parse_u64(slice_str(optarg), &number) < 0 || number > INT32_MAX)
+			return -EINVAL;
+		at.ready_fd = (int)number;
+		return 0;
+	case 'V':
+		printf("kelpie-agent %s\n", KELPIE_VERSION);
+		exit(0);
+	case 'H':
+		fputs(usage, stdout);
+		exit(0);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* 0, or the exit code of a wrong call or configuration, which was reported. */
+static int configure(int argc, char **argv)
+{
+	struct flags f = { .n = 0 };
+	struct config_diag diag;
+	struct config_opts o;
+	int opt, r = 0;
+
+	while (r == 0 && (opt = getopt_long(argc, argv, "", options, NULL)) != -1)
+		r = parse_option(opt, &f);
+	if (r < 0 || optind < argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	o = (struct config_opts){ f.file, NULL, f.list, f.n };
+	if (config_load(&o, &at.cfg, &diag) < 0) {
+		fprintf(stderr, "kelpie-agent: %s\n", diag.message);
+		return 1;
+	}
+	log_setup("agent", (enum log_level)at.cfg.log.level, (enum log_format)at.cfg.log.format);
+	return 0;
+}
+
+/* ---- children ---- */
+
+static int child_main(enum child_id id, int fd)
+{
+	struct store_args store = {
+		.attacher_fd = fd,
+		.ledger_fd = at.ledger_fd,
+		.row_ring_fd = at.row_ring_fd,
+		.bpf_counters_fd = capture_counters_fd(at.capture),
+		.n_cpus = capture_cpus(at.capture),
+		.bpf_counters_bytes = capture_counters_map_bytes(at.capture),
+		.cfg = &at.cfg,
+		.collector = at.collector,
+		.epoch = at.epoch,
+		.rung = at.rung,
+		.gid = at.gid,
+	};
+	struct parser_args parser = {
+		.attacher_fd = fd,
+		.ledger_fd = at.ledger_fd,
+		.row_ring_fd = at.row_ring_fd,
+		.data_ring_fd = capture_data_ring_fd(at.capture),
+		.ctl_ring_fd = capture_ctl_ring_fd(at.capture),
+		.conn_ctl_fd = capture_conn_ctl_fd(at.capture),
+		.data_ring_bytes = capture_data_ring_bytes(at.capture),
+		.ctl_ring_bytes = capture_ctl_ring_bytes(at.capture),
+		.conn_ctl_bytes = capture_conn_ctl_map_bytes(at.capture),
+		.n_ctl = capture_conns_max(at.capture),
+		.cfg = &at.cfg,
+		.epoch = at.epoch,
+		.id_key = at.id_key,
+		.poison = at.poison,
+		.n_poison = at.n_poison,
+		.simulate = at.simulate,
+	};
+	const int store_keep[] = { fd, at.ledger_fd, at.row_ring_fd, store.bpf_counters_fd, -1 };
+	const int parser_keep[] = { fd,		    at.ledger_fd,	at.row_ring_fd, parser.data_ring_fd,
+				    parser.ctl_ring_fd, parser.conn_ctl_fd, -1 };
+
+	sandbox_child(id == CHILD_STORE ? store_keep : parser_keep);
+	prctl(PR_SET_NAME, id == CHILD_STORE ? "kelpie-store" : "kelpie-parser");
+	return id == CHILD_STORE ? store_main(&store) : parser_main(&parser);
+}
+
+/* Waits for the child's first word. */
+static int await_ready(struct child *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+	struct agent_msg m;
+
+	if (poll(&p, 1, START_MS) <= 0 || recv(c->fd, &m, sizeof(m), 0) != sizeof(m)) {
+		log_error("the %s process died while it started", c->name);
+		return -ECHILD;
+	}
+	if (m.type != MSG_READY) {
+		m.text[sizeof(m.text) - 1] = 0;
+		log_error("cannot start: %s", m.text);
+		fprintf(stderr, "kelpie-agent: %s\n", m.text);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int start_child(enum child_id id)
+{
+	struct child *c = &at.child[id];
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		return -errno;
+	}
+	if (pid == 0) {
+		sigset_t all;
+
+		/* Ctrl-C reaches the whole group: the attacher decides the order of the stop. */
+		signal(SIGINT, SIG_IGN);
+		signal(SIGTERM, SIG_IGN);
+		sigemptyset(&all);
+		sigprocmask(SIG_SETMASK, &all, NULL);
+		_exit(child_main(id, pair[1]));
+	}
+	close(pair[1]);
+	c->pid = pid;
+	c->fd = pair[0];
+	c->started_ns = boot_now_ns();
+	(void)capture_add_self(at.capture, (uint32_t)pid);
+	return await_ready(c);
+}
+
+static void tell(enum child_id id, enum agent_msg_type type)
+{
+	struct agent_msg m = { .type = type };
+
+	if (at.child[id].fd >= 0)
+		(void)send(at.child[id].fd, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void stop_child(enum child_id id)
+{
+	struct child *c = &at.child[id];
+	uint64_t until = boot_now_ns() + STOP_MS * NSEC_PER_MSEC;
+
+	if (!c->pid)
+		return;
+	tell(id, MSG_STOP);
+	while (waitpid(c->pid, NULL, WNOHANG) == 0) {
+		struct timespec pause = { 0, 5 * (long)NSEC_PER_MSEC };
+
+		if (boot_now_ns() > until) {
+			log_error("the %s process does not stop; killed", c->name);
+			kill(c->pid, SIGKILL);
+			waitpid(c->pid, NULL, 0);
+			break;
+		}
+		nanosleep(&pause, NULL);
+	}
+	c->pid = 0;
+	close(c->fd);
+	c->fd = -1;
+}
+
+/* ---- crashes ---- */
+
+static void on_death(enum child_id id, int status)
+{
+	struct child *c = &at.child[id];
+	uint64_t now = boot_now_ns(), conn = atomic_load(&at.ledger->parser_at_conn);
+
+	c->pid = 0;
+	close(c->fd);
+	c->fd = -1;
+	log_error("the %s process died (%s %d); it is started again", c->name,
+		  WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) :
+										 WEXITSTATUS(status));
+	ledger_book_crash(at.ledger, c->writer);
+	if (id == CHILD_PARSER) {
+		atomic_fetch_add(&at.ledger->parser_restarts, 1);
+		if (conn)
+			at.poison[at.n_poison++ % POISON_MAX] = conn;
+		at.n_poison = MIN(at.n_poison, (size_t)POISON_MAX);
+		atomic_store(&at.ledger->parser_at_conn, 0);
+	} else {
+		atomic_fetch_add(&at.ledger->store_restarts, 1);
+	}
+	c->backoff_ns = now - c->started_ns > CALM_NS || !c->backoff_ns ?
+				RESTART_MIN_NS :
+				MIN(c->backoff_ns * 2, RESTART_MAX_NS);
+	c->retry_ns = now + c->backoff_ns;
+}
+
+static void reap(void)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (int i = 0; i < _CHILD_MAX; i++)
+			if (at.child[i].pid == pid)
+				on_death((enum child_id)i, status);
+}
+
+static void restart_dead(void)
+{
+	uint64_t found;
+
+	for (int i = 0; i < _CHILD_MAX; i++) {
+		struct child *c = &at.child[i];
+
+		if (c->pid || boot_now_ns() < c->retry_ns)
+			continue;
+		if (start_child((enum child_id)i) < 0) {
+			c->backoff_ns = MIN(MAX(c->backoff_ns, RESTART_MIN_NS) * 2, RESTART_MAX_NS);
+			c->retry_ns = boot_now_ns() + c->backoff_ns;
+			continue;
+		}
+		if (i == CHILD_STORE)
+			tell(CHILD_PARSER, MSG_RESYMS);
+		else
+			(void)capture_walk(at.capture, &found);
+	}
+}
+
+/* ---- the loop ---- */
+
+static void answer_parser(void)
+{
+	struct child *c = &at.child[CHILD_PARSER];
+	struct agent_msg m;
+
+	while (c->fd >= 0 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) == sizeof(m)) {
+		if (m.type != MSG_WANT_PROC)
+			continue;
+		m.type = MSG_PROC;
+		proc_identify(m.proc.tgid, &m.proc);
+		(void)send(c->fd, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+}
+
+static void take_signals(void)
+{
+	struct signalfd_siginfo si;
+
+	while (read(at.signal_fd, &si, sizeof(si)) == sizeof(si))
+		if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT)
+			at.stop = true;
+}
+
+static void run(void)
+{
+	while (!at.stop) {
+		struct pollfd fds[] = {
+			{ .fd = at.signal_fd, .events = POLLIN },
+			{ .fd = at.child[CHILD_PARSER].fd, .events = POLLIN },
+		};
+
+		if (poll(fds, ARRAY_SIZE(fds), at.child[0].pid && at.child[1].pid ? 1000 : 50) < 0 &&
+		    errno != EINTR)
+			break;
+		take_signals();
+		answer_parser();
+		reap();
+		restart_dead();
+	}
+}
+
+/* ---- start ---- */
+
+/* The store's group may write there, nobody else may look. */
+static int make_data_dir(void)
+{
+	struct group *g = getgrnam("kelpie");
+	const char *dir = at.cfg.data_dir;
+
+	at.gid = g ? g->gr_gid : NOBODY_ID;
+	if (mkdir(dir, 0770) < 0 && errno != EEXIST) {
+		fprintf(stderr, "kelpie-agent: cannot make the data directory %s: %s; choose another with "
+				"--data-dir\n", dir, strerror(errno));
+		return -errno;
+	}
+	if (chown(dir, 0, at.gid) < 0 || chmod(dir, 0770) < 0) {
+		fprintf(stderr, "kelpie-agent: cannot hand %s to the store: %s\n", dir, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int load_capture(void)
+{
+	struct capture_opts o = {
+		.rung = capture_rung_parse(at.cfg.capture.hook),
+		.read = at.reads ? capture_read_parse(at.reads) : CAPTURE_READ_AUTO,
+		.data_ring_bytes = (uint32_t)at.cfg.capture.ring_bytes,
+		.cgroup = at.cgroup,
+		.simulate_leak = at.leak_hop == 1,
+	};
+	int r = capture_new(&o, &at.capture);
+
+	if (r == 0)
+		r = capture_load(at.capture);
+	if (r < 0) {
+		fprintf(stderr,
+			"kelpie-agent: cannot capture: %s (%s). It needs a kernel with BTF and ring buffers "
+			"(5.10 or later) and the capabilities BPF, PERFMON, SYS_PTRACE: run it as root\n",
+			at.capture && *capture_why(at.capture) ? capture_why(at.capture) : "not allowed",
+			strerror(-r));
+		return r;
+	}
+	snprintf(at.rung, sizeof(at.rung), "%s/%s", capture_rung_name(capture_rung(at.capture)),
+		 capture_read_name(capture_read(at.capture)));
+	return 0;
+}
+
+static int make_shared(void)
+{
+	at.ledger_fd = ledger_create();
+	at.row_ring_fd = shmring_create(ROW_RING_BYTES);
+	if (at.ledger_fd < 0 || at.row_ring_fd < 0)
+		return -ENOMEM;
+	at.ledger = ledger_map(at.ledger_fd);
+	if (!at.ledger)
+		return -ENOMEM;
+	at.ledger->simulate_leak_hop = at.leak_hop;
+	return 0;
+}
+
+static int attach(void)
+{
+	uint64_t found = 0;
+	int r;
+
+	/* Whoever started us asks the collector over sockets of no interest to anybody. */
+	(void)capture_add_self(at.capture, (uint32_t)getppid());
+	r = capture_attach(at.capture);
+	if (r < 0) {
+		fprintf(stderr, "kelpie-agent: cannot attach: %s: %s\n", capture_why(at.capture),
+			strerror(-r));
+		return r;
+	}
+	r = capture_walk(at.capture, &found);
+	if (r < 0)
+		log_warn("connections that are open already stay unknown until they are used: %s",
+			 strerror(-r));
+	log_info("capturing with %s, %llu connections were open before", at.rung,
+		 (unsigned long long)found);
+	return 0;
+}
+
+static void watch_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	at.signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* What is left once the children are there; SETUID and SETGID are for starting them again. */
+static const int attacher_caps[] = { CAP_BPF,	 CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
+				     CAP_SETUID, CAP_SETGID,  CAP_SETPCAP,    -1 };
+
+static int start(void)
+{
+	int r;
+
+	at.epoch = unix_now_ns();
+	hash_key_random(&at.id_key);
+	watch_signals();
+	if ((r = make_data_dir()) < 0 || (r = make_shared()) < 0 || (r = load_capture()) < 0)
+		return r;
+	if ((r = start_child(CHILD_STORE)) < 0 || (r = start_child(CHILD_PARSER)) < 0)
+		return r;
+	r = attach();
+	if (r < 0)
+		return r;
+	r = sandbox_keep_caps(attacher_caps);
+	if (r < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		log_warn("cannot give up capabilities: %s", strerror(r < 0 ? -r : errno));
+	if (at.ready_fd >= 0) {
+		if (write(at.ready_fd, "ready\n", 6) != 6)
+			log_warn("nobody waits for the ready sign");
+		close(at.ready_fd);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	int r = configure(argc, argv);
+
+	if (r)
+		return r;
+	if (at.replay)
+		return replay_main(&at.cfg, at.replay);
+	r = start();
+	if (r == 0)
+		run();
+	/* No more events, then everything that was received is stored. */
+	capture_detach(at.capture);
+	stop_child(CHILD_PARSER);
+	stop_child(CHILD_STORE);
+	capture_free(at.capture);
+	return r < 0 ? 1 : 0;
+}

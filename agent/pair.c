@@ -1,0 +1,355 @@
+#include "agent/pair.h"
+
+#include "agent/pipeline_int.h"
+
+#include <string.h>
+
+void pair_init(struct pair *pr)
+{
+	*pr = (struct pair){ 0 };
+}
+
+static void exchange_free(struct exchange *x)
+{
+	strbuf_done(&x->bytes);
+	strbuf_done(&x->msg[MSG_REQUEST].headers);
+	strbuf_done(&x->msg[MSG_RESPONSE].headers);
+	free(x);
+}
+
+void pair_done(struct pair *pr)
+{
+	while (pr->free_list) {
+		struct exchange *x = pr->free_list;
+
+		pr->free_list = x->next;
+		exchange_free(x);
+	}
+}
+
+void pair_at(struct pair *pr, struct pipeline *p, struct conn *c, enum dir dir)
+{
+	pr->p = p;
+	pr->c = c;
+	pr->dir = dir;
+	pr->at = NULL;
+}
+
+/* ---- exchanges ---- */
+
+static struct exchange *exchange_new(struct pair *pr, uint64_t key)
+{
+	struct exchange *x = pr->free_list;
+
+	if (x) {
+		struct strbuf bytes = x->bytes, req = x->msg[0].headers, resp = x->msg[1].headers;
+
+		pr->free_list = x->next;
+		pr->n_free--;
+		*x = (struct exchange){ .bytes = bytes };
+		x->msg[0].headers = req;
+		x->msg[1].headers = resp;
+		strbuf_reset(&x->bytes);
+		strbuf_reset(&x->msg[0].headers);
+		strbuf_reset(&x->msg[1].headers);
+	} else {
+		x = calloc(1, sizeof(*x));
+		if (!x)
+			return NULL;
+		strbuf_init(&x->bytes, EXCHANGE_TEXT_MAX);
+		strbuf_init(&x->msg[0].headers, 8192);
+		strbuf_init(&x->msg[1].headers, 8192);
+	}
+	x->key = key;
+	x->status = x->version = -1;
+	x->msg[0].body_bytes = x->msg[1].body_bytes = -1;
+	return x;
+}
+
+static void exchange_put_back(struct pair *pr, struct exchange *x)
+{
+	if (pr->at == x)
+		pr->at = NULL;
+	if (pr->n_free >= EXCHANGE_KEEP || x->bytes.cap > 4096) {
+		exchange_free(x);
+		return;
+	}
+	x->next = pr->free_list;
+	pr->free_list = x;
+	pr->n_free++;
+}
+
+void exchange_keep(struct exchange *x, enum exchange_text t, struct slice v, size_t max)
+{
+	struct text_ref *r = &x->text[t];
+	size_t room;
+
+	if (r->n && r->off + r->n != x->bytes.len) {
+		/* Something else was kept since: move this text to the end, where it can grow. */
+		struct slice old = exchange_text(x, t);
+		uint32_t off = (uint32_t)x->bytes.len;
+
+		if (!strbuf_reserve(&x->bytes, old.n)) {
+			x->truncated = true;
+			x->bytes.failed = false;
+			return;
+		}
+		strbuf_add(&x->bytes, x->bytes.p + r->off, r->n);
+		r->off = off;
+	}
+	room = MIN(max - MIN(max, (size_t)r->n), EXCHANGE_TEXT_MAX - x->bytes.len);
+	if (v.n > room)
+		x->truncated = true;
+	v = slice_head(v, room);
+	if (!r->n)
+		r->off = (uint32_t)x->bytes.len;
+	strbuf_add(&x->bytes, v.p, v.n);
+	if (x->bytes.failed) {
+		x->truncated = true;
+		x->bytes.failed = false;
+		return;
+	}
+	r->n += (uint32_t)v.n;
+}
+
+static struct exchange *exchange_find(struct pair *pr, uint64_t key)
+{
+	if (pr->at && pr->at->key == key)
+		return pr->at;
+	for (struct exchange *x = pr->c->open_head; x; x = x->next)
+		if (x->key == key)
+			return pr->at = x;
+	return NULL;
+}
+
+static void exchange_unlink(struct conn *c, struct exchange *x)
+{
+	struct exchange **link = &c->open_head, *last = NULL;
+
+	while (*link != x) {
+		last = *link;
+		link = &(*link)->next;
+	}
+	*link = x->next;
+	if (c->open_tail == x)
+		c->open_tail = last;
+	c->n_open--;
+}
+
+/* ---- rows ---- */
+
+/* How the connection ended, in the words of column `outcome`. */
+static const char *outcome_of_end(const struct pair *pr, const struct conn *c)
+{
+	bool server_first;
+
+	if (pr->outcome)
+		return pr->outcome;
+	if (c->err)
+		return "reset";
+	if (!c->eof_first)
+		return "closed_by_client";
+	/* The direction that ended first was ended by the one who sends in it. */
+	server_first = (c->eof_first - 1 == DIR_TX) == join_owner_is_server(c);
+	return server_first ? "closed_by_server" : "closed_by_client";
+}
+
+static void put_times(struct pipeline *p, struct row_builder *b, const struct exchange *x,
+		      uint64_t end_ns)
+{
+	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
+
+	row_int(b, COL_TIME, (int64_t)join_unix_ns(p, req->first_ns));
+	row_int(b, COL_END_TIME, (int64_t)join_unix_ns(p, end_ns));
+	if (resp->done)
+		row_int(b, COL_LATENCY_NS,
+			(int64_t)(resp->last_ns - MIN(req->first_ns, resp->last_ns)));
+	if (resp->begun)
+		row_int(b, COL_TTFB_NS,
+			(int64_t)(resp->first_ns - MIN(req->first_ns, resp->first_ns)));
+	if (req->done)
+		row_int(b, COL_REQUEST_NS,
+			(int64_t)(req->last_ns - MIN(req->first_ns, req->last_ns)));
+}
+
+static void put_sizes(struct row_builder *b, const struct exchange *x)
+{
+	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
+
+	if (req->done)
+		row_int(b, COL_REQUEST_BYTES, (int64_t)(req->end - req->off));
+	if (resp->done)
+		row_int(b, COL_RESPONSE_BYTES, (int64_t)(resp->end - resp->off));
+	if (req->body_bytes >= 0)
+		row_int(b, COL_REQUEST_BODY_BYTES, req->body_bytes);
+	if (resp->body_bytes >= 0)
+		row_int(b, COL_RESPONSE_BODY_BYTES, resp->body_bytes);
+}
+
+/* outcome NULL: both messages ended as they should. Gives the exchange back. */
+static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const char *outcome)
+{
+	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
+	struct row_builder *b = &p->join.row;
+	uint32_t flags = req->flags | resp->flags;
+	uint64_t end_ns = resp->done ? resp->last_ns : p->now_ns;
+	bool server = join_owner_is_server(c);
+
+	c->n_rows++;
+	row_begin(b, TABLE_HTTP);
+	put_times(p, b, x, end_ns);
+	put_sizes(b, x);
+	join_str(p, b, COL_PROTOCOL, proto_name((enum proto_id)c->proto));
+	join_str(p, b, COL_KIND, "request");
+	join_str(p, b, COL_ROLE, p->opts.wire ? "wire" : server ? "server" : "client");
+	row_int(b, COL_ENCRYPTED, 0);
+	row_int(b, COL_REQUEST_OFFSET, (int64_t)req->off);
+	row_int(b, COL_IS_PRIMARY, server || p->opts.wire || !conn_peer_readable(c));
+	join_str(p, b, COL_OUTCOME, outcome ? outcome : "ok");
+	join_ends(p, c, b);
+	pair_http_columns(p, c, x, b);
+	row_int(b, COL_COMPLETE, req->done && resp->done && !(flags & (MSG_LOST | MSG_CUT_EOF)));
+	row_int(b, COL_TRUNCATED, x->truncated || b->truncated || (flags & MSG_TRUNCATED));
+	row_int(b, COL_DEGRADED, (flags & (MSG_DEGRADED | MSG_LOST)) != 0);
+	count(p, L6_OUT, 1);
+	join_emit(p, b, join_unix_ns(p, end_ns), PIPE_ROW);
+}
+
+/* Takes the exchange off its connection, as a row when it has a request. */
+static void finish(struct pipeline *p, struct conn *c, struct exchange *x, const char *outcome)
+{
+	struct pair *pr = &p->pair;
+
+	exchange_unlink(c, x);
+	if (x->msg[MSG_REQUEST].begun) {
+		pr->n_open--;
+		if (!leaks(p, 6))
+			emit(p, c, x, outcome);
+	}
+	if (x->msg[MSG_RESPONSE].begun) {
+		pr->n_open_answers--;
+		count(p, x->msg[MSG_REQUEST].begun ? L6_RESP_OUT : L6_RESP_ONLY, 1);
+	}
+	exchange_put_back(pr, x);
+}
+
+/* ---- the sink ---- */
+
+static void on_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, uint64_t off)
+{
+	struct pair *pr = ctx;
+	struct conn *c = pr->c;
+	struct exchange *x = exchange_find(pr, key);
+	struct message *m;
+
+	if (kind == MSG_PUSH)
+		return;
+	if (!x) {
+		if (c->n_open >= OPEN_MAX)
+			finish(pr->p, c, c->open_head, "evicted");
+		x = exchange_new(pr, key);
+		if (!x)
+			return; /* no memory: neither begun nor counted */
+		if (c->open_tail)
+			c->open_tail->next = x;
+		else
+			c->open_head = x;
+		c->open_tail = x;
+		c->n_open++;
+		pr->at = x;
+	}
+	m = &x->msg[kind];
+	if (!m->begun) {
+		count(pr->p, kind == MSG_REQUEST ? L6_IN : L6_RESP_IN, 1);
+		if (kind == MSG_REQUEST)
+			pr->n_open++;
+		else
+			pr->n_open_answers++;
+	}
+	m->begun = true;
+	m->off = off;
+	m->first_ns = stream_time(&c->dir[dir], off);
+}
+
+static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, struct slice v)
+{
+	struct pair *pr = ctx;
+	struct exchange *x = exchange_find(pr, key);
+
+	if (!x || kind == MSG_PUSH)
+		return;
+	switch (f) {
+	case FIELD_METHOD:
+		exchange_keep(x, TEXT_METHOD, v, 64);
+		break;
+	case FIELD_TARGET:
+		exchange_keep(x, TEXT_TARGET, v, 8192);
+		break;
+	case FIELD_REASON:
+		exchange_keep(x, TEXT_REASON, v, 256);
+		break;
+	case FIELD_BODY:
+		if (pr->p->opts.want_bodies)
+			exchange_keep(x, kind == MSG_REQUEST ? TEXT_REQUEST_BODY : TEXT_RESPONSE_BODY, v,
+				      pr->p->opts.body_max_bytes);
+		break;
+	case FIELD_HEADER_NAME:
+		pr->header_name_len = MIN(v.n, sizeof(pr->header_name));
+		memcpy(pr->header_name, v.p, pr->header_name_len);
+		break;
+	case FIELD_HEADER_VALUE:
+		pair_http_header(pr->p, x, kind, slice_of(pr->header_name, pr->header_name_len), v);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_num(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v)
+{
+	struct pair *pr = ctx;
+	struct exchange *x = exchange_find(pr, key);
+
+	if (!x || kind == MSG_PUSH)
+		return;
+	if (f == FIELD_STATUS)
+		x->status = v;
+	else if (f == FIELD_VERSION && (kind == MSG_REQUEST || x->version < 0))
+		x->version = v;
+	else if (f == FIELD_BODY_BYTES)
+		x->msg[kind].body_bytes = v;
+}
+
+static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, uint32_t flags)
+{
+	struct pair *pr = ctx;
+	struct conn *c = pr->c;
+	struct exchange *x = exchange_find(pr, key);
+	struct message *m;
+
+	if (!x || kind == MSG_PUSH)
+		return;
+	m = &x->msg[kind];
+	m->done = !(flags & MSG_CUT_EOF);
+	m->flags |= flags;
+	m->end = off;
+	m->last_ns = stream_time(&c->dir[kind == MSG_REQUEST ? c->request_dir :
+							       dir_other(c->request_dir)],
+				 off ? off - 1 : 0);
+	if (kind == MSG_RESPONSE)
+		finish(pr->p, c, x, flags & MSG_CUT_EOF ? outcome_of_end(pr, c) : NULL);
+}
+
+const struct sink_ops pair_sink = { on_begin, on_field, on_num, on_end };
+
+void pair_close(struct pipeline *p, struct conn *c)
+{
+	while (c->open_head)
+		finish(p, c, c->open_head, outcome_of_end(&p->pair, c));
+}
+
+void pair_expire(struct pipeline *p, struct conn *c, uint64_t before_ns)
+{
+	while (c->open_head && c->last_ns < before_ns)
+		finish(p, c, c->open_head, "timed_out");
+}

@@ -1,0 +1,251 @@
+/* The parser process: drains the kernel's rings through the pipeline into the store's queue. The only
+ * process that touches hostile bytes, so the one with nothing to give away: no capability, no file, no
+ * socket but the pair to the attacher, a dozen system calls.
+ */
+#include "agent/agent.h"
+#include "agent/ring.h"
+#include "agent/sandbox.h"
+#include "base/log.h"
+#include "base/shmring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define DRAIN_MS      20  /* between rounds; the kernel wakes nobody for a record */
+#define BUSY_DRAIN_MS 2	  /* after a round that found much */
+#define BUSY_BYTES    (256 * KIB)
+#define IDLE_REQUEST_NS (300 * NSEC_PER_SEC)
+
+struct parser {
+	const struct parser_args *args;
+	struct ledger *ledger;
+	struct ring data, ctl;
+	struct shmring rows;
+	struct pipeline *pipe;
+	uint64_t opens_pos; /* of the control ring: opens before it were given to the pipeline */
+	uint32_t snapshot_done;
+	bool stop;
+	bool crash_magic; /* see maybe_crash() */
+};
+
+static void *out_reserve(void *ctx, uint32_t n)
+{
+	return shmring_reserve(&((struct parser *)ctx)->rows, n);
+}
+
+static void out_commit(void *ctx, enum pipe_frame type, uint32_t n)
+{
+	shmring_commit(&((struct parser *)ctx)->rows, type, n);
+}
+
+static void out_publish(void *ctx)
+{
+	shmring_publish(&((struct parser *)ctx)->rows);
+}
+
+static void out_want_proc(void *ctx, uint32_t tgid)
+{
+	struct agent_msg m = { .type = MSG_WANT_PROC };
+
+	m.proc.tgid = tgid;
+	/* When the attacher does not keep up the name stays unknown; the pid is in the row. */
+	(void)send(((struct parser *)ctx)->args->attacher_fd, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* ---- rounds ---- */
+
+/* Gives the records of the ring before `until` that are of the first (opens) or the second kind
+ * (ends and closes) to the pipeline. */
+static void take_ctl(struct parser *ps, uint64_t until, bool ends)
+{
+	const struct ev_hdr *h;
+	enum ring_result r;
+
+	while ((r = ring_next(&ps->ctl, until, &h)) != RING_END) {
+		bool is_end = h->type == EV_CONN_EOF || h->type == EV_CONN_CLOSE;
+
+		if (r == RING_RECORD && is_end == ends)
+			pipeline_event(ps->pipe, h);
+		else if (r == RING_INVALID && !ends)
+			pipeline_invalid(ps->pipe);
+	}
+}
+
+/* Hidden test switch: a request that carries this header makes the parser crash, as a bug would. */
+static void maybe_crash(const struct parser *ps, const struct ev_hdr *h)
+{
+	const struct ev_data *d = (const struct ev_data *)(const void *)h;
+	static const char magic[] = "X-Kelpie-Crash: now";
+
+	if (ps->crash_magic && h->type == EV_DATA &&
+	    memmem(d->data, d->cap_len, magic, sizeof(magic) - 1))
+		__builtin_trap();
+}
+
+/* The opens that are there, without taking the ends among them. */
+static void take_opens(struct parser *ps)
+{
+	ring_rewind(&ps->ctl, ps->opens_pos);
+	take_ctl(ps, ring_snapshot(&ps->ctl), false);
+	ps->opens_pos = ps->ctl.pos;
+}
+
+/* One round, as agent/bpf/events.h orders it: opens, data, then ends. Returns the data bytes read. */
+static uint64_t drain(struct parser *ps)
+{
+	uint64_t ends_from = ps->ctl.pos, ends_until, data_from = ps->data.pos, data_until;
+	const struct ev_hdr *h;
+	enum ring_result r;
+
+	take_opens(ps);
+	ends_until = ps->opens_pos;
+	data_until = ring_snapshot(&ps->data);
+	while ((r = ring_next(&ps->data, data_until, &h)) != RING_END) {
+		if (r == RING_INVALID) {
+			pipeline_invalid(ps->pipe);
+			continue;
+		}
+		/* Opened after the snapshot: its record is there by now. */
+		if (!pipeline_knows(ps->pipe, ((const struct ev_data *)(const void *)h)->conn))
+			take_opens(ps);
+		maybe_crash(ps, h);
+		pipeline_event(ps->pipe, h);
+	}
+	ring_rewind(&ps->ctl, ends_from);
+	take_ctl(ps, ends_until, true);
+	return ps->data.pos - data_from;
+}
+
+static void round_end(struct parser *ps)
+{
+	uint32_t wanted = atomic_load_explicit(&ps->ledger->snapshot_wanted, memory_order_acquire);
+	uint64_t now = boot_now_ns();
+
+	pipeline_tick(ps->pipe, now, unix_now_ns());
+	pipeline_pause(ps->pipe, atomic_load_explicit(&ps->ledger->paused, memory_order_relaxed));
+	if (wanted != ps->snapshot_done) {
+		ps->snapshot_done = wanted;
+		pipeline_snapshot(ps->pipe, wanted);
+	}
+	pipeline_commit(ps->pipe);
+	ring_release(&ps->data);
+	ring_release(&ps->ctl);
+	atomic_store_explicit(&ps->ledger->parser_beat_ns, now, memory_order_relaxed);
+}
+
+static void take_messages(struct parser *ps)
+{
+	struct agent_msg m;
+	ssize_t n;
+
+	while ((n = recv(ps->args->attacher_fd, &m, sizeof(m), MSG_DONTWAIT)) > 0) {
+		if ((size_t)n != sizeof(m))
+			continue;
+		if (m.type == MSG_PROC)
+			pipeline_proc(ps->pipe, &m.proc);
+		else if (m.type == MSG_RESYMS)
+			pipeline_resyms(ps->pipe);
+		else if (m.type == MSG_STOP)
+			ps->stop = true;
+	}
+	if (n == 0)
+		ps->stop = true; /* the attacher is gone */
+}
+
+static void run(struct parser *ps)
+{
+	int timeout = DRAIN_MS;
+
+	while (!ps->stop) {
+		struct pollfd attacher = { .fd = ps->args->attacher_fd, .events = POLLIN };
+
+		if (poll(&attacher, 1, timeout) < 0 && errno != EINTR)
+			break;
+		take_messages(ps);
+		timeout = drain(ps) > BUSY_BYTES ? BUSY_DRAIN_MS : DRAIN_MS;
+		round_end(ps);
+	}
+	drain(ps);
+	pipeline_stop(ps->pipe);
+	round_end(ps);
+}
+
+/* ---- start ---- */
+
+static const int parser_syscalls[] = {
+	SCMP_SYS(read),		SCMP_SYS(write),     SCMP_SYS(recvfrom),   SCMP_SYS(sendto),
+	SCMP_SYS(poll),		SCMP_SYS(ppoll),     SCMP_SYS(futex),	   SCMP_SYS(brk),
+	SCMP_SYS(mmap),		SCMP_SYS(munmap),    SCMP_SYS(mremap),	   SCMP_SYS(madvise),
+	SCMP_SYS(clock_gettime), SCMP_SYS(exit_group), SCMP_SYS(getrandom), SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(restart_syscall), SCMP_SYS(getpid), SCMP_SYS(close),
+	SCMP_SYS(fstat),	SCMP_SYS(newfstatat), -1,
+};
+
+static int setup(struct parser *ps)
+{
+	const struct parser_args *a = ps->args;
+	const struct config *cfg = a->cfg;
+	struct pipeline_opts opts = {
+		.node = cfg->node,
+		.epoch = a->epoch,
+		.id_key = a->id_key,
+		.want_headers = cfg->payload.headers,
+		.want_bodies = cfg->payload.bodies,
+		.body_max_bytes = (uint32_t)MIN(cfg->payload.max_bytes, (uint64_t)16384),
+		.idle_timeout_ns = IDLE_REQUEST_NS,
+		.out = { ps, out_reserve, out_commit, out_publish, out_want_proc },
+	};
+	void *ctl;
+	int r;
+
+	ps->ledger = ledger_map(a->ledger_fd);
+	if (!ps->ledger)
+		return -errno;
+	r = shmring_open(&ps->rows, a->row_ring_fd, ROW_RING_BYTES);
+	if (r < 0 || (r = ring_open(&ps->data, a->data_ring_fd, a->data_ring_bytes)) < 0 ||
+	    (r = ring_open(&ps->ctl, a->ctl_ring_fd, a->ctl_ring_bytes)) < 0)
+		return r;
+	ps->opens_pos = ps->ctl.pos;
+	ctl = mmap(NULL, a->conn_ctl_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, a->conn_ctl_fd, 0);
+	if (ctl == MAP_FAILED)
+		return -errno;
+	opts.ctl = ctl;
+	opts.n_ctl = a->n_ctl;
+	opts.ledger = ps->ledger;
+	ps->snapshot_done = atomic_load(&ps->ledger->snapshot_wanted);
+	ps->pipe = pipeline_new(&opts);
+	if (!ps->pipe)
+		return -ENOMEM;
+	for (size_t i = 0; i < a->n_poison; i++)
+		pipeline_poison(ps->pipe, a->poison[i]);
+	return 0;
+}
+
+int parser_main(const struct parser_args *a)
+{
+	static struct parser ps;
+	struct sandbox box = { .name = "parser", .drop_uid = true, .gid = NOBODY_ID,
+			       .syscalls = parser_syscalls };
+	struct agent_msg hello = { .type = MSG_READY };
+	const char *what = "memory";
+	int r;
+
+	log_setup("parser", (enum log_level)a->cfg->log.level, (enum log_format)a->cfg->log.format);
+	ps = (struct parser){ .args = a };
+	ps.crash_magic = a->simulate && strcmp(a->simulate, "parser-crash") == 0;
+	r = setup(&ps);
+	if (r == 0)
+		r = sandbox_enter(&box, &what);
+	if (r < 0) {
+		hello.type = MSG_FAILED;
+		snprintf(hello.text, sizeof(hello.text), "parser: %s: %s", what, strerror(-r));
+	}
+	if (send(a->attacher_fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 || r < 0)
+		return 1;
+	run(&ps);
+	return 0;
+}

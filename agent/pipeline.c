@@ -1,0 +1,373 @@
+#include "agent/pipeline.h"
+
+#include "agent/pipeline_int.h"
+#include "base/text.h"
+
+#include <string.h>
+
+#define SWEEP_NS     (1 * NSEC_PER_SEC) /* between looks at idle connections */
+#define WAIT_NS	     (1 * NSEC_PER_SEC) /* the other direction's bytes come within this, or never */
+
+struct pipeline *pipeline_new(const struct pipeline_opts *opts)
+{
+	_cleanup_(freep) struct pipeline *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->opts = *opts;
+	conn_table_init(&p->conns, CONN_MAX);
+	pair_init(&p->pair);
+	path_guard_init(&p->paths);
+	redact_policy_init(&p->redact);
+	for (size_t i = 0; opts->headers_allow && opts->headers_allow[i]; i++)
+		(void)redact_allow_header(&p->redact, opts->headers_allow[i]);
+	if (join_init(&p->join) < 0)
+		return NULL;
+	join_reset_syms(p);
+	for (size_t i = 0; i < _LEDGER_MAX; i++)
+		p->counts[i] = atomic_load(&p->opts.ledger->page[LEDGER_PARSER][i]);
+	p->seq = atomic_load(&p->opts.ledger->rows_seq);
+	return TAKE_PTR(p);
+}
+
+static void drop_conn(struct pipeline *p, struct conn *c, const char *outcome)
+{
+	p->pair.outcome = outcome;
+	pair_at(&p->pair, p, c, DIR_RX);
+	stream_close(p, c);
+	pair_close(p, c);
+	p->pair.outcome = NULL;
+	conn_del(&p->conns, c);
+}
+
+void pipeline_free(struct pipeline *p)
+{
+	struct conn *c;
+
+	while ((c = conn_idlest(&p->conns)))
+		drop_conn(p, c, "agent_stopped");
+	join_done(&p->join);
+	pair_done(&p->pair);
+	conn_table_done(&p->conns);
+	free(p);
+}
+
+bool pipeline_knows(const struct pipeline *p, uint64_t conn)
+{
+	return conn_get(&p->conns, conn) != NULL;
+}
+
+/* ---- rows of `connections` ---- */
+
+static const char *errno_word(int err)
+{
+	static const struct {
+		int err;
+		const char *word;
+	} words[] = {
+		{ 104, "reset" },	 { 111, "refused" },	   { 110, "timed out" },
+		{ 32, "broken pipe" },	 { 113, "host unreachable" }, { 101, "network unreachable" },
+		{ 103, "aborted" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (words[i].err == err)
+			return words[i].word;
+	return "failed";
+}
+
+static const char *initiator_word(uint8_t initiator)
+{
+	return initiator == EV_INITIATOR_LOCAL	? "local" :
+	       initiator == EV_INITIATOR_REMOTE ? "remote" :
+						  NULL;
+}
+
+static void put_own_ends(struct pipeline *p, struct conn *c, struct row_builder *b)
+{
+	char addr[ADDR_TEXT_MAX];
+
+	join_text(p, b, COL_CONN_ADDR, slice_of(addr, format_addr(c->local, addr)));
+	row_int(b, COL_CONN_PORT, c->local_port);
+	join_text(p, b, COL_CONN_PEER_ADDR, slice_of(addr, format_addr(c->remote, addr)));
+	row_int(b, COL_CONN_PEER_PORT, c->remote_port);
+	if (c->tgid)
+		row_int(b, COL_CONN_PID, c->tgid);
+	if (c->comm[0])
+		join_text(p, b, COL_CONN_COMM, slice_of(c->comm, strnlen(c->comm, EV_COMM_LEN)));
+}
+
+static void emit_connection(struct pipeline *p, struct conn *c, const char *state, enum pipe_frame type)
+{
+	struct row_builder *b = &p->join.row;
+	uint64_t end = join_unix_ns(p, c->closed_ns ? c->closed_ns : p->now_ns);
+
+	row_begin(b, TABLE_CONNECTIONS);
+	if (c->opened_ns)
+		row_int(b, COL_CONN_OPENED, (int64_t)join_unix_ns(p, c->opened_ns));
+	if (c->closed_ns)
+		row_int(b, COL_CONN_CLOSED, (int64_t)end);
+	row_int(b, COL_END_TIME, (int64_t)end);
+	join_str(p, b, COL_CONN_STATE, state);
+	if (initiator_word(c->initiator))
+		join_str(p, b, COL_CONN_INITIATOR, initiator_word(c->initiator));
+	if (c->proto)
+		join_str(p, b, COL_PROTOCOL, proto_name((enum proto_id)c->proto));
+	if (c->why_unreadable)
+		join_str(p, b, COL_CONN_WHY_UNREADABLE, c->why_unreadable);
+	put_own_ends(p, c, b);
+	join_ends(p, c, b);
+	row_int(b, COL_ENCRYPTED, c->proto == PROTO_TLS);
+	row_int(b, COL_CONN_BYTES_SENT, (int64_t)c->dir[DIR_TX].seen);
+	row_int(b, COL_CONN_BYTES_RECEIVED, (int64_t)c->dir[DIR_RX].seen);
+	row_int(b, COL_CONN_BYTES_COPIED, (int64_t)c->copied_bytes);
+	if (c->closed_ns) {
+		row_int(b, COL_CONN_BYTES_SKIPPED, (int64_t)c->skipped_bytes);
+		row_int(b, COL_CONN_BYTES_LOST, (int64_t)c->lost_bytes);
+		row_int(b, COL_CONN_RETRANSMITS, c->retransmits);
+		if (c->srtt_us)
+			row_int(b, COL_CONN_RTT_NS, c->srtt_us * (int64_t)NSEC_PER_USEC);
+	}
+	row_int(b, COL_CONN_REQUESTS, (int64_t)c->n_rows);
+	row_int(b, COL_CONN_OPEN_REQUESTS, c->n_open);
+	if (c->err)
+		join_str(p, b, COL_CONN_ERROR, errno_word(c->err));
+	join_emit(p, b, end, type);
+}
+
+/* ---- records ---- */
+
+static bool poisoned(const struct pipeline *p, uint64_t id)
+{
+	for (size_t i = 0; i < p->n_poison; i++)
+		if (p->poison[i] == id)
+			return true;
+	return false;
+}
+
+void pipeline_poison(struct pipeline *p, uint64_t id)
+{
+	p->poison[p->n_poison % ARRAY_SIZE(p->poison)] = id;
+	p->n_poison = MIN(p->n_poison + 1, ARRAY_SIZE(p->poison));
+}
+
+static void on_open(struct pipeline *p, const struct ev_conn *ev)
+{
+	uint64_t hash = ev->isn_known ? conn_identity(&p->opts.id_key, ev) : 0;
+	struct conn *c = conn_get(&p->conns, ev->conn);
+
+	if (c)
+		return; /* the walk told it again */
+	if (p->conns.n >= p->conns.max) {
+		count(p, L3_CONN_EVICTED, 1);
+		drop_conn(p, conn_idlest(&p->conns), "evicted");
+	}
+	count(p, L3_CONN_IN, 1);
+	c = conn_add(&p->conns, ev, hash);
+	if (!c) {
+		count(p, L3_CONN_EVICTED, 1);
+		return;
+	}
+	if (poisoned(p, c->id))
+		stream_ignore(p, c, "made the parser crash");
+}
+
+static void on_failed(struct pipeline *p, const struct ev_conn *ev)
+{
+	struct conn *c;
+
+	on_open(p, ev);
+	c = conn_get(&p->conns, ev->conn);
+	if (!c)
+		return;
+	c->closed_ns = ev->h.ts_ns;
+	c->err = ev->err;
+	emit_connection(p, c, "failed", PIPE_ROW);
+	count(p, L3_CONN_OUT, 1);
+	drop_conn(p, c, NULL);
+}
+
+static void on_close(struct pipeline *p, const struct ev_close *ev)
+{
+	struct conn *c = conn_get(&p->conns, ev->conn);
+
+	if (!c)
+		return;
+	c->closing = true;
+	c->closed_ns = ev->h.ts_ns;
+	c->err = ev->err;
+	c->srtt_us = ev->srtt_us;
+	c->retransmits = ev->retransmits;
+	c->copied_bytes = ev->copied_bytes;
+	c->skipped_bytes = ev->skipped_bytes;
+	c->lost_bytes = ev->lost_bytes;
+	for (int d = 0; d < 2; d++) {
+		c->dir[d].seen = MAX(c->dir[d].seen, ev->pos[d]);
+		stream_eof(p, c, (enum dir)d, c->dir[d].next + c->dir[d].len);
+	}
+	pair_at(&p->pair, p, c, DIR_RX);
+	stream_close(p, c);
+	pair_close(p, c);
+	emit_connection(p, c, "closed", PIPE_ROW);
+	count(p, L3_CONN_OUT, 1);
+	conn_del(&p->conns, c);
+}
+
+static void on_data(struct pipeline *p, const struct ev_data *ev)
+{
+	struct conn *c = conn_get(&p->conns, ev->conn);
+
+	count(p, L3_IN, 1);
+	if (leaks(p, 3))
+		return;
+	if (!c) {
+		count(p, L3_UNKNOWN, 1);
+		return;
+	}
+	atomic_store_explicit(&p->opts.ledger->parser_at_conn, c->id, memory_order_relaxed);
+	conn_touch(&p->conns, c, ev->h.ts_ns);
+	if (!c->tgid)
+		c->tgid = ev->tgid;
+	c->copied_bytes += ev->cap_len;
+	if (p->paused) {
+		struct ev_data unseen = *ev;
+
+		count(p, L3_IGNORED, 1);
+		unseen.cap_len = 0;
+		unseen.h.miss = EV_MISS_NOPAYLOAD;
+		stream_data(p, c, &unseen);
+		return;
+	}
+	count(p, L3_OUT, 1);
+	stream_data(p, c, ev);
+}
+
+void pipeline_event(struct pipeline *p, const struct ev_hdr *h)
+{
+	const void *ev = h;
+	struct conn *c;
+
+	count(p, L2_IN, 1);
+	if (leaks(p, 2))
+		return;
+	count(p, L2_OUT, 1);
+	p->now_ns = MAX(p->now_ns, h->ts_ns);
+	switch (h->type) {
+	case EV_CONN_OPEN:
+		on_open(p, ev);
+		break;
+	case EV_CONN_FAILED:
+		on_failed(p, ev);
+		break;
+	case EV_CONN_EOF:
+		c = conn_get(&p->conns, ((const struct ev_eof *)ev)->conn);
+		if (c)
+			stream_eof(p, c, h->flags & EV_F_TX ? DIR_TX : DIR_RX,
+				   ((const struct ev_eof *)ev)->pos);
+		break;
+	case EV_CONN_CLOSE:
+		on_close(p, ev);
+		break;
+	case EV_DATA:
+		on_data(p, ev);
+		break;
+	default:
+		break;
+	}
+}
+
+void pipeline_invalid(struct pipeline *p)
+{
+	count(p, L2_IN, 1);
+	count(p, L2_INVALID, 1);
+}
+
+void pipeline_commit(struct pipeline *p)
+{
+	struct ledger *l = p->opts.ledger;
+
+	p->counts[L3_CONN_HELD] = p->conns.n;
+	p->counts[L4_HELD] = p->held_bytes;
+	p->counts[L6_HELD] = p->pair.n_open;
+	p->counts[L6_RESP_HELD] = p->pair.n_open_answers;
+	p->opts.out.publish(p->opts.out.ctx);
+	for (size_t i = 0; i < _LEDGER_MAX; i++)
+		ledger_set(l, LEDGER_PARSER, (enum ledger_id)i, p->counts[i]);
+	atomic_store_explicit(&l->rows_seq, p->seq, memory_order_relaxed);
+	atomic_store_explicit(&l->parser_at_conn, 0, memory_order_relaxed);
+}
+
+void pipeline_proc(struct pipeline *p, const struct proc_identity *id)
+{
+	join_proc(p, id);
+}
+
+/* ---- housekeeping ---- */
+
+static void sweep(struct pipeline *p)
+{
+	uint64_t idle = p->opts.idle_timeout_ns;
+
+	for (struct conn *c = p->conns.lru.lru_next, *next; c != &p->conns.lru; c = next) {
+		uint64_t age = p->now_ns - MIN(c->last_ns, p->now_ns);
+
+		next = c->lru_next;
+		if (age < WAIT_NS)
+			break; /* the list is ordered by age */
+		pair_at(&p->pair, p, c, DIR_RX);
+		stream_force(p, c);
+		if (idle && age > idle)
+			pair_expire(p, c, p->now_ns - idle);
+	}
+}
+
+void pipeline_tick(struct pipeline *p, uint64_t boot_ns, uint64_t unix_ns)
+{
+	p->now_ns = MAX(p->now_ns, boot_ns);
+	p->unix_minus_boot_ns = p->opts.clock_from_events ? 0 : unix_ns - boot_ns;
+	if (p->now_ns - p->last_sweep_ns >= SWEEP_NS) {
+		p->last_sweep_ns = p->now_ns;
+		sweep(p);
+	}
+}
+
+void pipeline_pause(struct pipeline *p, bool paused)
+{
+	p->paused = paused;
+}
+
+void pipeline_resyms(struct pipeline *p)
+{
+	join_reset_syms(p);
+}
+
+void pipeline_snapshot(struct pipeline *p, uint32_t number)
+{
+	uint32_t *frame;
+
+	for (struct conn *c = p->conns.lru.lru_prev; c != &p->conns.lru; c = c->lru_prev)
+		emit_connection(p, c, "open", PIPE_SNAPSHOT);
+	frame = p->opts.out.reserve(p->opts.out.ctx, sizeof(*frame));
+	if (frame) {
+		*frame = number;
+		p->opts.out.commit(p->opts.out.ctx, PIPE_SNAPSHOT_END, sizeof(*frame));
+	}
+}
+
+void pipeline_stop(struct pipeline *p)
+{
+	struct conn *c;
+
+	p->pair.outcome = "agent_stopped";
+	while ((c = conn_idlest(&p->conns))) {
+		pair_at(&p->pair, p, c, DIR_RX);
+		stream_close(p, c);
+		pair_close(p, c);
+		c->closed_ns = 0;
+		emit_connection(p, c, "open", PIPE_ROW);
+		count(p, L3_CONN_OUT, 1);
+		conn_del(&p->conns, c);
+	}
+	p->pair.outcome = NULL;
+	pipeline_commit(p);
+}

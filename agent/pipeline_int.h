@@ -1,0 +1,58 @@
+/* What the hops share inside the pipeline; nobody else includes this. */
+#ifndef AGENT_PIPELINE_INT_H
+#define AGENT_PIPELINE_INT_H
+
+#include "agent/conn.h"
+#include "agent/join.h"
+#include "agent/pair.h"
+#include "agent/pipeline.h"
+#include "base/path_template.h"
+#include "base/util.h"
+#include "protocols/redact.h"
+
+struct pipeline {
+	struct pipeline_opts opts;
+	struct conn_table conns;
+	struct pair pair;
+	struct join join;
+	struct redact_policy redact;
+	struct path_guard paths;
+	uint64_t now_ns;	/* time of the record in hand, CLOCK_BOOTTIME */
+	uint64_t unix_minus_boot_ns; /* added to boot time to get unix time */
+	uint64_t held_bytes;	/* in all stream buffers */
+	uint64_t last_sweep_ns;
+	uint64_t poison[16];	/* connections that must not be parsed */
+	size_t n_poison;
+	bool paused;
+	uint32_t leak;		/* simulate: counts units of the leaking hop */
+	/* Counted here and copied to the shared page by pipeline_commit(), together with the rows:
+	 * a crash undoes the whole round, so nothing is counted twice when it is read again. */
+	uint64_t counts[_LEDGER_MAX];
+	uint64_t seq; /* last number given to a row */
+};
+
+static inline void count(struct pipeline *p, enum ledger_id id, uint64_t n)
+{
+	p->counts[id] += n;
+}
+
+/* Hidden test switch: true once in a thousand units of that hop; the caller then forgets the unit. */
+static inline bool leaks(struct pipeline *p, unsigned int hop)
+{
+	return unlikely(p->opts.ledger->simulate_leak_hop == hop) && ++p->leak % 1000 == 0;
+}
+
+/* stream.c */
+void stream_data(struct pipeline *p, struct conn *c, const struct ev_data *ev);
+/* No byte at or beyond pos will come. */
+void stream_eof(struct pipeline *p, struct conn *c, enum dir dir, uint64_t pos);
+/* The parser is told that the connection is over; buffers are given back. */
+void stream_close(struct pipeline *p, struct conn *c);
+/* Resolves waits for the other direction that will not be satisfied. */
+void stream_force(struct pipeline *p, struct conn *c);
+/* Why nothing is read from it from now on: a literal. */
+void stream_ignore(struct pipeline *p, struct conn *c, const char *why);
+/* Completion time of the call that carried the byte at pos (boot time). */
+uint64_t stream_time(const struct stream *s, uint64_t pos);
+
+#endif

@@ -1,0 +1,193 @@
+#include "agent/sandbox.h"
+
+#include "base/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <linux/securebits.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define CAPS_MAX 64
+
+static int set_caps(uint64_t mask)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2] = {
+		{ (uint32_t)mask, (uint32_t)mask, 0 },
+		{ (uint32_t)(mask >> 32), (uint32_t)(mask >> 32), 0 },
+	};
+
+	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
+}
+
+static int drop_bounding(uint64_t keep)
+{
+	for (int cap = 0; cap < CAPS_MAX; cap++) {
+		if (keep & 1ULL << cap || prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 1)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int sandbox_keep_caps(const int *numbers)
+{
+	uint64_t mask = 0;
+	int r;
+
+	for (; *numbers >= 0; numbers++)
+		mask |= 1ULL << *numbers;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+		return -errno;
+	r = drop_bounding(mask);
+	return r < 0 ? r : set_caps(mask);
+}
+
+static int drop_identity(const struct sandbox *s)
+{
+	if (!s->drop_uid)
+		return 0;
+	if (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
+	    setresuid(NOBODY_ID, NOBODY_ID, NOBODY_ID) < 0)
+		return -errno;
+	return 0;
+}
+
+static int drop_caps(const struct sandbox *s)
+{
+	int r;
+
+	(void)s;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+		return -errno;
+	return (r = set_caps(0)) < 0 ? r : 0;
+}
+
+static int drop_bounds(const struct sandbox *s)
+{
+	(void)s;
+	return drop_bounding(0);
+}
+
+static int no_new_privs(const struct sandbox *s)
+{
+	(void)s;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+static int limits(const struct sandbox *s)
+{
+	struct rlimit none = { 0, 0 }, as = { s->address_space_bytes, s->address_space_bytes };
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return -errno;
+	if (s->address_space_bytes && setrlimit(RLIMIT_AS, &as) < 0)
+		return -errno;
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* Landlock ABI 1 (kernel 5.13): no file system but, if wanted, one directory. */
+static int landlock(const struct sandbox *s)
+{
+	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
+	struct landlock_ruleset_attr attr = { .handled_access_fs = all };
+	_cleanup_(closep) int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+
+	if (rules < 0)
+		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
+	if (s->writable_dir) {
+		_cleanup_(closep) int dir = open(s->writable_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		struct landlock_path_beneath_attr under = {
+			.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+					  LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+					  LANDLOCK_ACCESS_FS_MAKE_REG,
+			.parent_fd = dir,
+		};
+
+		if (dir < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &under,
+				       0) < 0)
+			return -errno;
+	}
+	return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
+}
+
+static int filter(const struct sandbox *s)
+{
+	scmp_filter_ctx ctx;
+	int r = 0;
+
+	if (!s->syscalls)
+		return 0;
+	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	if (!ctx)
+		return -ENOMEM;
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	for (const int *nr = s->syscalls; r == 0 && *nr >= 0; nr++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, *nr, 0);
+	if (r == 0)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r;
+}
+
+int sandbox_filter(const struct sandbox *s, const char **ret_what)
+{
+	int r = filter(s);
+
+	if (r < 0)
+		*ret_what = "seccomp";
+	return r;
+}
+
+int sandbox_enter(const struct sandbox *s, const char **ret_what)
+{
+	/* The bounding set needs CAP_SETPCAP, so it goes while the identity is still root's. */
+	static const struct {
+		const char *what;
+		int (*step)(const struct sandbox *s);
+	} steps[] = {
+		{ "capability bounding set", drop_bounds }, { "user and group", drop_identity },
+		{ "capabilities", drop_caps },		    { "no_new_privs", no_new_privs },
+		{ "resource limits", limits },		    { "landlock", landlock },
+		{ "seccomp", filter },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		int r = steps[i].step(s);
+
+		if (r < 0) {
+			*ret_what = steps[i].what;
+			return r;
+		}
+	}
+	return 0;
+}
+
+void sandbox_child(const int *keep)
+{
+	unsigned int from = 3;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	for (;;) {
+		unsigned int next = ~0u;
+
+		for (const int *k = keep; *k >= 0; k++)
+			if ((unsigned int)*k >= from && (unsigned int)*k < next)
+				next = (unsigned int)*k;
+		if (next == ~0u)
+			break;
+		if (next > from)
+			syscall(SYS_close_range, from, next - 1, 0);
+		from = next + 1;
+	}
+	syscall(SYS_close_range, from, ~0u, 0);
+}

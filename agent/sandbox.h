@@ -1,0 +1,36 @@
+/* What the agent's processes give up before they touch anything from outside. Every step that the
+ * kernel has is applied; a step that it refuses although it has it is an error.
+ */
+#ifndef AGENT_SANDBOX_H
+#define AGENT_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sandbox {
+	const char *name;	     /* for messages */
+	bool drop_uid;		     /* become NOBODY_ID */
+	unsigned int gid;	     /* group to become with drop_uid */
+	const char *writable_dir;    /* Landlock: the only place where files may be made; NULL: none */
+	const int *syscalls;	     /* allow-list, ends with -1; NULL: no filter */
+	size_t address_space_bytes;  /* RLIMIT_AS, 0: as it is */
+};
+
+#define NOBODY_ID 65534
+
+/* Irrevocably confines the process: gid, uid, all capability sets empty, bounding set empty, securebits,
+ * no_new_privs, no core dumps, Landlock, seccomp (a refused call kills the process with SIGSYS; all
+ * threads). 0, or negative errno with the failed step in *ret_what. */
+int sandbox_enter(const struct sandbox *s, const char **ret_what);
+
+/* The last step alone, for a process that needs more calls until it serves. */
+int sandbox_filter(const struct sandbox *s, const char **ret_what);
+
+/* For the attacher: keeps only the capabilities that capture needs. numbers: capability numbers, ends
+ * with -1. */
+int sandbox_keep_caps(const int *numbers);
+
+/* Dies with its parent; closes every descriptor above 2 that is not listed. keep: ends with -1. */
+void sandbox_child(const int *keep);
+
+#endif

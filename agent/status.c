@@ -1,0 +1,102 @@
+/* Answers to the collector's questions about the agent itself: status, control, how far data reaches. */
+#include "agent/store_int.h"
+
+#include <errno.h>
+
+uint64_t store_proc_bpf_counter(const struct store_proc *sp, enum bpf_counter id)
+{
+	uint64_t sum = 0;
+
+	for (size_t cpu = 0; sp->bpf_counters && cpu < sp->args->n_cpus; cpu++)
+		sum += __atomic_load_n(&sp->bpf_counters[cpu].v[id], __ATOMIC_RELAXED);
+	return sum;
+}
+
+void store_proc_each_counter(struct store_proc *sp,
+			     void (*fn)(void *ctx, const struct ledger_counter *c, uint64_t value),
+			     void *ctx)
+{
+	if (sp->bpf_counters)
+		for (size_t i = 0; i < _BC_MAX; i++)
+			fn(ctx, &bpf_ledger_counters[i], store_proc_bpf_counter(sp, (enum bpf_counter)i));
+	for (size_t i = 0; i < _LEDGER_MAX; i++)
+		fn(ctx, &ledger_counters[i], ledger_get(sp->ledger, (enum ledger_id)i));
+}
+
+static void status_ledger(void *ctx, const struct ledger_counter *c, uint64_t value)
+{
+	static const char *const kinds[] = { "in", "out", "held", "loss" };
+	struct uplink_ledger_line line = {
+		.hop = c->hop,
+		.stage = c->stage,
+		.counter = c->counter,
+		.kind = kinds[c->kind],
+		.unit = c->unit,
+		.intentional = c->intentional,
+		.value = value,
+	};
+
+	uplink_status_ledger(ctx, &line);
+}
+
+static void on_status(void *ctx, struct uplink_status *out)
+{
+	struct store_proc *sp = ctx;
+	struct ledger *l = sp->ledger;
+	struct store_counters c;
+
+	store_counters(sp->store, &c);
+	uplink_status_text(out, "version", KELPIE_VERSION);
+	uplink_status_text(out, "capture.rung", sp->args->rung);
+	uplink_status_bool(out, "capture.paused", atomic_load(&l->paused));
+	uplink_status_int(out, "watched.connections", (int64_t)ledger_get(l, L3_CONN_HELD));
+	uplink_status_int(out, "watched.open_requests", (int64_t)ledger_get(l, L6_HELD));
+	uplink_status_int(out, "restarts.parser", atomic_load(&l->parser_restarts));
+	uplink_status_int(out, "restarts.store", atomic_load(&l->store_restarts));
+	uplink_status_int(out, "storage.rows", (int64_t)c.rows_stored);
+	uplink_status_int(out, "storage.bytes", (int64_t)c.bytes_disk);
+	uplink_status_int(out, "storage.bytes_max", (int64_t)sp->args->cfg->retention.bytes);
+	uplink_status_int(out, "storage.files", (int64_t)c.files);
+	uplink_status_int(out, "storage.files_bad", (int64_t)c.files_bad);
+	uplink_status_bool(out, "storage.disk_full", c.disk_full);
+	uplink_status_int(out, "storage.oldest_ns", (int64_t)c.oldest_ns);
+	uplink_status_int(out, "storage.newest_ns", (int64_t)c.newest_ns);
+	store_proc_each_counter(sp, status_ledger, out);
+}
+
+static int on_control(void *ctx, enum uplink_verb verb, char *message, size_t cap)
+{
+	struct store_proc *sp = ctx;
+
+	switch (verb) {
+	case UPLINK_PAUSE:
+	case UPLINK_RESUME:
+		atomic_store(&sp->ledger->paused, verb == UPLINK_PAUSE);
+		snprintf(message, cap, "capture %s", verb == UPLINK_PAUSE ? "paused" : "resumed");
+		return 0;
+	case UPLINK_PURGE:
+		atomic_store(&sp->purge_wanted, true);
+		snprintf(message, cap, "stored rows are being deleted");
+		return 0;
+	}
+	snprintf(message, cap, "unknown request");
+	return -ENOTSUP;
+}
+
+static void on_table_range(void *ctx, uint16_t table, uint64_t *ret_oldest_ns, uint64_t *ret_newest_ns)
+{
+	struct store_proc *sp = ctx;
+	struct store_counters c;
+
+	(void)table;
+	store_counters(sp->store, &c);
+	*ret_oldest_ns = c.oldest_ns;
+	*ret_newest_ns = c.newest_ns;
+}
+
+static struct slice on_symbol(void *ctx, uint32_t sym)
+{
+	return store_proc_sym(ctx, sym);
+}
+
+const struct uplink_ops store_uplink_ops = { on_status, on_control, on_table_range, on_symbol };

@@ -1,0 +1,63 @@
+/* What the files of the store process share; nobody else includes this. */
+#ifndef AGENT_STORE_INT_H
+#define AGENT_STORE_INT_H
+
+#include "agent/agent.h"
+#include "agent/join.h"
+#include "agent/memscan.h"
+#include "agent/uplink.h"
+#include "base/shmring.h"
+#include "storage/store.h"
+
+#include <pthread.h>
+
+struct sym_text {
+	char *text;
+	uint32_t n;
+};
+
+struct store_proc {
+	const struct store_args *args;
+	struct scan_source source; /* what the uplink's scans open; first of all tables */
+	struct ledger *ledger;
+	const struct bpf_counters *bpf_counters; /* args->n_cpus entries, or NULL */
+	struct shmring rows;
+	struct store *store;
+	struct uplink *uplink;
+	struct sym_text *syms; /* STORE_SYMS_MAX, this thread's */
+	uint8_t *frame;	       /* the frame in hand, copied out of shared memory */
+	uint64_t frames;
+	uint64_t base_out, base_rejected, base_disk, rejected_here;
+	uint32_t leak;
+	atomic_bool purge_wanted;
+
+	pthread_mutex_t lock;
+	pthread_cond_t open_ready;
+	struct row_builder copy;   /* for copying a row with its texts filled in; under lock */
+	struct mem_rows processes; /* under lock */
+	struct mem_rows open_next; /* being filled by the parser's snapshot; under lock */
+	struct mem_rows open_done; /* the last whole snapshot; under lock */
+	uint32_t open_number;	   /* which one; under lock */
+};
+
+/* Text of an interned number; empty when unknown. The writer's thread only. */
+struct slice store_proc_sym(const struct store_proc *sp, uint32_t sym);
+
+/* small.c: the tables that are made up when asked. */
+void small_init(struct store_proc *sp);
+void small_add_process(struct store_proc *sp, const struct row *r);
+void small_add_open(struct store_proc *sp, const struct row *r);
+void small_end_open(struct store_proc *sp, struct slice number);
+/* scan_source.open of all tables; any thread. */
+int store_proc_open_scan(struct scan_source *src, const struct scan_plan *plan, struct scan **ret);
+
+/* status.c: answers to the collector's questions about the agent itself. */
+extern const struct uplink_ops store_uplink_ops;
+/* The sum over CPUs of a kernel counter. */
+uint64_t store_proc_bpf_counter(const struct store_proc *sp, enum bpf_counter id);
+/* Calls fn for each counter of the ledger, kernel's and ours. */
+void store_proc_each_counter(struct store_proc *sp,
+			     void (*fn)(void *ctx, const struct ledger_counter *c, uint64_t value),
+			     void *ctx);
+
+#endif

@@ -1,0 +1,324 @@
+/* The store process: takes rows off the parser's queue into storage, answers scans (through the
+ * uplink's threads) and live tails. The parser is less trusted: each frame is copied out of the shared
+ * ring before it is checked.
+ *
+ * Threads: this one writes (storage, texts, small tables); the uplink's threads read. `lock` guards
+ * what both touch: open connections, processes.
+ */
+#include "agent/store_int.h"
+
+#include "agent/sandbox.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define ROUND_MS   20
+#define FRAME_MAX  (ROW_MAX + 64)
+#define TICK_NS    (200 * NSEC_PER_MSEC)
+
+static void count(struct store_proc *sp, enum ledger_id id, uint64_t n)
+{
+	ledger_add(sp->ledger, LEDGER_STORE, id, n);
+}
+
+/* ---- frames ---- */
+
+static void on_sym(struct store_proc *sp, struct slice frame)
+{
+	uint32_t sym;
+	struct slice text = slice_from(frame, 4);
+	char *copy;
+
+	if (frame.n <= 4)
+		return;
+	memcpy(&sym, frame.p, 4);
+	if (sym >= STORE_SYMS_MAX || text.n > SYM_TEXT_MAX)
+		return;
+	(void)store_sym(sp->store, sym, text);
+	copy = malloc(text.n + 1);
+	if (!copy)
+		return;
+	memcpy(copy, text.p, text.n);
+	copy[text.n] = 0;
+	free(sp->syms[sym].text);
+	sp->syms[sym] = (struct sym_text){ copy, (uint32_t)text.n };
+}
+
+static void forget_syms(struct store_proc *sp)
+{
+	store_sym_reset(sp->store);
+	for (size_t i = 0; i < STORE_SYMS_MAX; i++) {
+		free(sp->syms[i].text);
+		sp->syms[i] = (struct sym_text){ 0 };
+	}
+}
+
+struct slice store_proc_sym(const struct store_proc *sp, uint32_t sym)
+{
+	return sym < STORE_SYMS_MAX ? slice_of(sp->syms[sym].text, sp->syms[sym].n) : slice_of(NULL, 0);
+}
+
+static void on_row(struct store_proc *sp, const struct row *r)
+{
+	count(sp, L8_IN, 1);
+	if (sp->ledger->simulate_leak_hop == 8 && ++sp->leak % 1000 == 0)
+		return;
+	(void)store_append(sp->store, r);
+	if (sp->uplink && uplink_has_tails(sp->uplink))
+		uplink_tail_row(sp->uplink, r);
+}
+
+static void on_frame(struct store_proc *sp, uint32_t type, struct slice frame)
+{
+	bool has_row = type == PIPE_ROW || type == PIPE_SNAPSHOT || type == PIPE_PROCESS;
+	struct row row;
+
+	if (has_row && row_check(frame, &row) < 0) {
+		if (type == PIPE_ROW) {
+			count(sp, L8_IN, 1);
+			count(sp, L8_REJECTED, 1);
+			sp->rejected_here++;
+		}
+		return;
+	}
+	switch (type) {
+	case PIPE_ROW:
+		on_row(sp, &row);
+		break;
+	case PIPE_SYM:
+		on_sym(sp, frame);
+		break;
+	case PIPE_SYM_RESET:
+		forget_syms(sp);
+		break;
+	case PIPE_PROCESS:
+		small_add_process(sp, &row);
+		break;
+	case PIPE_SNAPSHOT:
+		small_add_open(sp, &row);
+		break;
+	case PIPE_SNAPSHOT_END:
+		if (frame.n == 4)
+			small_end_open(sp, frame);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Everything that the queue holds. */
+static void take_rows(struct store_proc *sp)
+{
+	struct shm_frame f;
+	int r;
+
+	while ((r = shmring_next(&sp->rows, &f)) > 0) {
+		size_t n = MIN(f.payload.n, (size_t)FRAME_MAX);
+
+		memcpy(sp->frame, f.payload.p, n);
+		on_frame(sp, f.type, slice_of(sp->frame, n));
+		if (++sp->frames % 256 == 0)
+			shmring_release(&sp->rows);
+	}
+	shmring_release(&sp->rows);
+	if (r < 0) {
+		log_error("the parser broke the row queue; what it held is lost");
+		shmring_reset(&sp->rows);
+	}
+}
+
+/* ---- rounds ---- */
+
+static void publish_counters(struct store_proc *sp)
+{
+	struct store_counters c;
+	struct ledger *l = sp->ledger;
+
+	store_counters(sp->store, &c);
+	ledger_set(l, LEDGER_STORE, L8_OUT, sp->base_out + c.rows_written);
+	ledger_set(l, LEDGER_STORE, L8_HELD, c.rows_held);
+	ledger_set(l, LEDGER_STORE, L8_REJECTED, sp->base_rejected + sp->rejected_here + c.rows_rejected);
+	ledger_set(l, LEDGER_STORE, L8_DISK, sp->base_disk + c.rows_lost);
+	ledger_set(l, LEDGER_STORE, L8_KEPT_IN, c.rows_found + c.rows_written);
+	ledger_set(l, LEDGER_STORE, L8_KEPT_HELD, c.rows_stored);
+	ledger_set(l, LEDGER_STORE, L8_EXPIRED, c.rows_expired);
+	ledger_set(l, LEDGER_STORE, L8_DAMAGED, c.rows_damaged);
+}
+
+static bool stop_wanted(struct store_proc *sp, int timeout_ms)
+{
+	struct pollfd attacher = { .fd = sp->args->attacher_fd, .events = POLLIN };
+	struct agent_msg m;
+	ssize_t n;
+
+	if (poll(&attacher, 1, timeout_ms) <= 0)
+		return false;
+	while ((n = recv(sp->args->attacher_fd, &m, sizeof(m), MSG_DONTWAIT)) > 0)
+		if (n == sizeof(m) && m.type == MSG_STOP)
+			return true;
+	return n == 0;
+}
+
+static void run(struct store_proc *sp)
+{
+	uint64_t last_tick = 0;
+	bool stop = false;
+
+	while (!stop) {
+		uint64_t now = boot_now_ns();
+
+		stop = stop_wanted(sp, ROUND_MS);
+		take_rows(sp);
+		if (atomic_exchange(&sp->purge_wanted, false))
+			store_purge(sp->store);
+		if (now - last_tick >= TICK_NS) {
+			last_tick = now;
+			store_tick(sp->store, unix_now_ns(), now);
+		}
+		publish_counters(sp);
+	}
+	take_rows(sp);
+	uplink_stop(sp->uplink);
+	store_flush(sp->store);
+	publish_counters(sp);
+	store_close(sp->store);
+}
+
+/* ---- start ---- */
+
+static const int store_syscalls[] = {
+	SCMP_SYS(read),	      SCMP_SYS(write),	     SCMP_SYS(pread64),	    SCMP_SYS(pwrite64),
+	SCMP_SYS(readv),      SCMP_SYS(writev),	     SCMP_SYS(open),	    SCMP_SYS(openat),
+	SCMP_SYS(close),      SCMP_SYS(stat),	     SCMP_SYS(fstat),	    SCMP_SYS(lstat),
+	SCMP_SYS(newfstatat), SCMP_SYS(statx),	     SCMP_SYS(statfs),	    SCMP_SYS(fstatfs),
+	SCMP_SYS(lseek),      SCMP_SYS(fsync),	     SCMP_SYS(fdatasync),   SCMP_SYS(ftruncate),
+	SCMP_SYS(fallocate),  SCMP_SYS(unlink),	     SCMP_SYS(unlinkat),    SCMP_SYS(rename),
+	SCMP_SYS(renameat),   SCMP_SYS(renameat2),   SCMP_SYS(getdents64),  SCMP_SYS(fcntl),
+	SCMP_SYS(flock),      SCMP_SYS(access),	     SCMP_SYS(faccessat),   SCMP_SYS(faccessat2),
+	SCMP_SYS(getcwd),     SCMP_SYS(readlink),    SCMP_SYS(fchmod),	    SCMP_SYS(fchown),
+	SCMP_SYS(chmod),      SCMP_SYS(geteuid),     SCMP_SYS(getuid),	    SCMP_SYS(getgid),
+	SCMP_SYS(getegid),    SCMP_SYS(mkdir),	     SCMP_SYS(umask),	    SCMP_SYS(utimensat),
+	SCMP_SYS(poll),	      SCMP_SYS(ppoll),	     SCMP_SYS(recvfrom),    SCMP_SYS(sendto),
+	SCMP_SYS(recvmsg),    SCMP_SYS(sendmsg),     SCMP_SYS(socket),	    SCMP_SYS(connect),
+	SCMP_SYS(getsockopt), SCMP_SYS(epoll_wait),  SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
+	SCMP_SYS(futex),      SCMP_SYS(brk),	     SCMP_SYS(mmap),	    SCMP_SYS(munmap),
+	SCMP_SYS(mremap),     SCMP_SYS(mprotect),    SCMP_SYS(madvise),	    SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(getpid),   SCMP_SYS(gettid),
+	SCMP_SYS(getrandom),  SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigaction), SCMP_SYS(restart_syscall), SCMP_SYS(sched_yield),
+	SCMP_SYS(exit),	      SCMP_SYS(exit_group),  SCMP_SYS(tgkill),	    SCMP_SYS(sysinfo),
+	SCMP_SYS(uname),      SCMP_SYS(kill),	     SCMP_SYS(rseq),	    SCMP_SYS(set_robust_list),
+	SCMP_SYS(getrusage),  -1,
+};
+
+static int setup(struct store_proc *sp, char *why, size_t cap)
+{
+	const struct store_args *a = sp->args;
+	int r;
+
+	snprintf(why, cap, "store: shared memory: cannot be mapped");
+	sp->syms = calloc(STORE_SYMS_MAX, sizeof(*sp->syms));
+	sp->frame = aligned_alloc(8, (FRAME_MAX + 7) & ~(size_t)7);
+	sp->ledger = ledger_map(a->ledger_fd);
+	if (!sp->syms || !sp->frame || !sp->ledger)
+		return -ENOMEM;
+	r = shmring_open(&sp->rows, a->row_ring_fd, ROW_RING_BYTES);
+	if (r < 0)
+		return r;
+	if (a->bpf_counters_fd >= 0) {
+		void *p = mmap(NULL, a->bpf_counters_bytes, PROT_READ, MAP_SHARED, a->bpf_counters_fd, 0);
+
+		if (p == MAP_FAILED)
+			return -errno;
+		sp->bpf_counters = p;
+	}
+	/* Counters go on where a crashed predecessor stood. */
+	sp->base_out = ledger_get(sp->ledger, L8_OUT);
+	sp->base_rejected = ledger_get(sp->ledger, L8_REJECTED);
+	sp->base_disk = ledger_get(sp->ledger, L8_DISK);
+	pthread_mutex_init(&sp->lock, NULL);
+	small_init(sp);
+	return 0;
+}
+
+static int open_store(struct store_proc *sp, char *why, size_t cap)
+{
+	const struct config *cfg = sp->args->cfg;
+	struct store_opts o;
+	struct store_diag diag = { 0 };
+	int r;
+
+	store_opts_init(&o);
+	o.dir = cfg->data_dir;
+	o.node = cfg->node;
+	o.epoch = sp->args->epoch;
+	o.retention_bytes = cfg->retention.bytes;
+	o.retention_age_ns = cfg->retention.age_ns;
+	o.payload_bytes = cfg->retention.payload_bytes;
+	r = store_open(&o, unix_now_ns(), boot_now_ns(), &sp->store, &diag);
+	if (r < 0)
+		snprintf(why, cap, "%s", diag.text);
+	return r;
+}
+
+static int start_uplink(struct store_proc *sp, char *why, size_t cap)
+{
+	struct uplink_config u = {
+		.socket_path = sp->args->collector,
+		.node = sp->args->cfg->node,
+		.epoch = sp->args->epoch,
+		.source = &sp->source,
+		.ops = &store_uplink_ops,
+		.ctx = sp,
+	};
+	int r = sp->args->collector ? uplink_start(&u, &sp->uplink) : 0;
+
+	if (r < 0)
+		snprintf(why, cap, "store: cannot start the stream to the collector: %s", strerror(-r));
+	return r;
+}
+
+int store_main(const struct store_args *a)
+{
+	static struct store_proc sp;
+	struct sandbox box = { .name = "store", .drop_uid = true, .gid = a->gid,
+			       .writable_dir = a->cfg->data_dir, .syscalls = store_syscalls };
+	struct agent_msg hello = { .type = MSG_READY };
+	const char *what = "";
+	int r;
+
+	log_setup("store", (enum log_level)a->cfg->log.level, (enum log_format)a->cfg->log.format);
+	sp = (struct store_proc){ .args = a, .source = { store_proc_open_scan } };
+	r = setup(&sp, hello.text, sizeof(hello.text));
+	if (r == 0) {
+		/* The files are opened as the user who will own them: identity first, filter last. */
+		struct sandbox identity = { .name = "store", .drop_uid = true, .gid = a->gid,
+					    .writable_dir = a->cfg->data_dir };
+
+		r = sandbox_enter(&identity, &what);
+		if (r < 0)
+			snprintf(hello.text, sizeof(hello.text), "store: %s: %s", what, strerror(-r));
+	}
+	if (r == 0)
+		r = open_store(&sp, hello.text, sizeof(hello.text));
+	if (r == 0)
+		r = start_uplink(&sp, hello.text, sizeof(hello.text));
+	if (r == 0) {
+		box.drop_uid = false;
+		r = sandbox_filter(&box, &what);
+		if (r < 0)
+			snprintf(hello.text, sizeof(hello.text), "store: %s: %s", what, strerror(-r));
+	}
+	if (r < 0)
+		hello.type = MSG_FAILED;
+	if (send(a->attacher_fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 || r < 0)
+		return 1;
+	run(&sp);
+	return 0;
+}

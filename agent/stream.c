@@ -1,0 +1,409 @@
+/* Hop 4: the bytes of each direction in order, by position, in bounded memory; then hop 5, the
+ * parser, through protocols/drive.c.
+ *
+ *	          skip_until: below it nothing is wanted
+ *	               v
+ *	 ...done......|......[ buf: len bytes kept ]........
+ *	                     ^ next                 ^ next + len: where the next record should begin
+ *
+ * A record that begins later leaves a gap: bytes that were not wanted, that the kernel sent without
+ * showing them (sendfile), or that were lost. The parser hears only of gaps that touch what it wants.
+ */
+#include "agent/pipeline_int.h"
+
+#include <string.h>
+
+#define FREE_BUF_KEEP 16384 /* bytes: larger buffers are given back as soon as they are empty */
+
+static const struct proto_ops *ops_of(const struct conn *c)
+{
+	return c->state == CONN_PARSING ? c->ops : NULL;
+}
+
+/* ---- time ---- */
+
+static void mark_time(struct stream *s, uint64_t pos, uint64_t ts_ns)
+{
+	if (s->n_marks == TIME_MARKS) {
+		/* Marks behind what is still of interest go first, else the second oldest: the
+		 * oldest byte's time matters most. */
+		size_t drop = s->n_marks > 1 && s->marks[1].pos <= s->next ? 0 : 1;
+
+		memmove(&s->marks[drop], &s->marks[drop + 1],
+			(TIME_MARKS - 1 - drop) * sizeof(s->marks[0]));
+		s->n_marks--;
+	}
+	s->marks[s->n_marks++] = (struct time_mark){ pos, ts_ns };
+}
+
+uint64_t stream_time(const struct stream *s, uint64_t pos)
+{
+	for (size_t i = s->n_marks; i > 0; i--)
+		if (s->marks[i - 1].pos <= pos)
+			return s->marks[i - 1].ts_ns;
+	return s->n_marks ? s->marks[0].ts_ns : 0;
+}
+
+/* ---- control: what the kernel shall copy ---- */
+
+static void tell_kernel(struct pipeline *p, struct conn *c)
+{
+	struct conn_ctl *ctl;
+
+	if (!p->opts.ctl || c->slot >= p->opts.n_ctl)
+		return;
+	ctl = &p->opts.ctl[c->slot];
+	ctl->skip_until[EV_RX] = c->dir[DIR_RX].skip_until;
+	ctl->skip_until[EV_TX] = c->dir[DIR_TX].skip_until;
+	ctl->verdict = c->verdict;
+	__atomic_store_n(&ctl->conn, c->id, __ATOMIC_RELEASE);
+}
+
+void stream_ignore(struct pipeline *p, struct conn *c, const char *why)
+{
+	c->state = CONN_IGNORED;
+	c->why_unreadable = why;
+	c->verdict = CTL_COUNT;
+	for (int d = 0; d < 2; d++) {
+		struct stream *s = &c->dir[d];
+
+		count(p, L4_UNREADABLE, s->len);
+		p->held_bytes -= s->len;
+		s->len = 0;
+		free(s->buf);
+		s->buf = NULL;
+		s->cap = 0;
+		s->waiting = false;
+	}
+	tell_kernel(p, c);
+}
+
+/* ---- the buffer ---- */
+
+static bool buf_add(struct pipeline *p, struct stream *s, struct slice v)
+{
+	size_t need = s->len + v.n;
+
+	if (need > STREAM_BUF_MAX)
+		return false;
+	if (need > s->cap) {
+		size_t cap = MIN(MAX(need, (size_t)s->cap * 2), (size_t)STREAM_BUF_MAX);
+		uint8_t *buf = realloc(s->buf, MAX(cap, (size_t)1024));
+
+		if (!buf)
+			return false;
+		s->buf = buf;
+		s->cap = (uint32_t)MAX(cap, (size_t)1024);
+	}
+	memcpy(s->buf + s->len, v.p, v.n);
+	s->len += (uint32_t)v.n;
+	p->held_bytes += v.n;
+	return true;
+}
+
+static void buf_drop(struct pipeline *p, struct stream *s, size_t n)
+{
+	s->len -= (uint32_t)n;
+	p->held_bytes -= n;
+	if (s->len)
+		memmove(s->buf, s->buf + n, s->len);
+	else if (s->cap > FREE_BUF_KEEP) {
+		free(s->buf);
+		s->buf = NULL;
+		s->cap = 0;
+	}
+}
+
+/* ---- hop 5 ---- */
+
+static void parse_end(struct pipeline *p, struct conn *c, const struct drive_result *r)
+{
+	if (r->violated)
+		stream_ignore(p, c, "parser error");
+	else if (r->st == PARSE_SWITCH)
+		stream_ignore(p, c, r->next == PROTO_WEBSOCKET ? "websocket" : "tunnel after the switch");
+	else
+		stream_ignore(p, c, "not understood");
+}
+
+/* Gives v (the bytes from s->next on) to the parser. Returns how many of them are done with;
+ * s->next stands behind those. */
+static size_t parse(struct pipeline *p, struct conn *c, enum dir dir, struct slice v, bool force)
+{
+	struct stream *s = &c->dir[dir];
+	struct sink sink = { &pair_sink, &p->pair, 0 };
+	size_t done = 0;
+
+	s->waiting = false;
+	for (;;) {
+		struct slice rest = slice_from(v, done);
+		struct parse_in in = { rest, s->next, dir, s->eof && s->next + rest.n >= s->eof_pos,
+				       force };
+		struct drive_result r;
+		uint64_t skip;
+
+		pair_at(&p->pair, p, c, dir);
+		r = proto_drive(ops_of(c), c->parser, in, &sink);
+		count(p, L5_IN, r.consumed);
+		count(p, L5_OUT, r.consumed - MIN(r.resynced, r.consumed));
+		count(p, L5_RESYNCED, MIN(r.resynced, r.consumed));
+		count(p, L4_OUT, r.consumed);
+		done += r.consumed;
+		s->next += r.consumed;
+		if (r.violated || r.st == PARSE_SWITCH || r.st == PARSE_STOP) {
+			count(p, L4_UNREADABLE, v.n - done);
+			if (s->len)
+				buf_drop(p, s, s->len); /* v itself: already counted */
+			parse_end(p, c, &r);
+			return v.n;
+		}
+		s->waiting = r.st == PARSE_WAIT;
+		if (!r.skip)
+			return done;
+		s->skip_until = s->next + r.skip;
+		skip = MIN(r.skip, (uint64_t)(v.n - done));
+		count(p, L4_UNWANTED, skip);
+		done += skip;
+		s->next += skip;
+		tell_kernel(p, c);
+		if (s->next < s->skip_until && !in.eof)
+			return done;
+	}
+}
+
+/* Parses what the buffer holds. */
+static void parse_buffer(struct pipeline *p, struct conn *c, enum dir dir, bool force)
+{
+	struct stream *s = &c->dir[dir];
+	size_t done = parse(p, c, dir, slice_of(s->buf, s->len), force);
+
+	if (c->state == CONN_PARSING)
+		buf_drop(p, s, done);
+}
+
+/* The other direction advanced: what waited for it may go on. */
+static void wake_other(struct pipeline *p, struct conn *c, enum dir dir)
+{
+	enum dir other = dir_other(dir);
+
+	if (c->state == CONN_PARSING && c->dir[other].waiting)
+		parse_buffer(p, c, other, false);
+}
+
+/* ---- finding out the protocol ---- */
+
+static const char *why_recognised(enum proto_id id)
+{
+	switch (id) {
+	case PROTO_TLS:
+		return "tls";
+	case PROTO_HTTP2:
+		return "http2 is not read yet";
+	default:
+		return "recognised, not read yet";
+	}
+}
+
+static void start_parsing(struct pipeline *p, struct conn *c, enum dir request_dir)
+{
+	bool mid = c->old || c->dir[request_dir].infer_chunks > 1;
+
+	c->parser = calloc(1, c->ops->state_size);
+	if (!c->parser) {
+		stream_ignore(p, c, "no memory");
+		return;
+	}
+	c->state = CONN_PARSING;
+	c->request_dir = (uint8_t)request_dir;
+	c->role_known = true;
+	c->verdict = CTL_COPY;
+	c->ops->init(c->parser, request_dir, mid);
+	tell_kernel(p, c);
+	parse_buffer(p, c, request_dir, false);
+	if (c->state == CONN_PARSING && c->dir[dir_other(request_dir)].len)
+		parse_buffer(p, c, dir_other(request_dir), false);
+}
+
+/* Looks at the beginnings in the buffer of dir. */
+static void infer(struct pipeline *p, struct conn *c, enum dir dir)
+{
+	struct stream *s = &c->dir[dir];
+	bool is_request = false, more = false;
+	enum proto_id id = proto_infer(slice_head(slice_of(s->buf, s->len), PROBE_MAX), &is_request, &more);
+
+	if (id != PROTO_UNKNOWN) {
+		c->proto = (uint8_t)id;
+		c->ops = proto_get(id);
+		if (c->ops)
+			start_parsing(p, c, is_request ? dir : dir_other(dir));
+		else
+			stream_ignore(p, c, why_recognised(id));
+		return;
+	}
+	if (more && s->len < PROBE_MAX)
+		return;
+	/* Not a beginning: the next record may be one. */
+	count(p, L4_UNREADABLE, s->len);
+	s->next += s->len;
+	buf_drop(p, s, s->len);
+	if (++s->infer_chunks >= INFER_CHUNKS_MAX)
+		stream_ignore(p, c, "unknown protocol");
+}
+
+/* ---- input ---- */
+
+static void payload(struct pipeline *p, struct conn *c, enum dir dir, struct slice v)
+{
+	struct stream *s = &c->dir[dir];
+	uint64_t unwanted = s->next < s->skip_until ? MIN(s->skip_until - s->next, (uint64_t)v.n) : 0;
+
+	if (unwanted) {
+		count(p, L4_UNWANTED, unwanted);
+		s->next += unwanted;
+		v = slice_from(v, unwanted);
+		if (s->next < s->skip_until)
+			return;
+	}
+	if (c->state == CONN_IGNORED) {
+		count(p, L4_UNREADABLE, v.n);
+		s->next += v.n;
+		return;
+	}
+	if (c->state == CONN_PARSING && s->len == 0) {
+		v = slice_from(v, parse(p, c, dir, v, false));
+		if (c->state != CONN_PARSING || !v.n) {
+			wake_other(p, c, dir);
+			return;
+		}
+	} else if (!v.n) {
+		return;
+	}
+	if (!buf_add(p, s, v)) {
+		count(p, L4_EVICTED, v.n);
+		stream_ignore(p, c, "too much held back");
+		return;
+	}
+	if (c->state == CONN_UNKNOWN_PROTO)
+		infer(p, c, dir);
+	else if (s->len > v.n)
+		parse_buffer(p, c, dir, false);
+	wake_other(p, c, dir);
+}
+
+/* The n bytes from s->next + s->len on will not be seen. */
+static void missing(struct pipeline *p, struct conn *c, enum dir dir, uint64_t n, enum ev_miss why)
+{
+	struct stream *s = &c->dir[dir];
+	uint64_t at = s->next + s->len, unwanted;
+
+	unwanted = at < s->skip_until ? MIN(s->skip_until - at, n) : 0;
+	count(p, L4_GAP_IN, n);
+	count(p, L4_GAP_UNWANTED, unwanted);
+	n -= unwanted;
+	if (c->state == CONN_IGNORED)
+		count(p, L4_GAP_UNWANTED, n);
+	else
+		count(p, why == EV_MISS_NOPAYLOAD ? L4_GAP_NOPAYLOAD : L4_GAP_LOST, n);
+	if (n) {
+		/* What the parser has not taken yet is a torn beginning. */
+		count(p, L4_CUT, s->len);
+		s->next += s->len;
+		buf_drop(p, s, s->len);
+	}
+	s->next += unwanted + n;
+	if (c->state != CONN_PARSING)
+		return;
+	if (n) {
+		struct sink sink = { &pair_sink, &p->pair, 0 };
+
+		pair_at(&p->pair, p, c, dir);
+		c->ops->gap(c->parser, dir, s->next - n, n, &sink);
+	}
+	if (s->next >= s->skip_until)
+		parse_buffer(p, c, dir, false);
+	wake_other(p, c, dir);
+}
+
+void stream_data(struct pipeline *p, struct conn *c, const struct ev_data *ev)
+{
+	enum dir dir = ev->h.flags & EV_F_TX ? DIR_TX : DIR_RX;
+	struct stream *s = &c->dir[dir];
+	struct slice v = slice_of(ev->data, ev->cap_len);
+	uint64_t end = ev->pos + ev->orig_len, expect = s->next + s->len, behind;
+
+	count(p, L4_IN, v.n);
+	if (leaks(p, 4))
+		return;
+	s->seen = MAX(s->seen, end);
+	if (end <= expect && expect > ev->pos) {
+		count(p, end <= s->skip_until ? L4_UNWANTED : L4_DUPLICATE, v.n);
+		return;
+	}
+	mark_time(s, MAX(ev->pos, expect), ev->h.ts_ns);
+	if (ev->pos > expect)
+		missing(p, c, dir, ev->pos - expect, EV_MISS_SKIP);
+	expect = s->next + s->len;
+	behind = ev->pos < expect ? MIN(expect - ev->pos, (uint64_t)v.n) : 0;
+	if (behind) {
+		count(p, L4_DUPLICATE, behind);
+		v = slice_from(v, behind);
+	}
+	if (v.n)
+		payload(p, c, dir, v);
+	expect = s->next + s->len;
+	if (end > expect)
+		missing(p, c, dir, end - expect, (enum ev_miss)ev->h.miss);
+	else if (!v.n && c->state == CONN_PARSING && s->next >= s->skip_until && !s->len)
+		parse_buffer(p, c, dir, false);
+}
+
+void stream_eof(struct pipeline *p, struct conn *c, enum dir dir, uint64_t pos)
+{
+	struct stream *s = &c->dir[dir];
+
+	if (s->eof)
+		return;
+	s->eof = true;
+	s->eof_pos = pos;
+	if (!c->eof_first)
+		c->eof_first = (uint8_t)(1 + dir);
+	mark_time(s, MAX(pos, s->next + s->len), p->now_ns);
+	if (c->state == CONN_PARSING && s->next + s->len >= pos) {
+		s->eof_told = true;
+		parse_buffer(p, c, dir, false);
+		wake_other(p, c, dir);
+	}
+}
+
+void stream_force(struct pipeline *p, struct conn *c)
+{
+	for (int d = 0; d < 2; d++)
+		if (c->state == CONN_PARSING && c->dir[d].waiting)
+			parse_buffer(p, c, (enum dir)d, true);
+}
+
+void stream_close(struct pipeline *p, struct conn *c)
+{
+	if (c->state == CONN_PARSING) {
+		struct sink sink = { &pair_sink, &p->pair, 0 };
+
+		for (int d = 0; d < 2 && c->state == CONN_PARSING; d++)
+			if (!c->dir[d].eof_told && (c->dir[d].len || c->dir[d].eof))
+				parse_buffer(p, c, (enum dir)d, true);
+		if (c->state == CONN_PARSING) {
+			pair_at(&p->pair, p, c, DIR_RX);
+			c->ops->close(c->parser, &sink);
+		}
+	}
+	for (int d = 0; d < 2; d++) {
+		struct stream *s = &c->dir[d];
+
+		count(p, c->state == CONN_PARSING ? L4_REST : L4_UNREADABLE, s->len);
+		p->held_bytes -= s->len;
+		free(s->buf);
+		s->buf = NULL;
+		s->len = s->cap = 0;
+	}
+	free(c->parser);
+	c->parser = NULL;
+}

@@ -1,0 +1,345 @@
+/* Hops 2 to 7 in one process: records as the kernel would write them go in, rows come out. */
+#include "agent/pipeline.h"
+#include "base/util.h"
+#include "tests/lib/test.h"
+#include "protocols/record.h"
+
+#include <stdio.h>
+
+#define ROWS_MAX  64
+#define CLIENT_ID 1
+#define SERVER_ID 2
+
+/* What the pipeline wrote, with the texts behind the numbers. */
+static struct {
+	struct ledger ledger;
+	struct conn_ctl ctl[8];
+	struct pipeline *p;
+	_Alignas(8) uint8_t frame[ROW_MAX];
+	_Alignas(8) uint8_t rows[ROWS_MAX][8192];
+	size_t n_rows;
+	char syms[1024][128];
+	uint64_t now;
+} t;
+
+static void *reserve(void *ctx, uint32_t n)
+{
+	(void)ctx;
+	return n <= sizeof(t.frame) ? t.frame : NULL;
+}
+
+static void commit(void *ctx, enum pipe_frame type, uint32_t n)
+{
+	uint32_t sym;
+
+	(void)ctx;
+	if (type == PIPE_SYM) {
+		memcpy(&sym, t.frame, 4);
+		if (sym < ARRAY_SIZE(t.syms))
+			snprintf(t.syms[sym], sizeof(t.syms[sym]), "%.*s", (int)(n - 4), t.frame + 4);
+	} else if (type == PIPE_ROW && t.n_rows < ROWS_MAX && n <= sizeof(t.rows[0])) {
+		memcpy(t.rows[t.n_rows++], t.frame, n);
+	}
+}
+
+static void publish(void *ctx)
+{
+	(void)ctx;
+}
+
+static void start(void)
+{
+	struct pipeline_opts o = {
+		.node = "n1",
+		.epoch = 7,
+		.id_key = { 1, 2 },
+		.ctl = t.ctl,
+		.n_ctl = ARRAY_SIZE(t.ctl),
+		.ledger = &t.ledger,
+		.out = { NULL, reserve, commit, publish, NULL },
+		.want_headers = true,
+	};
+
+	memset(&t, 0, sizeof(t));
+	t.now = 1000 * NSEC_PER_SEC;
+	t.p = pipeline_new(&o);
+	pipeline_tick(t.p, t.now, 5000 * NSEC_PER_SEC);
+}
+
+static struct row row_at(size_t i)
+{
+	struct row r = { 0 };
+	const struct row_hdr *h = (const void *)t.rows[i];
+
+	EXPECT(row_check(slice_of(t.rows[i], h->len), &r) == 0);
+	return r;
+}
+
+static const char *text_of(const struct row *r, uint16_t col)
+{
+	static char text[512];
+	const struct cell *c = row_find(r, col);
+
+	if (!c)
+		return "(null)";
+	if (c->kind == CELL_SYM)
+		return t.syms[c->v.off % ARRAY_SIZE(t.syms)];
+	snprintf(text, sizeof(text), "%.*s", (int)c->len, r->base + c->v.off);
+	return text;
+}
+
+static int64_t int_of(const struct row *r, uint16_t col)
+{
+	const struct cell *c = row_find(r, col);
+
+	return c && c->kind == CELL_INT ? c->v.i : -999;
+}
+
+/* The rows of one table, by position. */
+static struct row nth_row(uint16_t table, size_t n)
+{
+	struct row none = { 0 };
+
+	for (size_t i = 0; i < t.n_rows; i++) {
+		struct row r = row_at(i);
+
+		if (r.hdr->table == table && n-- == 0)
+			return r;
+	}
+	return none;
+}
+
+static size_t count_rows(uint16_t table)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t.n_rows; i++)
+		n += ((const struct row_hdr *)(const void *)t.rows[i])->table == table;
+	return n;
+}
+
+static void give_open(uint64_t id, bool server, uint8_t flags)
+{
+	struct ev_conn e = {
+		.h = { sizeof(e), EV_CONN_OPEN, EV_VERSION, flags, 0, t.now += 1000 },
+		.conn = id,
+		.slot = (uint32_t)id,
+		.tgid = (uint32_t)(100 + id),
+		.local = { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 },
+		.remote = { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 },
+		.local_port = server ? 80 : 4000,
+		.remote_port = server ? 4000 : 80,
+		.family = 2,
+		.initiator = server ? EV_INITIATOR_REMOTE : EV_INITIATOR_LOCAL,
+		.isn_known = 1,
+		.isn = { [EV_RX] = server ? 11 : 22, [EV_TX] = server ? 22 : 11 },
+	};
+
+	memcpy(e.comm, server ? "nginx" : "curl", 5);
+	pipeline_event(t.p, &e.h);
+}
+
+static void give_bytes(uint64_t id, enum ev_dir dir, uint64_t pos, const char *bytes, size_t n,
+		       uint32_t orig, uint8_t miss)
+{
+	static _Alignas(8) uint8_t buf[sizeof(struct ev_data) + EV_CHUNK_MAX];
+	struct ev_data *d = (void *)buf;
+
+	*d = (struct ev_data){
+		.h = { (uint32_t)(sizeof(*d) + n), EV_DATA, EV_VERSION, dir == EV_TX ? EV_F_TX : 0, miss,
+		       t.now += 1000000 },
+		.conn = id,
+		.pos = pos,
+		.orig_len = orig,
+		.cap_len = (uint32_t)n,
+	};
+	memcpy(d->data, bytes, n);
+	pipeline_event(t.p, &d->h);
+}
+
+static uint64_t give(uint64_t id, enum ev_dir dir, uint64_t pos, const char *text)
+{
+	give_bytes(id, dir, pos, text, strlen(text), (uint32_t)strlen(text), 0);
+	return pos + strlen(text);
+}
+
+static void give_close(uint64_t id, uint64_t rx, uint64_t tx, int err)
+{
+	struct ev_close e = { .h = { sizeof(e), EV_CONN_CLOSE, EV_VERSION, 0, 0, t.now += 1000 },
+			      .conn = id, .pos = { rx, tx }, .err = err };
+
+	pipeline_event(t.p, &e.h);
+}
+
+static void expect_balanced(void)
+{
+	static const struct {
+		enum ledger_id in[1], rest[12];
+	} accounts[] = {
+		{ { L2_IN }, { L2_OUT, L2_INVALID } },
+		{ { L3_IN }, { L3_OUT, L3_UNKNOWN, L3_EVICTED, L3_IGNORED, L3_POISON } },
+		{ { L3_CONN_IN }, { L3_CONN_OUT, L3_CONN_HELD, L3_CONN_EVICTED } },
+		{ { L4_IN }, { L4_OUT, L4_HELD, L4_DUPLICATE, L4_UNWANTED, L4_UNREADABLE, L4_EVICTED,
+			       L4_CUT, L4_REST } },
+		{ { L5_IN }, { L5_OUT, L5_RESYNCED } },
+		{ { L6_IN }, { L6_OUT, L6_HELD, L6_EVICTED } },
+		{ { L6_RESP_IN }, { L6_RESP_OUT, L6_RESP_HELD, L6_RESP_ONLY } },
+		{ { L7_IN }, { L7_OUT, L7_QUEUE_FULL, L7_TOO_BIG } },
+	};
+
+	pipeline_commit(t.p);
+	for (size_t i = 0; i < ARRAY_SIZE(accounts); i++) {
+		uint64_t sum = 0;
+
+		for (size_t k = 0; k < 12 && (k == 0 || accounts[i].rest[k]); k++)
+			sum += ledger_get(&t.ledger, accounts[i].rest[k]);
+		if (!EXPECT_EQ(sum, ledger_get(&t.ledger, accounts[i].in[0])))
+			printf("#   account %zu\n", i);
+	}
+}
+
+static void finish(void)
+{
+	expect_balanced();
+	pipeline_free(t.p);
+}
+
+static const char request[] = "GET /a/b?x=1 HTTP/1.1\r\nHost: h\r\nUser-Agent: ua\r\n\r\n";
+static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nhi";
+
+static void test_pipeline__one_exchange_seen_by_both_ends(void)
+{
+	struct row server, client;
+
+	start();
+	give_open(CLIENT_ID, false, 0);
+	give_open(SERVER_ID, true, 0);
+	give(CLIENT_ID, EV_TX, 0, request);
+	give(SERVER_ID, EV_RX, 0, request);
+	give(SERVER_ID, EV_TX, 0, response);
+	give(CLIENT_ID, EV_RX, 0, response);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 2);
+	server = nth_row(TABLE_HTTP, 0);
+	client = nth_row(TABLE_HTTP, 1);
+	EXPECT_STR(text_of(&server, COL_ROLE), "server");
+	EXPECT_STR(text_of(&client, COL_ROLE), "client");
+	EXPECT_EQ(int_of(&server, COL_IS_PRIMARY), 1);
+	EXPECT_EQ(int_of(&client, COL_IS_PRIMARY), 0);
+	EXPECT_STR(text_of(&server, COL_METHOD), "GET");
+	EXPECT_STR(text_of(&server, COL_HTTP_PATH), "/a/b");
+	EXPECT_STR(text_of(&server, COL_STATUS), "200");
+	EXPECT_STR(text_of(&server, COL_OUTCOME), "ok");
+	EXPECT_EQ(int_of(&server, COL_COMPLETE), 1);
+	EXPECT_EQ(int_of(&server, COL_REQUEST_BYTES), sizeof(request) - 1);
+	EXPECT_EQ(int_of(&server, COL_RESPONSE_BYTES), sizeof(response) - 1);
+	EXPECT_EQ(int_of(&server, COL_RESPONSE_BODY_BYTES), 2);
+	EXPECT_EQ(int_of(&server, COL_LATENCY_NS), 1000000);
+	EXPECT_EQ(int_of(&client, COL_LATENCY_NS), 3000000);
+	EXPECT_STR(text_of(&client, COL_SERVER_COMM), "nginx");
+	EXPECT_STR(text_of(&server, COL_CLIENT_COMM), "curl");
+	EXPECT_STR(text_of(&server, COL_SERVER_NAME), "nginx:80");
+	finish();
+}
+
+static void test_pipeline__a_body_sent_by_the_kernel_is_complete_and_ends_in_time(void)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+	struct row r;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	give(SERVER_ID, EV_RX, 0, request);
+	give(SERVER_ID, EV_TX, 0, head);
+	EXPECT_EQ(t.ctl[SERVER_ID].verdict, CTL_COPY);
+	EXPECT_EQ(t.ctl[SERVER_ID].skip_until[EV_TX], sizeof(head) - 1 + 100000);
+	EXPECT_EQ(count_rows(TABLE_HTTP), 0);
+	/* Half of it is silent; the call that reaches the end is told without payload. */
+	give_bytes(SERVER_ID, EV_TX, sizeof(head) - 1 + 60000, "", 0, 40000, EV_MISS_NOPAYLOAD);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 1);
+	r = nth_row(TABLE_HTTP, 0);
+	EXPECT_EQ(int_of(&r, COL_COMPLETE), 1);
+	EXPECT_EQ(int_of(&r, COL_LATENCY_NS), 2000000);
+	EXPECT_EQ(int_of(&r, COL_RESPONSE_BODY_BYTES), 100000);
+	EXPECT_EQ(ledger_get(&t.ledger, L4_GAP_LOST), 0);
+	finish();
+}
+
+static void test_pipeline__a_lost_answer_makes_no_row_with_anothers(void)
+{
+	uint64_t rx, tx;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	rx = give(SERVER_ID, EV_RX, 0, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+	rx = give(SERVER_ID, EV_RX, rx, "GET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
+	tx = sizeof(response) - 1; /* the first answer is lost */
+	tx = give(SERVER_ID, EV_TX, tx, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+	give(SERVER_ID, EV_RX, rx, "GET /3 HTTP/1.1\r\nHost: h\r\n\r\n");
+	give(SERVER_ID, EV_TX, tx, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+	give_close(SERVER_ID, 1000, 1000, 0);
+	for (size_t i = 0; i < count_rows(TABLE_HTTP); i++) {
+		struct row r = nth_row(TABLE_HTTP, i);
+		char path[64];
+
+		snprintf(path, sizeof(path), "%s", text_of(&r, COL_HTTP_PATH));
+		if (strcmp(path, "/1") == 0)
+			EXPECT(int_of(&r, COL_STATUS_CODE) == -999);
+		if (strcmp(path, "/2") == 0)
+			EXPECT(int_of(&r, COL_STATUS_CODE) == -999 || int_of(&r, COL_STATUS_CODE) == 201);
+		if (strcmp(path, "/3") == 0)
+			EXPECT(int_of(&r, COL_STATUS_CODE) == -999 || int_of(&r, COL_STATUS_CODE) == 202);
+	}
+	EXPECT_EQ(count_rows(TABLE_HTTP), 3);
+	finish();
+}
+
+static void test_pipeline__an_unanswered_request_is_a_row(void)
+{
+	struct row r;
+
+	start();
+	give_open(CLIENT_ID, false, 0);
+	give(CLIENT_ID, EV_TX, 0, request);
+	give_close(CLIENT_ID, 0, sizeof(request) - 1, 104);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 1);
+	r = nth_row(TABLE_HTTP, 0);
+	EXPECT_STR(text_of(&r, COL_OUTCOME), "reset");
+	EXPECT_STR(text_of(&r, COL_STATUS), "(null)");
+	EXPECT_EQ(int_of(&r, COL_COMPLETE), 0);
+	EXPECT_EQ(count_rows(TABLE_CONNECTIONS), 1);
+	finish();
+}
+
+static void test_pipeline__an_unknown_protocol_soon_costs_nothing(void)
+{
+	uint64_t pos = 0;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	for (int i = 0; i < 20; i++)
+		pos = give(SERVER_ID, EV_RX, pos, "\x01\x02\x03 some binary protocol that nobody knows");
+	EXPECT_EQ(t.ctl[SERVER_ID].verdict, CTL_COUNT);
+	give_close(SERVER_ID, pos, 0, 0);
+	EXPECT_EQ(count_rows(TABLE_HTTP), 0);
+	finish();
+}
+
+static void test_pipeline__joined_in_the_middle_of_an_answer(void)
+{
+	uint64_t tx = 5000;
+
+	start();
+	give_open(SERVER_ID, true, EV_F_OLD);
+	tx = give(SERVER_ID, EV_TX, tx, "rest of an older body, whatever it was");
+	give(SERVER_ID, EV_RX, 700, request);
+	give(SERVER_ID, EV_TX, tx, response);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 1);
+	finish();
+}
+
+TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
+	  TEST(test_pipeline__a_body_sent_by_the_kernel_is_complete_and_ends_in_time),
+	  TEST(test_pipeline__a_lost_answer_makes_no_row_with_anothers),
+	  TEST(test_pipeline__an_unanswered_request_is_a_row),
+	  TEST(test_pipeline__an_unknown_protocol_soon_costs_nothing),
+	  TEST(test_pipeline__joined_in_the_middle_of_an_answer))
