@@ -1,8 +1,8 @@
 /* bench_calls MILLISECONDS: what one system call costs the calling thread.
  *
- * A thread talks HTTP to itself over a loopback TCP connection in messages of 100 bytes (send, recv,
- * send, recv), then makes calls that touch no socket. Prints CPU nanoseconds per call as JSON. The
- * difference between a run with Kelpie and one without is what capture adds.
+ * A thread talks HTTP to itself over a loopback TCP connection in messages of 100 bytes (send,
+ * recv, send, recv), then makes calls that touch no socket. Prints CPU nanoseconds per call as
+ * JSON. The difference between a run with Kelpie and one without is what capture adds.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -32,15 +32,16 @@ static uint64_t clock_ns(clockid_t id)
 /* Two ends of one TCP connection. */
 static bool connected_pair(int fd[2])
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sa);
 	const int one = 1;
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool ok;
 
 	fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ok = listener >= 0 && fd[0] >= 0 && bind(listener, (struct sockaddr *)&sa, sizeof(sa)) == 0 &&
-	     listen(listener, 1) == 0 &&
+	ok = listener >= 0 && fd[0] >= 0 &&
+	     bind(listener, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(listener, 1) == 0 &&
 	     getsockname(listener, (struct sockaddr *)&sa, &len) == 0 &&
 	     connect(fd[0], (struct sockaddr *)&sa, sizeof(sa)) == 0;
 	fd[1] = ok ? accept(listener, NULL, NULL) : -1;
