@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/pipeline.h"
 #include "agent/ring.h"
@@ -23,6 +24,9 @@
 #define FRAME_BYTES (ROW_MAX + 64)
 #define KEPT_BYTES  (256u * MIB)
 #define GAP_NS	    1000u
+#define TEMPLATES   4096u /* different exchanges, prepared before the clock starts */
+
+#define RECORD_BYTES (sizeof(struct ev_data) + 512)
 
 enum mode { MODE_PIPELINE, MODE_STORED, MODE_STORE, _MODE_MAX };
 static const char *const mode_names[_MODE_MAX] = { "pipeline", "stored", "store" };
@@ -44,7 +48,7 @@ struct bench {
 	struct ledger *ledger;
 	uint64_t now_ns, seq;
 	uint64_t pos[CONNS][2];
-	_Alignas(8) uint8_t record[sizeof(struct ev_data) + 4096];
+	_Alignas(8) uint8_t record[TEMPLATES][2][RECORD_BYTES]; /* by direction */
 };
 
 static uint64_t clock_ns(clockid_t id)
@@ -130,9 +134,8 @@ static void give(struct bench *b, struct ev_hdr *h, uint32_t len, enum ev_type t
 
 static void open_connection(struct bench *b, uint32_t n)
 {
-	struct ev_conn *c = (struct ev_conn *)b->record;
+	struct ev_conn conn = { 0 }, *c = &conn;
 
-	memset(c, 0, sizeof(*c));
 	c->conn = n + 1;
 	c->inode = 1000 + n;
 	c->slot = n;
@@ -153,38 +156,53 @@ static void open_connection(struct bench *b, uint32_t n)
 	give(b, &c->h, sizeof(*c), EV_CONN_OPEN);
 }
 
-static void give_data(struct bench *b, uint32_t conn, enum ev_dir dir, int n)
+static void prepare(struct bench *b, uint32_t n, enum ev_dir dir, const char *text)
 {
-	struct ev_data *e = (struct ev_data *)b->record;
+	struct ev_data *e = (struct ev_data *)b->record[n][dir];
+	size_t len = strlen(text);
 
-	memset(e, 0, sizeof(*e));
-	e->conn = conn + 1;
-	e->pos = b->pos[conn][dir];
-	e->orig_len = e->cap_len = (uint32_t)n;
+	e->orig_len = e->cap_len = (uint32_t)len;
 	e->tgid = 4242;
-	e->slot = conn;
 	e->h.flags = dir == EV_TX ? EV_F_TX : 0;
-	b->pos[conn][dir] += (uint64_t)n;
-	give(b, &e->h, (uint32_t)(sizeof(*e) + (size_t)n), EV_DATA);
+	memcpy(e->data, text, len);
+}
+
+static void prepare_all(struct bench *b)
+{
+	char text[512];
+
+	for (unsigned int i = 0; i < TEMPLATES; i++) {
+		snprintf(text, sizeof(text),
+			 "GET /orders/%u/items?page=%u HTTP/1.1\r\nHost: shop.test\r\n"
+			 "User-Agent: bench/1.0\r\nAccept: */*\r\nX-Request-Id: %016x\r\n\r\n",
+			 i, i % 7, i);
+		prepare(b, i, EV_RX, text);
+		snprintf(text, sizeof(text),
+			 "HTTP/1.1 %d OK\r\nServer: bench\r\nContent-Type: application/json\r\n"
+			 "Content-Length: 27\r\n\r\n{\"order\":%016x}\n",
+			 i % 50 ? 200 : 404, i);
+		prepare(b, i, EV_TX, text);
+	}
+}
+
+static void give_data(struct bench *b, uint32_t conn, enum ev_dir dir)
+{
+	struct ev_data *e = (struct ev_data *)b->record[b->seq % TEMPLATES][dir];
+
+	e->conn = conn + 1;
+	e->slot = conn;
+	e->pos = b->pos[conn][dir];
+	b->pos[conn][dir] += e->orig_len;
+	give(b, &e->h, (uint32_t)sizeof(*e) + e->cap_len, EV_DATA);
 }
 
 static void give_exchange(struct bench *b)
 {
-	struct ev_data *e = (struct ev_data *)b->record;
 	uint32_t conn = (uint32_t)(b->seq % CONNS);
-	unsigned long long seq = b->seq++;
-	size_t room = sizeof(b->record) - sizeof(*e);
 
-	give_data(b, conn, EV_RX,
-		  snprintf((char *)e->data, room,
-			   "GET /orders/%llu/items?page=%llu HTTP/1.1\r\nHost: shop.test\r\n"
-			   "User-Agent: bench/1.0\r\nAccept: */*\r\nX-Request-Id: %016llx\r\n\r\n",
-			   seq, seq % 7, seq));
-	give_data(b, conn, EV_TX,
-		  snprintf((char *)e->data, room,
-			   "HTTP/1.1 %d OK\r\nServer: bench\r\nContent-Type: application/json\r\n"
-			   "Content-Length: 27\r\n\r\n{\"order\":%016llx}\n",
-			   seq % 50 ? 200 : 404, seq));
+	give_data(b, conn, EV_RX);
+	give_data(b, conn, EV_TX);
+	b->seq++;
 }
 
 static int make_pipeline(struct bench *b)
@@ -204,6 +222,7 @@ static int make_pipeline(struct bench *b)
 	b->pipeline = b->ledger ? pipeline_new(&o) : NULL;
 	if (!b->pipeline)
 		return -1;
+	prepare_all(b);
 	for (uint32_t i = 0; i < CONNS; i++)
 		open_connection(b, i);
 	return 0;
