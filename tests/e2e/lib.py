@@ -200,9 +200,12 @@ class Load:
 
 
 class Kelpie:
-    """`kelpie run` on a data directory and socket of its own."""
+    """`kelpie run` on a data directory and socket of its own. The limits of queries are wide, so that
+    a test may ask for every row; config is added to that, plain leaves everything at its default."""
 
-    def __init__(self, area, *args, data=None, config=None, wait=True):
+    CONFIG = "query:\n  rows: 10000000\n  timeout: 120s\n  memory: 2GiB\n"
+
+    def __init__(self, area, *args, data=None, config="", plain=False, wait=True):
         self.area = area
         self.dir = tempfile.mkdtemp(prefix="kelpie.", dir=area.path)
         os.chmod(self.dir, 0o755)
@@ -210,10 +213,10 @@ class Kelpie:
         self.server = f"unix:{self.dir}/kelpie.sock"
         self.argv = [os.path.join(BIN, "kelpie"), "run", "--data-dir", self.data, "--listen",
                      self.server]
-        if config:
+        if not plain:
             path = os.path.join(self.dir, "kelpie.yaml")
             with open(path, "w") as f:
-                f.write(config)
+                f.write(self.CONFIG + config)
             self.argv += ["--config", path]
         self.argv += args
         self.start(wait)
