@@ -72,4 +72,7 @@ void proc_identify(uint32_t tgid, struct proc_identity *ret);
 /* agent/replay.c: `kelpie-agent --replay FILE`: exit code. */
 int replay_main(const struct config *cfg, const char *file);
 
+/* agent/record.c: `kelpie-agent --record FILE --for DURATION`: exit code. */
+int record_main(const struct config *cfg, const char *file, uint64_t for_ns);
+
 #endif

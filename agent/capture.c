@@ -289,6 +289,8 @@ static bool read_possible(const struct capture *c, enum capture_read read)
 
 static int load_best(struct capture *c)
 {
+	int r = -ENOTSUP;
+
 	for (enum capture_rung rung = CAPTURE_RUNG_SOCKLEN; rung < _CAPTURE_RUNG_MAX; rung++) {
 		if ((c->opts.rung && c->opts.rung != rung) || !rung_possible(c, rung))
 			continue;
@@ -297,11 +299,12 @@ static int load_best(struct capture *c)
 				continue;
 			if (!(rung_table[rung].reads & (1u << read)) || !read_possible(c, read))
 				continue;
-			if (try_load(c, rung, read) == 0)
+			r = try_load(c, rung, read);
+			if (r == 0)
 				return 0;
 		}
 	}
-	return -ENOTSUP;
+	return r;
 }
 
 static int map_fd(const struct capture *c, const char *name)

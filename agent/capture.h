@@ -52,7 +52,8 @@ struct capture;
 int capture_new(const struct capture_opts *opts, struct capture **ret);
 
 /* Loads the programs of the best rung that loads, or of the one asked for, and fills the slots.
- * -ENOTSUP: none does; capture_why() says what was tried. */
+ * -ENOTSUP: the kernel lacks what the rungs need; another error: the last one that was tried did not
+ * load. capture_why() tells all of it. */
 int capture_load(struct capture *c);
 
 /* Attaches; capture runs when this returns 0. */

@@ -40,7 +40,8 @@ struct child {
 
 struct attacher {
 	struct config cfg;
-	const char *collector, *simulate, *reads, *cgroup, *replay;
+	const char *collector, *simulate, *reads, *cgroup, *replay, *record;
+	uint64_t record_ns;
 	uint8_t leak_hop; /* 0: none */
 	int ready_fd;
 	uint64_t epoch;
@@ -58,6 +59,7 @@ struct attacher {
 };
 
 static struct attacher at = {
+	.record_ns = 10 * NSEC_PER_SEC,
 	.ready_fd = -1,
 	.child = { [CHILD_STORE] = { .name = "store", .writer = LEDGER_STORE, .fd = -1 },
 		   [CHILD_PARSER] = { .name = "parser", .writer = LEDGER_PARSER, .fd = -1 } },
@@ -76,6 +78,8 @@ static const struct option options[] = {
 	{ "ring-bytes", required_argument, NULL, 'b' },
 	{ "cgroup", required_argument, NULL, 'g' },
 	{ "replay", required_argument, NULL, 'p' },
+	{ "record", required_argument, NULL, 'w' },
+	{ "for", required_argument, NULL, 't' },
 	{ "simulate", required_argument, NULL, 's' },
 	{ "simulate-leak", required_argument, NULL, 'l' },
 	{ "set", required_argument, NULL, 'S' },
@@ -88,6 +92,7 @@ static const char usage[] =
 	"usage: kelpie-agent [--data-dir DIR] [--collector unix:PATH] [--config FILE] [--node NAME]\n"
 	"                    [--ready-fd N] [--set KEY=VALUE]\n"
 	"       kelpie-agent --replay FILE --data-dir DIR\n"
+	"       kelpie-agent --record FILE [--for 10s]\n"
 	"Watches the connections of this machine and stores what they carry. Started by `kelpie run`.\n";
 
 #define FLAGS_MAX 16
@@ -147,6 +152,11 @@ static int parse_option(int opt, struct flags *f)
 	case 'p':
 		at.replay = optarg;
 		return 0;
+	case 'w':
+		at.record = optarg;
+		return 0;
+	case 't':
+		return parse_duration_ns(slice_str(optarg), &at.record_ns);
 	case 's':
 		at.simulate = optarg;
 		return 0;
@@ -312,8 +322,10 @@ static void stop_child(enum child_id id)
 
 		if (boot_now_ns() > until) {
 			log_error("the %s process does not stop; killed", c->name);
-			kill(c->pid, SIGKILL);
-			waitpid(c->pid, NULL, 0);
+			/* Another user's process: where the capability to kill it was given up, it
+			 * dies with us. */
+			if (kill(c->pid, SIGKILL) == 0)
+				waitpid(c->pid, NULL, 0);
 			break;
 		}
 		nanosleep(&pause, NULL);
@@ -559,6 +571,8 @@ int main(int argc, char **argv)
 		return r;
 	if (at.replay)
 		return replay_main(&at.cfg, at.replay);
+	if (at.record)
+		return record_main(&at.cfg, at.record, at.record_ns);
 	r = start();
 	if (r == 0)
 		run();

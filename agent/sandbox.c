@@ -92,6 +92,9 @@ static int limits(const struct sandbox *s)
 		return -errno;
 	if (s->address_space_bytes && setrlimit(RLIMIT_AS, &as) < 0)
 		return -errno;
+	/* The kernel forgets this one when credentials change. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return -errno;
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 

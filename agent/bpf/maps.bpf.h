@@ -108,8 +108,21 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
-/* The transfer being copied: same life as its scratch. */
+/* The transfer at hand: same life as its scratch. The hook fills the first part, xfer_job() takes it
+ * from here: a function of its own, checked once by the verifier instead of once per path to it. */
+struct job {
+	__u64 sk;
+	__u64 task;
+	__u64 ptr;	 /* user address: first byte, or array of struct iovec when vecs > 0 */
+	__u32 vecs;
+	__u32 len;	 /* bytes moved */
+	__u32 after;	 /* bytes of the same call behind them */
+	__u8 miss;	 /* EV_MISS_NONE, or why there is nothing to copy */
+	__u8 owned;	 /* every sending path passes the hook: a jump forward means a race */
+	__u8 pad[2];
+};
 struct xfer {
+	struct job job;
 	__u64 iov;	 /* user address of the next struct iovec */
 	__u64 cur;	 /* user address of the next byte */
 	__u64 cur_left;	 /* bytes left there */

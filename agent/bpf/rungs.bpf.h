@@ -4,7 +4,7 @@
 #ifndef AGENT_BPF_RUNGS_BPF_H
 #define AGENT_BPF_RUNGS_BPF_H
 
-static __always_inline void source_msghdr(__u64 ptr, struct source *src)
+static __always_inline void source_msghdr(__u64 ptr, struct job *src)
 {
 	struct user_msghdr h = {};
 
@@ -18,7 +18,7 @@ static __always_inline void source_msghdr(__u64 ptr, struct source *src)
 		src->miss = EV_MISS_FAULT;
 }
 
-static __always_inline void source_args(const struct sysargs *a, struct source *src)
+static __always_inline void source_args(const struct sysargs *a, struct job *src)
 {
 	switch (a->kind & SYS_KIND) {
 	case SYS_BUF:
@@ -37,7 +37,7 @@ static __always_inline void source_args(const struct sysargs *a, struct source *
 }
 
 /* Bytes asked for: an iovec array's sum is not known, so 0 = unknown. */
-static __always_inline bool whole_message(const struct source *src, int ret)
+static __always_inline bool whole_message(const struct job *src, int ret)
 {
 	struct user_iovec v = {};
 
@@ -52,7 +52,7 @@ static __always_inline bool whole_message(const struct source *src, int ret)
  * are believed only inside a native system call of the list, in the hook's direction, whose
  * descriptor is this very socket. */
 static __always_inline void length_source(struct sock *sk, __u32 dir, int ret, struct task_struct *t,
-					  struct source *src)
+					  struct job *src)
 {
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(t);
 	struct sysargs a = {};
@@ -107,7 +107,7 @@ static __always_inline void length_failed(struct sock *sk)
 static __always_inline int on_length(struct sock *sk, int ret, int flags, __u32 dir)
 {
 	struct task_struct *t;
-	struct source src = {};
+	struct job *job;
 
 	if (K(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
@@ -119,11 +119,14 @@ static __always_inline int on_length(struct sock *sk, int ret, int flags, __u32 
 	if (dir == EV_RX && flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
 		return 0;
 	t = bpf_get_current_task_btf();
-	length_source(sk, dir, ret, t, &src);
+	job = job_begin(sk, dir, ret, t);
+	if (!job)
+		return 0;
+	length_source(sk, dir, ret, t, job);
+	job->owned = dir == EV_TX;
 	if (dir == EV_RX && flags & MSG_TRUNC)
-		src.miss = EV_MISS_NOPAYLOAD;
-	xfer(sk, dir, ret, &src, t, dir == EV_TX);
-	return 0;
+		job->miss = EV_MISS_NOPAYLOAD;
+	return xfer_job(dir);
 }
 
 SEC("?tp_btf/sock_send_length")
@@ -149,77 +152,67 @@ static __always_inline __u64 call_flags(const struct sysargs *a)
 	return a->kind & SYS_FLAGS3 ? a->arg[3] : 0;
 }
 
+/* sendmmsg and recvmmsg have written each message's length: one transfer per message. The position
+ * comes from the socket's counter after the whole call, so `after` holds the messages behind. */
+#define MMSG_MAX 64 /* messages of one call that are told apart; the rest is one hole */
+
+static __always_inline __u32 mmsg_len(__u64 vec, __u32 i)
+{
+	__u32 len = 0;
+
+	bpf_probe_read_user(&len, sizeof(len),
+			    (const void *)(vec + sizeof(struct user_mmsghdr) * i +
+					   __builtin_offsetof(struct user_mmsghdr, len)));
+	return len;
+}
+
+static __always_inline void exit_mmsg(struct sock *sk, __u32 dir, __u32 msgs, struct task_struct *t,
+				      const struct sysargs *a, __u8 miss)
+{
+	__u64 vec = a->arg[1];
+	__u32 after = 0;
+
+	for (__u32 i = 0; i < MMSG_MAX && i < msgs; i++)
+		after += mmsg_len(vec, i);
+	for (__u32 i = 0; i < MMSG_MAX && i < msgs; i++) {
+		__u32 len = mmsg_len(vec, i);
+		struct job *job = job_begin(sk, dir, len, t);
+
+		if (!job || len > after)
+			return;
+		after -= len;
+		job->after = after;
+		job->miss = miss;
+		if (!miss)
+			source_msghdr(vec + sizeof(struct user_mmsghdr) * i, job);
+		if (len)
+			xfer_job(dir);
+	}
+}
+
 static __always_inline bool is_tcp(struct sock *sk)
 {
 	return sk && K(sk, sk_protocol) == IPPROTO_TCP;
 }
 
-/* sendmmsg and recvmmsg have written each message's length: one transfer per message. The position
- * runs backwards from the socket's counters, so the messages after this one are subtracted. */
-struct mmsg_walk {
-	__u64 vec;
-	__u64 sk;
-	__u64 task;
-	__u32 count;
-	__u32 dir;
-	__u32 after; /* bytes of the messages behind the current one */
-	__u8 miss;
-};
-
-static __always_inline __u32 mmsg_len(const struct mmsg_walk *m, __u32 i)
-{
-	__u32 len = 0;
-
-	bpf_probe_read_user(&len, sizeof(len),
-			    (const void *)(m->vec + sizeof(struct user_mmsghdr) * i +
-					   __builtin_offsetof(struct user_mmsghdr, len)));
-	return len;
-}
-
-#define MMSG_MAX 64 /* messages of one call that are told apart; the rest becomes one hole */
-
-static __noinline int mmsg_one(struct mmsg_walk *m, __u32 i)
-{
-	struct source src = { .miss = m->miss };
-	__u32 len;
-
-	if (i >= m->count)
-		return 1;
-	len = mmsg_len(m, i);
-	if (!len)
-		return 0;
-	m->after -= len < m->after ? len : m->after;
-	if (!src.miss)
-		source_msghdr(m->vec + sizeof(struct user_mmsghdr) * i, &src);
-	xfer_at(KCAST(sock, m->sk), m->dir, len, m->after, &src, KCAST(task_struct, m->task), false);
-	return 0;
-}
-
-static __always_inline void exit_mmsg(struct sock *sk, __u32 dir, __u32 count, struct task_struct *t,
-				      const struct sysargs *a, __u8 miss)
-{
-	struct mmsg_walk m = { .vec = a->arg[1], .sk = (__u64)sk, .task = (__u64)t, .count = count,
-			       .dir = dir, .miss = miss };
-
-	for (__u32 i = 0; i < MMSG_MAX && i < count; i++)
-		m.after += mmsg_len(&m, i);
-	for (__u32 i = 0; i < MMSG_MAX; i++)
-		if (mmsg_one(&m, i))
-			break;
-}
-
 static __always_inline void exit_hole(struct sock *sk, __u32 dir, __u32 len, struct task_struct *t)
 {
-	struct source src = { .miss = EV_MISS_NOPAYLOAD };
+	struct job *job;
 
-	if (is_tcp(sk))
-		xfer(sk, dir, len, &src, t, false);
+	if (!is_tcp(sk))
+		return;
+	job = job_begin(sk, dir, len, t);
+	if (!job)
+		return;
+	job->miss = EV_MISS_NOPAYLOAD;
+	xfer_job(dir);
 }
 
 static __always_inline int on_exit(struct pt_regs *r, long ret, struct task_struct *t)
 {
 	struct sysargs a = {};
-	struct source src = {};
+	__u8 miss = EV_MISS_NONE;
+	struct job *job;
 	struct sock *sk;
 	__u64 flags;
 	__u32 dir;
@@ -243,15 +236,18 @@ static __always_inline int on_exit(struct pt_regs *r, long ret, struct task_stru
 	if (dir == EV_RX && flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
 		return 0;
 	if (dir == EV_RX && flags & MSG_TRUNC)
-		src.miss = EV_MISS_NOPAYLOAD;
+		miss = EV_MISS_NOPAYLOAD;
 	if ((a.kind & SYS_KIND) == SYS_MMSG) {
-		exit_mmsg(sk, dir, ret, t, &a, src.miss);
+		exit_mmsg(sk, dir, ret, t, &a, miss);
 		return 0;
 	}
-	if (!src.miss)
-		source_args(&a, &src);
-	xfer(sk, dir, ret, &src, t, false);
-	return 0;
+	job = job_begin(sk, dir, ret, t);
+	if (!job)
+		return 0;
+	job->miss = miss;
+	if (!miss)
+		source_args(&a, job);
+	return xfer_job(dir);
 }
 
 /* The program's own filter comes first: it runs for every system call of the machine. */
@@ -276,6 +272,42 @@ int exit_raw(__u64 *ctx)
 	if (!sys_kind(regs_nr(r)))
 		return 0;
 	return on_exit(r, (long)ctx[1], KCAST(task_struct, bpf_get_current_task()));
+}
+
+/* One tracepoint per system call costs nothing for the rest, but is dearer for these. The record is
+ * {common fields, number, result}; the arguments still lie in the task's registers. */
+__noinline int exit_current(__u64 ret)
+{
+	struct task_struct *t = bpf_get_current_task_btf();
+
+	return on_exit((struct pt_regs *)bpf_task_pt_regs(t), (long)ret, t);
+}
+
+#define TP_EXIT(name)                                                                              \
+	SEC("?tracepoint/syscalls/sys_exit_" #name)                                                \
+	int tp_##name(__u64 *ctx)                                                                  \
+	{                                                                                          \
+		return (long)ctx[2] > 0 ? exit_current(ctx[2]) : 0;                                \
+	}
+
+TP_EXIT(read)
+TP_EXIT(write)
+TP_EXIT(readv)
+TP_EXIT(writev)
+TP_EXIT(sendto)
+TP_EXIT(recvfrom)
+TP_EXIT(sendmsg)
+TP_EXIT(recvmsg)
+TP_EXIT(sendmmsg)
+TP_EXIT(recvmmsg)
+TP_EXIT(splice)
+TP_EXIT(preadv2)
+TP_EXIT(pwritev2)
+/* What the kernel calls sendfile(2). */
+SEC("?tracepoint/syscalls/sys_exit_sendfile64")
+int tp_sendfile(__u64 *ctx)
+{
+	return (long)ctx[2] > 0 ? exit_current(ctx[2]) : 0;
 }
 
 #endif

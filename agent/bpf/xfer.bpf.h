@@ -6,13 +6,6 @@
 #ifndef AGENT_BPF_XFER_BPF_H
 #define AGENT_BPF_XFER_BPF_H
 
-/* Where the bytes are in the caller's memory. */
-struct source {
-	__u64 ptr;  /* first byte, or array of struct iovec when vecs > 0 */
-	__u32 vecs;
-	__u8 miss;  /* EV_MISS_NONE, or why there is nothing to copy */
-};
-
 #define VECS_MAX 1024 /* UIO_MAXIOV */
 
 #ifdef KREAD_PROBE
@@ -84,7 +77,7 @@ static __always_inline void xfer_give_up(struct xfer *x, __u32 *bytes, __u8 miss
 }
 
 /* One copy. Returns 1 when the transfer is finished. */
-static __noinline int xfer_step(__u32 dir, bool last)
+__noinline int xfer_step(__u32 dir, __u32 last)
 {
 	__u32 key = dir & 1;
 	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
@@ -289,20 +282,19 @@ static __always_inline void xfer_account(struct bpf_counters *n, struct conn *c,
 		__sync_fetch_and_add(&c->lost, lost);
 }
 
-static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, __u32 dir, __u64 pos,
-				      __u32 len, const struct source *src, const struct want *w,
-				      __u32 tgid, __u8 flags)
+static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, struct xfer *x, __u32 dir,
+				      __u64 pos, const struct want *w, __u32 tgid, __u8 flags)
 {
-	__u32 key = dir & 1, copy = len - (__u32)w->skip - (__u32)w->cut, tail = (__u32)w->cut;
-	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
+	__u32 key = dir & 1, len = x->job.len;
+	__u32 copy = len - (__u32)w->skip - (__u32)w->cut, tail = (__u32)w->cut;
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &key);
 	__u8 miss = EV_MISS_BUDGET;
 	__u64 skipped = w->skip;
 
-	if (!x || !s)
+	if (!s)
 		return;
-	if (src->miss) {
-		miss = src->miss;
+	if (x->job.miss) {
+		miss = x->job.miss;
 		tail += copy;
 		copy = 0;
 	} else if (copy > EV_CALL_MAX) {
@@ -324,16 +316,16 @@ static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, __
 	s->ev.conn = c->id;
 	s->ev.tgid = tgid;
 	s->ev.slot = c->slot;
-	__builtin_memset(x, 0, sizeof(*x));
+	__builtin_memset((void *)x + sizeof(x->job), 0, sizeof(*x) - sizeof(x->job));
 	x->left = copy;
 	x->tail = tail;
 	x->miss = miss;
 	x->skip = (__u32)w->skip;
-	if (src->vecs) {
-		x->iov = src->ptr;
-		x->iov_left = src->vecs;
+	if (x->job.vecs) {
+		x->iov = x->job.ptr;
+		x->iov_left = x->job.vecs;
 	} else {
-		x->cur = src->ptr + w->skip;
+		x->cur = x->job.ptr + w->skip;
 		x->cur_left = copy;
 	}
 	if (copy)
@@ -344,75 +336,108 @@ static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, __
 	xfer_account(n, c, x, skipped, tail, miss);
 }
 
-/* A transfer of `len` bytes has ended on `sk`, and `after` further bytes of the same call behind it;
- * src says where they are. `owned`: on this rung every
- * sending path passes here, so a jump forward means that another sender raced. */
-static __always_inline void xfer_at(struct sock *sk, __u32 dir, __u32 len, __u32 after,
-				    const struct source *from, struct task_struct *task, bool owned)
+/* Finds or makes the connection and tells of it. NULL: the transfer is charged already. */
+static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct sock *sk, struct tcp_sock *tp,
+					      __u32 dir, const struct job *job, __u32 tgid)
 {
-	struct bpf_counters *n = counters();
-	struct tcp_sock *tp = KCAST(tcp_sock, sk);
-	struct source src = *from;
-	struct want w = {};
-	struct conn *c;
-	__u64 pos, end;
-	__u32 tgid, out;
-	__u8 flags = 0;
+	struct conn *c = conn_find(sk);
 
-	if (!n)
-		return;
-	tgid = task_tgid(task);
-	count(n, BC_CALLS_IN, 1);
-	count(n, BC_BYTES_IN, len);
-	out = task_excluded(tgid);
-	if (out) {
-		charge(n, NULL, out, len);
-		return;
-	}
-	c = conn_find(sk);
 	if (!c) {
 		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN);
 		if (!c) {
-			charge(n, NULL, BC_C_CONN, len);
-			return;
+			charge(n, NULL, BC_C_CONN, job->len);
+			return NULL;
 		}
 	}
 	if (!c->located) {
 		conn_locate(c, sk, tp, K(sk, __sk_common.skc_state) == TCP_SYN_SENT);
-		c->next[dir & 1] -= len + after;
+		c->next[dir & 1] -= job->len + job->after;
 	}
 	if (c->ignored) {
-		charge(n, c, BC_C_SCOPE, len);
-		return;
+		charge(n, c, BC_C_SCOPE, job->len);
+		return NULL;
 	}
 	if (!c->announced || !c->tgid) {
 		conn_owner(c, tgid);
 		conn_tell(n, c, sk, EV_CONN_OPEN, c->announced ? EV_F_KNOWN : 0, 0);
 		c->announced = 1;
 	}
-	end = conn_pos(c, dir, dir == EV_TX ? K(tp, write_seq) : K(tp, copied_seq),
-		       c->next[dir & 1] + len + after) - after;
-	if (end > c->eof[dir & 1])
-		end = c->eof[dir & 1];
-	pos = end - len;
-	if (pos < c->next[dir & 1] || (pos > c->next[dir & 1] && owned))
-		flags |= EV_F_UNORDERED;
-	if (end > c->next[dir & 1])
-		c->next[dir & 1] = end;
-	if (K(tp, inet_conn.icsk_ulp_ops) && !src.miss)
-		src.miss = EV_MISS_NOPAYLOAD; /* kernel TLS: positions count its records, not these bytes */
-	conn_wants(c, dir, pos, len, &w);
-	if (w.none) {
-		charge(n, c, w.none, len);
-		return;
-	}
-	xfer_copy(n, c, dir, pos, len, &src, &w, tgid, flags);
+	return c;
 }
 
-static __always_inline void xfer(struct sock *sk, __u32 dir, __u32 len, const struct source *src,
-				 struct task_struct *task, bool owned)
+/* Where the transfer begins, from the counter that it has just moved; flags get EV_F_UNORDERED when
+ * another transfer moved it too. */
+static __always_inline __u64 xfer_pos(struct conn *c, struct tcp_sock *tp, __u32 dir, const struct job *job,
+				      __u8 *flags)
 {
-	xfer_at(sk, dir, len, 0, src, task, owned);
+	__u32 seq = dir == EV_TX ? K(tp, write_seq) : K(tp, copied_seq);
+	__u64 next = c->next[dir & 1];
+	__u64 end = conn_pos(c, dir, seq, next + job->len + job->after);
+	__u64 pos;
+
+	if (end > c->eof[dir & 1])
+		end = c->eof[dir & 1];
+	end -= job->after;
+	pos = end - job->len;
+	if (pos < next || (pos > next && job->owned))
+		*flags |= EV_F_UNORDERED;
+	if (end > next)
+		c->next[dir & 1] = end;
+	return pos;
+}
+
+/* The transfer described by the job of this CPU and direction has ended. */
+__noinline int xfer_job(__u32 dir)
+{
+	__u32 key = dir & 1, tgid, out;
+	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
+	struct bpf_counters *n = counters();
+	struct want w = {};
+	struct tcp_sock *tp;
+	struct conn *c;
+	struct sock *sk;
+	__u8 flags = 0;
+	__u64 pos;
+
+	if (!n || !x)
+		return 0;
+	sk = KCAST(sock, x->job.sk);
+	tp = KCAST(tcp_sock, x->job.sk);
+	tgid = task_tgid(KCAST(task_struct, x->job.task));
+	count(n, BC_CALLS_IN, 1);
+	count(n, BC_BYTES_IN, x->job.len);
+	out = task_excluded(tgid);
+	if (out) {
+		charge(n, NULL, out, x->job.len);
+		return 0;
+	}
+	c = xfer_conn(n, sk, tp, key, &x->job, tgid);
+	if (!c)
+		return 0;
+	pos = xfer_pos(c, tp, key, &x->job, &flags);
+	if (K(tp, inet_conn.icsk_ulp_ops) && !x->job.miss)
+		x->job.miss = EV_MISS_NOPAYLOAD; /* kernel TLS: positions count its records */
+	conn_wants(c, key, pos, x->job.len, &w);
+	if (w.none)
+		charge(n, c, w.none, x->job.len);
+	else
+		xfer_copy(n, c, x, key, pos, &w, tgid, flags);
+	return 0;
+}
+
+/* The job to fill for a transfer; NULL never happens but the verifier does not know. */
+static __always_inline struct job *job_begin(struct sock *sk, __u32 dir, __u32 len, struct task_struct *t)
+{
+	__u32 key = dir & 1;
+	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
+
+	if (!x)
+		return NULL;
+	__builtin_memset(&x->job, 0, sizeof(x->job));
+	x->job.sk = (__u64)sk;
+	x->job.task = (__u64)t;
+	x->job.len = len;
+	return &x->job;
 }
 
 #endif
