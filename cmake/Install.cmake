@@ -26,9 +26,6 @@ install(CODE "
 	endif()")
 
 if(TARGET kelpie)
-	# As a plug-in of kubectl the same program goes by another name.
-	add_custom_command(TARGET kelpie POST_BUILD
-		COMMAND ${CMAKE_COMMAND} -E create_symlink kelpie ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/kubectl-kelpie)
 	install(CODE "
 		file(CREATE_LINK kelpie \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${bindir}/kubectl-kelpie\" SYMBOLIC)
 		set(share \"\${CMAKE_INSTALL_PREFIX}/share\")

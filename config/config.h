@@ -121,7 +121,7 @@ struct config_key {
 	uint16_t offset;      /* in struct config */
 	const char *fallback; /* the default, as text */
 	uint64_t min, max;    /* of numbers, in the stored unit */
-	const char *words;    /* CONFIG_WORD: "debug info warn error" */
+	const char *words;    /* CONFIG_WORD: "debug info warn error"; TEXT: or NULL, any text */
 	const char *doc;      /* one line */
 };
 

@@ -43,8 +43,35 @@ static int put_text(char *to, size_t size, const struct config_key *key, struct 
 	return 0;
 }
 
+/* Position of s among the key's words, -1 when it is none. */
+static int find_word(const struct config_key *key, struct slice s)
+{
+	struct slice rest = slice_str(key->words);
+
+	for (int i = 0; rest.n; i++) {
+		struct slice word = slice_head(rest, slice_find(rest, ' '));
+
+		if (slice_eq(word, s))
+			return i;
+		rest = slice_from(rest, word.n + 1);
+	}
+	return -1;
+}
+
+static int set_word(struct config *c, const struct config_key *key, struct slice s, char *why)
+{
+	int at = find_word(key, s);
+
+	if (at < 0)
+		return SAY(why, "'%.*s' is not one of: %s", SHOWN(s), key->words);
+	*(uint8_t *)member(c, key) = (uint8_t)at;
+	return 0;
+}
+
 static int set_text(struct config *c, const struct config_key *key, struct slice s, char *why)
 {
+	if (key->words && find_word(key, s) < 0)
+		return SAY(why, "'%.*s' is not one of: %s", SHOWN(s), key->words);
 	return put_text(member(c, key), CONFIG_TEXT_MAX, key, s, why);
 }
 
@@ -78,22 +105,6 @@ static int set_address(struct config *c, const struct config_key *key, struct sl
 	    (s.p[0] != '[' || s.p[colon - 2] != ']'))
 		return SAY(why, "an IPv6 address stands in brackets: [::1]:PORT");
 	return put_text(member(c, key), CONFIG_PATH_MAX, key, s, why);
-}
-
-static int set_word(struct config *c, const struct config_key *key, struct slice s, char *why)
-{
-	struct slice rest = slice_str(key->words);
-
-	for (uint8_t i = 0; rest.n; i++) {
-		struct slice word = slice_head(rest, slice_find(rest, ' '));
-
-		if (slice_eq(word, s)) {
-			*(uint8_t *)member(c, key) = i;
-			return 0;
-		}
-		rest = slice_from(rest, word.n + 1);
-	}
-	return SAY(why, "'%.*s' is not one of: %s", SHOWN(s), key->words);
 }
 
 static int set_bool(struct config *c, const struct config_key *key, struct slice s, char *why)

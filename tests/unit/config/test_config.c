@@ -140,6 +140,7 @@ static void test_config__wrong_files(void)
 	expect_refused("capture:\n  ringBytes: 12x\n", 2, "capture.ringBytes: '12x' is no size");
 	expect_refused("capture:\n  ringBytes: 100KiB\n", 2, "power of two");
 	expect_refused("capture:\n  ringBytes: 4KiB\n", 2, "between 64KiB and 256MiB");
+	expect_refused("capture: {hook: kprobe}\n", 1, "not one of: auto socklen");
 	expect_refused("log:\n  level: loud\n", 2, "not one of: debug info warn error");
 	expect_refused("log:\n  level: info\n  level: warn\n", 3, "stands twice, first in line 2");
 	expect_refused("payload: true\n", 1, "is a section");

@@ -42,6 +42,11 @@ static void add_value(struct strbuf *out, const struct config_key *key)
 
 	switch ((enum config_type)key->type) {
 	case CONFIG_TEXT:
+		if (key->words) {
+			strbuf_adds(out, rng(2) ? "auto" : "socklen");
+			break;
+		}
+		__attribute__((fallthrough));
 	case CONFIG_PATH:
 		strbuf_addf(out, "\"t%llu\"", (unsigned long long)rng(1000000));
 		break;

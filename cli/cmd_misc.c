@@ -1,0 +1,180 @@
+/* config, version, completion: what needs no server. */
+#include "cli/cli.h"
+#include "cli/print.h"
+#include "config/config.h"
+
+#include <stdio.h>
+
+static const struct view_col config_cols[] = {
+	{ "key", "KEY", SHAPE_PLAIN, 100, 16, VIEW_FLEX | VIEW_NAME },
+	{ "value", "VALUE", SHAPE_PLAIN, 90, 16, VIEW_FLEX },
+	{ "origin", "ORIGIN", SHAPE_PLAIN, 80, 12, VIEW_FLEX },
+	{ "doc", "ABOUT", SHAPE_PLAIN, 20, 0, VIEW_WIDE },
+};
+static const struct view view_config = { config_cols, ARRAY_SIZE(config_cols) };
+
+static int show_config(const struct options *o, const struct config *cfg)
+{
+	static const struct answer_col cols[] = { { .name = "key", .type = "TEXT" },
+						  { .name = "value", .type = "TEXT" },
+						  { .name = "origin", .type = "TEXT" },
+						  { .name = "doc", .type = "TEXT" } };
+	_cleanup_(printer_freep) struct printer *p = NULL;
+	struct print_opts print;
+	struct answer_sink sink;
+	size_t n;
+	const struct config_key *keys = config_keys(&n);
+
+	print_opts_init(&print, o, &view_config);
+	if (printer_new(&print, &p) < 0)
+		return cli_fail(EXIT_ERROR, "out of memory");
+	sink = printer_sink(p);
+	sink.columns(sink.ctx, cols, ARRAY_SIZE(cols));
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_(strbuf_done) struct strbuf value = STRBUF_INIT(64 * KIB);
+		_cleanup_(strbuf_done) struct strbuf origin = STRBUF_INIT(4096);
+		struct datum row[ARRAY_SIZE(cols)];
+
+		config_format(cfg, &keys[i], &value);
+		config_format_origin(cfg, &keys[i], &origin);
+		row[0] = datum_text(slice_str(keys[i].name));
+		row[1] = datum_text(strbuf_slice(&value));
+		row[2] = datum_text(strbuf_slice(&origin));
+		row[3] = datum_text(slice_str(keys[i].doc));
+		sink.row(sink.ctx, row);
+	}
+	print_end(p);
+	return EXIT_OK;
+}
+
+int cmd_config(const struct options *o)
+{
+	_cleanup_(freep) struct config *cfg = calloc(1, sizeof(*cfg));
+	struct config_flag flags[2];
+	struct config_opts opts = { .file = o->config, .flags = flags };
+	struct config_diag diag;
+	bool show = strcmp(o->args[0], "show") == 0;
+
+	if (!show && strcmp(o->args[0], "check") != 0)
+		return cli_fail(EXIT_USAGE, "config: '%s' is neither show nor check", o->args[0]);
+	if (o->data_dir)
+		flags[opts.n_flags++] = (struct config_flag){ "dataDir", o->data_dir };
+	if (o->listen)
+		flags[opts.n_flags++] = (struct config_flag){ "listen", o->listen };
+	if (!cfg)
+		return cli_fail(EXIT_ERROR, "out of memory");
+	if (config_load(&opts, cfg, &diag) < 0)
+		return cli_fail(EXIT_ERROR, "%s", diag.message);
+	if (show)
+		return show_config(o, cfg);
+	printf("%s: ok\n", cfg->file[0] ? cfg->file : "no file, environment and defaults");
+	return EXIT_OK;
+}
+
+int cmd_version(const struct options *o)
+{
+	if (o->output == OUTPUT_JSON || o->output == OUTPUT_JSONL)
+		printf("{\"version\":\"%s\"}\n", KELPIE_VERSION);
+	else
+		printf("kelpie %s\n", KELPIE_VERSION);
+	return EXIT_OK;
+}
+
+static bool takes(const struct command *c, const struct flag *f)
+{
+	return !f->hidden && (f->groups & (c->groups | GROUP_GLOBAL));
+}
+
+static void bash(void)
+{
+	size_t n, m;
+	const struct command *cmds = cli_commands(&n);
+	const struct flag *flags = cli_flags(&m);
+
+	printf("_kelpie() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
+	       "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\twords=\"");
+	for (size_t i = 0; i < n; i++)
+		printf("%s%s", i ? " " : "", cmds[i].name);
+	printf("\"\n\telse\n\t\tcase ${COMP_WORDS[1]} in\n");
+	for (size_t i = 0; i < n; i++) {
+		printf("\t\t%s) words=\"", cmds[i].name);
+		for (size_t k = 0, shown = 0; k < m; k++)
+			if (takes(&cmds[i], &flags[k]))
+				printf("%s--%s", shown++ ? " " : "", flags[k].name);
+		printf("\" ;;\n");
+	}
+	printf("\t\tesac\n\t\tcase ${COMP_WORDS[COMP_CWORD-1]} in\n"
+	       "\t\t-o|--output) words=\"table wide json jsonl csv name\" ;;\n"
+	       "\t\t--by) words=\"service endpoint client pod statement pair\" ;;\n"
+	       "\t\t--color) words=\"auto always never\" ;;\n"
+	       "\t\t--data-dir|--config|--file|--write) words=; COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+	       "\t\tesac\n\tfi\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"
+	       "complete -o default -F _kelpie kelpie kubectl-kelpie\n");
+}
+
+static void zsh(void)
+{
+	size_t n, m;
+	const struct command *cmds = cli_commands(&n);
+	const struct flag *flags = cli_flags(&m);
+
+	printf("#compdef kelpie kubectl-kelpie\n_kelpie() {\n\tif (( CURRENT == 2 )); then\n"
+	       "\t\tlocal -a commands=(\n");
+	for (size_t i = 0; i < n; i++)
+		printf("\t\t\t'%s:%s'\n", cmds[i].name, cmds[i].summary);
+	printf("\t\t)\n\t\t_describe command commands\n\t\treturn\n\tfi\n\tcase $words[2] in\n");
+	for (size_t i = 0; i < n; i++) {
+		printf("\t%s) _values -s ' ' flag", cmds[i].name);
+		for (size_t k = 0; k < m; k++)
+			if (takes(&cmds[i], &flags[k]))
+				printf(" --%s", flags[k].name);
+		printf(" ;;\n");
+	}
+	printf("\tesac\n}\n_kelpie \"$@\"\n");
+}
+
+/* fish quotes with ' and escapes it with a backslash. */
+static void put_fish(const char *s)
+{
+	for (; *s; s++)
+		printf(*s == '\'' || *s == '\\' ? "\\%c" : "%c", *s);
+}
+
+static void fish(void)
+{
+	size_t n, m;
+	const struct command *cmds = cli_commands(&n);
+	const struct flag *flags = cli_flags(&m);
+
+	for (size_t i = 0; i < n; i++) {
+		printf("complete -c kelpie -n __fish_use_subcommand -f -a %s -d '", cmds[i].name);
+		put_fish(cmds[i].summary);
+		printf("'\n");
+		for (size_t k = 0; k < m; k++) {
+			if (!takes(&cmds[i], &flags[k]))
+				continue;
+			printf("complete -c kelpie -n '__fish_seen_subcommand_from %s' -l %s", cmds[i].name,
+			       flags[k].name);
+			if (flags[k].shortcut)
+				printf(" -s %c", flags[k].shortcut);
+			printf("%s -d '", flags[k].arg && flags[k].arg[0] != '[' ? " -r" : "");
+			put_fish(flags[k].doc);
+			printf("'\n");
+		}
+	}
+}
+
+int cmd_completion(const struct options *o)
+{
+	static const struct {
+		const char *shell;
+		void (*fn)(void);
+	} shells[] = { { "bash", bash }, { "zsh", zsh }, { "fish", fish } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(shells); i++)
+		if (strcmp(o->args[0], shells[i].shell) == 0) {
+			shells[i].fn();
+			return EXIT_OK;
+		}
+	return cli_fail(EXIT_USAGE, "completion: no shell '%s'; bash, zsh or fish", o->args[0]);
+}

@@ -1,0 +1,351 @@
+/* run: the collector and the agent as children, on one machine.
+ *
+ *	lock DIR/run.lock -> kelpie-collector -> ready -> kelpie-agent -> ready -> "ready ADDRESS"
+ *
+ * A child that ends is started again, slower each time. SIGTERM or SIGINT: the agent is asked to end
+ * first (it stores what it has received), then the collector; what has not ended after STOP_MS is
+ * killed. SIGHUP: the configuration is read again, here to check it, then in the children. The kernel
+ * ends the children when this process dies by any means.
+ */
+#include "cli/cli.h"
+#include "cli/run.h"
+#include "cli/source.h"
+#include "config/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define READY_MS     30000 /* until a child must have said that it is ready */
+#define AGENT_STOP_MS 4000 /* for the agent to store what it has */
+#define STOP_MS	      4600 /* of all; the promise is 5 s */
+#define BACKOFF_MIN_MS 200
+#define BACKOFF_MAX_MS 10000
+#define STEADY_MS      30000 /* a child that lived so long starts from the beginning */
+
+struct run {
+	const struct options *o;
+	struct config cfg;
+	int lock;
+	int signals; /* signalfd */
+	struct child collector, agent;
+	char agent_socket[CONFIG_PATH_MAX + 32]; /* "unix:DIR/agent.sock" */
+	bool said_ready, stopping;
+	uint64_t stop_at_ms;
+};
+
+static int load_config(const struct options *o, struct config *ret, struct config_diag *diag)
+{
+	struct config_flag flags[3];
+	struct config_opts opts = { .file = o->config, .flags = flags };
+
+	if (o->data_dir)
+		flags[opts.n_flags++] = (struct config_flag){ "dataDir", o->data_dir };
+	if (o->listen)
+		flags[opts.n_flags++] = (struct config_flag){ "listen", o->listen };
+	return config_load(&opts, ret, diag);
+}
+
+/* The lock's content is the pid of its holder, for the message. */
+static int take_lock(struct run *r)
+{
+	_cleanup_(strbuf_done) struct strbuf path = STRBUF_INIT(4096);
+	char text[32] = "";
+
+	if (mkdir(r->cfg.data_dir, 0770) < 0 && errno != EEXIST)
+		return cli_fail(EXIT_ERROR, "cannot make the data directory %s: %s", r->cfg.data_dir,
+				strerror(errno));
+	strbuf_addf(&path, "%s/" SOURCE_LOCK, r->cfg.data_dir);
+	r->lock = open(strbuf_str(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (r->lock < 0)
+		return cli_fail(EXIT_ERROR, "cannot use the data directory %s: %s", r->cfg.data_dir,
+				strerror(errno));
+	if (flock(r->lock, LOCK_EX | LOCK_NB) < 0) {
+		(void)!read(r->lock, text, sizeof(text) - 1);
+		text[strcspn(text, "\n")] = 0;
+		return cli_fail(EXIT_ERROR, "another kelpie run%s%s uses %s; stop it, or give --data-dir",
+				*text ? ", pid " : "", text, r->cfg.data_dir);
+	}
+	snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(r->lock, 0) < 0 || pwrite(r->lock, text, strlen(text), 0) < 0)
+		return cli_fail(EXIT_ERROR, "cannot write in %s: %s", r->cfg.data_dir, strerror(errno));
+	return EXIT_OK;
+}
+
+/* Where `--data-dir` of other commands finds this instance. */
+static int write_address(const struct run *r)
+{
+	_cleanup_(strbuf_done) struct strbuf path = STRBUF_INIT(4096);
+	_cleanup_(closep) int fd = -1;
+	struct slice text = slice_str(r->cfg.listen);
+
+	strbuf_addf(&path, "%s/" SOURCE_ADDRESS, r->cfg.data_dir);
+	fd = open(strbuf_str(&path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n || write(fd, "\n", 1) != 1)
+		return -errno;
+	return 0;
+}
+
+static void collector_args(struct run *r, struct child *c)
+{
+	child_arg(c, "--listen", r->cfg.listen);
+	child_arg(c, "--agents", r->agent_socket);
+	if (r->cfg.file[0])
+		child_arg(c, "--config", r->cfg.file);
+}
+
+static void agent_args(struct run *r, struct child *c)
+{
+	child_arg(c, "--data-dir", r->cfg.data_dir);
+	child_arg(c, "--collector", r->agent_socket);
+	if (r->cfg.file[0])
+		child_arg(c, "--config", r->cfg.file);
+	for (size_t i = 0; i + 1 < r->o->n_forward; i += 2) {
+		char flag[64];
+
+		snprintf(flag, sizeof(flag), "--%s", r->o->forward[i]);
+		child_arg(c, flag, r->o->forward[i + 1]);
+	}
+}
+
+static int start(struct run *r, struct child *c)
+{
+	int err = child_start(c);
+
+	if (err < 0)
+		return cli_fail(EXIT_ERROR, "cannot start %s: %s%s", c->path, strerror(-err),
+				err == -ENOENT ? "; it belongs beside the program kelpie" : "");
+	c->deadline_ms = child_now_ms() + READY_MS;
+	(void)r;
+	return EXIT_OK;
+}
+
+static void on_ready(struct run *r, struct child *c)
+{
+	if (!child_read_ready(c))
+		return;
+	c->deadline_ms = 0;
+	if (c == &r->collector && !r->agent.pid && !r->agent.restart_at_ms && !r->stopping &&
+	    start(r, &r->agent) != EXIT_OK)
+		r->agent.restart_at_ms = child_now_ms() + BACKOFF_MAX_MS;
+	if (!r->said_ready && r->agent.ready && r->collector.ready) {
+		r->said_ready = true;
+		cli_note("ready %s", r->cfg.listen);
+	}
+}
+
+/* How a child ended, and when it is started again. */
+static int on_child_end(struct run *r, struct child *c, int status)
+{
+	uint64_t now = child_now_ms(), lived = now - c->started_ms;
+	bool was_ready = c->ready;
+
+	child_gone(c);
+	if (r->stopping)
+		return EXIT_OK;
+	/* before the first "ready" a child that refuses has said why: trying again helps nobody */
+	if (!r->said_ready && !was_ready && WIFEXITED(status)) {
+		r->stopping = true;
+		return cli_fail(EXIT_ERROR, "%s ended before it was ready (status %d)", c->name,
+				WEXITSTATUS(status));
+	}
+	c->backoff_ms = lived >= STEADY_MS || !c->backoff_ms ? BACKOFF_MIN_MS :
+							       MIN(c->backoff_ms * 2, BACKOFF_MAX_MS);
+	c->restart_at_ms = now + (uint64_t)c->backoff_ms;
+	if (WIFSIGNALED(status))
+		cli_note("kelpie: %s was ended by signal %d; starting it again in %d ms", c->name,
+			 WTERMSIG(status), c->backoff_ms);
+	else
+		cli_note("kelpie: %s ended with status %d; starting it again in %d ms", c->name,
+			 WEXITSTATUS(status), c->backoff_ms);
+	return EXIT_OK;
+}
+
+static int reap(struct run *r)
+{
+	int code = EXIT_OK, status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		int one = EXIT_OK;
+
+		if (pid == r->agent.pid)
+			one = on_child_end(r, &r->agent, status);
+		else if (pid == r->collector.pid)
+			one = on_child_end(r, &r->collector, status);
+		code = one != EXIT_OK ? one : code;
+	}
+	return code;
+}
+
+static void begin_stop(struct run *r)
+{
+	if (r->stopping && r->stop_at_ms)
+		return;
+	r->stopping = true;
+	r->stop_at_ms = child_now_ms();
+	r->agent.restart_at_ms = r->collector.restart_at_ms = 0;
+	child_signal(&r->agent, SIGTERM);
+}
+
+static void reload(struct run *r)
+{
+	_cleanup_(freep) struct config *cfg = calloc(1, sizeof(*cfg));
+	struct config_diag diag;
+
+	if (!cfg || load_config(r->o, cfg, &diag) < 0) {
+		cli_note("kelpie: the configuration is not read again: %s", cfg ? diag.message : "no memory");
+		return;
+	}
+	cli_note("kelpie: configuration read again");
+	child_signal(&r->collector, SIGHUP);
+	child_signal(&r->agent, SIGHUP);
+}
+
+static int on_signals(struct run *r)
+{
+	struct signalfd_siginfo si;
+	int code = EXIT_OK;
+
+	while (read(r->signals, &si, sizeof(si)) == sizeof(si)) {
+		int one = EXIT_OK;
+
+		if (si.ssi_signo == SIGCHLD)
+			one = reap(r);
+		else if (si.ssi_signo == SIGHUP)
+			reload(r);
+		else
+			begin_stop(r);
+		code = one != EXIT_OK ? one : code;
+	}
+	return code;
+}
+
+/* What is due by now: restarts, children that never became ready, the steps of stopping. */
+static int on_time(struct run *r)
+{
+	struct child *all[] = { &r->collector, &r->agent };
+	uint64_t now = child_now_ms();
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		struct child *c = all[i];
+
+		if (!r->stopping && c->restart_at_ms && now >= c->restart_at_ms) {
+			c->restart_at_ms = 0;
+			if (start(r, c) != EXIT_OK)
+				c->restart_at_ms = now + BACKOFF_MAX_MS;
+		}
+		if (!r->stopping && c->pid && c->deadline_ms && now >= c->deadline_ms) {
+			c->deadline_ms = 0;
+			child_signal(c, SIGKILL);
+			cli_note("kelpie: %s was not ready after %d s", c->name, READY_MS / 1000);
+		}
+	}
+	if (!r->stopping)
+		return EXIT_OK;
+	if (!r->stop_at_ms)
+		begin_stop(r);
+	if (!r->agent.pid || now >= r->stop_at_ms + AGENT_STOP_MS)
+		child_signal(&r->collector, SIGTERM);
+	if (now >= r->stop_at_ms + STOP_MS) {
+		if (r->agent.pid)
+			cli_note("kelpie: %s did not end in time; killed", r->agent.name);
+		child_signal(&r->agent, SIGKILL);
+		child_signal(&r->collector, SIGKILL);
+	}
+	return EXIT_OK;
+}
+
+static int loop(struct run *r)
+{
+	int code = EXIT_OK;
+
+	while (!r->stopping || r->agent.pid || r->collector.pid) {
+		struct pollfd fds[] = { { .fd = r->signals, .events = POLLIN },
+					{ .fd = r->collector.ready_fd, .events = POLLIN },
+					{ .fd = r->agent.ready_fd, .events = POLLIN } };
+		bool waiting = r->stopping || r->agent.restart_at_ms || r->collector.restart_at_ms ||
+			       r->agent.deadline_ms || r->collector.deadline_ms;
+		int one;
+
+		poll(fds, ARRAY_SIZE(fds), waiting ? 50 : -1);
+		if (fds[1].revents)
+			on_ready(r, &r->collector);
+		if (fds[2].revents)
+			on_ready(r, &r->agent);
+		one = on_signals(r);
+		code = one != EXIT_OK ? one : code;
+		one = on_time(r);
+		code = one != EXIT_OK ? one : code;
+	}
+	return code;
+}
+
+static int block_signals(struct run *r)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return r->signals < 0 ? -errno : 0;
+}
+
+static int set_up(struct run *r)
+{
+	int n, err;
+
+	n = snprintf(r->agent_socket, sizeof(r->agent_socket), "unix:%s/agent.sock", r->cfg.data_dir);
+	if (n - 5 >= CONFIG_SOCKET_MAX)
+		return cli_fail(EXIT_ERROR, "the path of the data directory is too long for the socket in it "
+				"(%d bytes at most)", CONFIG_SOCKET_MAX - 12);
+	err = write_address(r);
+	if (!err)
+		err = block_signals(r);
+	if (err < 0)
+		return cli_fail(EXIT_ERROR, "cannot start: %s", strerror(-err));
+	if (child_init(&r->collector, "kelpie-collector") < 0 || child_init(&r->agent, "kelpie-agent") < 0)
+		return cli_fail(EXIT_ERROR, "cannot find the other programs beside this one");
+	collector_args(r, &r->collector);
+	agent_args(r, &r->agent);
+	return EXIT_OK;
+}
+
+int cmd_run(const struct options *o)
+{
+	_cleanup_(freep) struct run *r = calloc(1, sizeof(*r));
+	struct config_diag diag;
+	int code;
+
+	if (!r)
+		return cli_fail(EXIT_ERROR, "out of memory");
+	r->o = o;
+	r->lock = r->signals = r->agent.ready_fd = r->collector.ready_fd = -1;
+	if (load_config(o, &r->cfg, &diag) < 0)
+		return cli_fail(EXIT_ERROR, "%s", diag.message);
+	if (geteuid() != 0)
+		return cli_fail(EXIT_NOT_ALLOWED, "capturing needs root; run: sudo kelpie run");
+	code = take_lock(r);
+	if (code == EXIT_OK)
+		code = set_up(r);
+	if (code == EXIT_OK)
+		code = start(r, &r->collector);
+	if (code == EXIT_OK)
+		code = loop(r);
+	child_done(&r->collector);
+	child_done(&r->agent);
+	closep(&r->signals);
+	closep(&r->lock);
+	return code;
+}

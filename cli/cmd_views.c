@@ -1,0 +1,358 @@
+/* top, tap, slow, errors, conns: one statement each, shown once or again and again. */
+#include "cli/interrupt.h"
+#include "cli/live.h"
+#include "cli/views.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define SORTS_MAX 5
+
+struct verb {
+	const char *what;
+	const struct view *view;
+	const char *sorts[SORTS_MAX]; /* what s goes through in a live view; the first is NULL */
+	/* Builds the statement for now; src may be asked before. */
+	int (*build)(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
+		     struct trouble *t);
+};
+
+struct asking {
+	const struct options *o;
+	const struct verb *verb;
+	struct source *source;
+};
+
+/* The one number of sqlgen_oldest(). */
+static int keep_number(void *ctx, const struct datum *cells)
+{
+	if (cells[0].kind == DATUM_INT && cells[0].i > 0)
+		*(uint64_t *)ctx = (uint64_t)cells[0].i;
+	return 0;
+}
+
+static int ignore_columns(void *ctx, const struct answer_col *cols, size_t n)
+{
+	(void)ctx;
+	(void)cols;
+	return n ? 0 : -EINVAL;
+}
+
+/* Rates are per second since the first row of the range: a Kelpie that runs for ten seconds does not
+ * divide by five minutes. */
+static int rate_span(const struct question *range, struct source *src, uint64_t now_ns,
+		     uint64_t *ret_ns, struct trouble *t)
+{
+	uint64_t oldest = range->from_ns, end = range->to_ns == UINT64_MAX ? now_ns : range->to_ns;
+	struct answer_sink sink = { .ctx = &oldest, .columns = ignore_columns, .row = keep_number };
+	_cleanup_(question_done) struct question q;
+	_cleanup_(strbuf_done) struct strbuf why = STRBUF_INIT(256);
+	int r;
+
+	question_init(&q);
+	q.from_ns = range->from_ns;
+	q.to_ns = range->to_ns;
+	r = sqlgen_oldest(&q, &why);
+	if (!r)
+		r = source_ask(src, &q, &sink, t);
+	if (r < 0)
+		return r;
+	*ret_ns = end > oldest ? MAX(end - oldest, NSEC_PER_SEC) : NSEC_PER_SEC;
+	return 0;
+}
+
+static int build_top(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
+		     struct trouble *t)
+{
+	uint64_t now = wall_ns(), span = SQLGEN_RANGE_NS;
+	int r = sqlgen_range(q, o, now, SQLGEN_RANGE_NS, why);
+
+	if (r < 0)
+		return r;
+	if (src && !o->explain)
+		r = rate_span(q, src, now, &span, t);
+	return r < 0 ? r : sqlgen_top(q, o, span, why);
+}
+
+static int build_slow(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
+		      struct trouble *t)
+{
+	int r = sqlgen_range(q, o, wall_ns(), SQLGEN_RANGE_NS, why);
+
+	(void)src;
+	(void)t;
+	return r < 0 ? r : sqlgen_slow(q, o, why);
+}
+
+static int build_errors(struct question *q, const struct options *o, struct source *src,
+			struct strbuf *why, struct trouble *t)
+{
+	int r = sqlgen_range(q, o, wall_ns(), SQLGEN_RANGE_NS, why);
+
+	(void)src;
+	(void)t;
+	return r < 0 ? r : sqlgen_errors(q, o, why);
+}
+
+static int build_conns(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
+		       struct trouble *t)
+{
+	int r = sqlgen_range(q, o, wall_ns(), SQLGEN_RANGE_NS, why);
+
+	(void)src;
+	(void)t;
+	return r < 0 ? r : sqlgen_conns(q, o, why);
+}
+
+static int build_tap(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
+		     struct trouble *t)
+{
+	int r = sqlgen_range(q, o, wall_ns(), SQLGEN_RANGE_NS, why);
+
+	(void)src;
+	(void)t;
+	return r < 0 ? r : sqlgen_tap(q, o, 0, why);
+}
+
+static int build(const struct asking *a, struct question *q, struct trouble *t)
+{
+	_cleanup_(strbuf_done) struct strbuf why = STRBUF_INIT(4096);
+	int r = a->verb->build(q, a->o, a->source, &why, t);
+
+	if (r == -EINVAL)
+		r = trouble_set(t, EXIT_USAGE, "%s", strbuf_str(&why));
+	return r;
+}
+
+static int show_once(const struct asking *a, const struct print_opts *print, struct strbuf *footer,
+		     struct trouble *t)
+{
+	_cleanup_(question_done) struct question q;
+	struct showing s = { .o = a->o, .source = a->source, .q = &q, .print = print,
+			     .what = a->verb->what };
+	int r;
+
+	question_init(&q);
+	r = build(a, &q, t);
+	if (r == -EINTR)
+		return EXIT_INTERRUPTED;
+	if (r < 0)
+		return t->code;
+	return show_answer(&s, footer, t);
+}
+
+static int explain(const struct asking *a)
+{
+	_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(MIB);
+	_cleanup_(question_done) struct question q;
+	struct trouble t;
+
+	question_init(&q);
+	if (build(a, &q, &t) < 0)
+		return trouble_fail(&t);
+	question_explain(&q, &out);
+	printf("%s\n", strbuf_str(&out));
+	return EXIT_OK;
+}
+
+/* A frame of the live view: the table and its footer as text. */
+static int draw(void *ctx, const struct live_state *state, struct strbuf *frame, struct trouble *t)
+{
+	const struct asking *a = ctx;
+	struct options o = *a->o;
+	struct asking again = { .o = &o, .verb = a->verb, .source = a->source };
+	_cleanup_(strbuf_done) struct strbuf footer = STRBUF_INIT(MIB);
+	struct print_opts print;
+	char *text = NULL;
+	size_t n = 0;
+	int code;
+
+	if (state->sort)
+		o.sort_by = state->sort;
+	print_opts_init(&print, &o, a->verb->view);
+	print.out = open_memstream(&text, &n);
+	if (!print.out)
+		return trouble_set(t, EXIT_ERROR, "out of memory");
+	code = show_once(&again, &print, &footer, t);
+	fclose(print.out);
+	strbuf_add(frame, text, n);
+	free(text);
+	strbuf_add(frame, footer.p, footer.len);
+	if (code == EXIT_INTERRUPTED)
+		return -EINTR;
+	return code == EXIT_OK || code == EXIT_INCOMPLETE ? 0 : -EIO;
+}
+
+/* -f into a pipe: a block every two seconds. */
+static int repeat(const struct asking *a, const struct print_opts *print)
+{
+	struct trouble t;
+
+	for (;;) {
+		int code = show_once(a, print, NULL, &t);
+
+		if (code == EXIT_INTERRUPTED)
+			return EXIT_OK;
+		if (code != EXIT_OK && code != EXIT_INCOMPLETE)
+			return trouble_fail(&t);
+		if (print->output <= OUTPUT_WIDE)
+			putchar('\n');
+		if (fflush(stdout) != 0)
+			return EXIT_OK;
+		if (interrupt_wait(-1, LIVE_INTERVAL_MS) == -EINTR)
+			return EXIT_OK;
+	}
+}
+
+static int run_verb(const struct options *o, const struct verb *verb, bool live, bool follow)
+{
+	_cleanup_(source_freep) struct source *source = NULL;
+	struct asking a = { .o = o, .verb = verb };
+	struct print_opts print;
+	struct trouble t;
+	int code;
+
+	if (o->explain)
+		return explain(&a);
+	interrupt_install();
+	if (source_open(o, &source, &t) < 0)
+		return trouble_fail(&t);
+	a.source = source;
+	print_opts_init(&print, o, verb->view);
+	if (live)
+		return live_run(draw, &a, verb->sorts, SORTS_MAX, &t);
+	if (follow)
+		return repeat(&a, &print);
+	code = show_once(&a, &print, NULL, &t);
+	if (code != EXIT_OK && code != EXIT_INCOMPLETE && code != EXIT_INTERRUPTED)
+		return trouble_fail(&t);
+	return code;
+}
+
+static bool on_terminal(const struct options *o)
+{
+	return isatty(STDOUT_FILENO) && isatty(STDIN_FILENO) &&
+	       (!o->output_given || o->output <= OUTPUT_WIDE);
+}
+
+int cmd_top(const struct options *o)
+{
+	enum top_by by = top_by_parse(o->by);
+	struct verb verb = { o->by ? o->by : "services", &view_top[TOP_SERVICE],
+			     { NULL, "rate_per_s", "error_pct", "p99_ns", "requests" }, build_top };
+	static const char *const plural[_TOP_MAX] = { "services", "endpoints", "clients",
+						      "pods",	  "statements", "pairs" };
+
+	if (by < _TOP_MAX) {
+		verb.what = plural[by];
+		verb.view = &view_top[by];
+	}
+	return run_verb(o, &verb, on_terminal(o) && !o->once && !o->output_given, o->follow);
+}
+
+int cmd_slow(const struct options *o)
+{
+	static const struct verb verb = { "requests", &view_slow, { NULL, "time", "ttfb_ns", "response_bytes", "request_bytes" }, build_slow };
+
+	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
+}
+
+int cmd_errors(const struct options *o)
+{
+	static const struct verb verb = { "errors", &view_errors, { NULL, "time", "latency_ns", "server_name", "status" }, build_errors };
+
+	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
+}
+
+int cmd_conns(const struct options *o)
+{
+	static const struct verb verb = { "connections", &view_conns, { NULL, "bytes_sent", "bytes_received", "rtt_ns", "opened" }, build_conns };
+
+	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
+}
+
+/* The filters as parameters of the stream, named like the flags; --not becomes a leading !. */
+static void tap_path(const struct options *o, struct strbuf *path)
+{
+	char sep = '?';
+
+	strbuf_adds(path, "/api/v1/tap");
+	for (size_t i = 0; i < o->n_filters; i++) {
+		const struct filter *f = &o->filters[i];
+
+		strbuf_addf(path, "%c%s=%s", sep, filter_name(f->kind), f->negate ? "!" : "");
+		client_escape(slice_str(f->value ? f->value : "1"), path);
+		sep = '&';
+	}
+	strbuf_addf(path, "%cformat=ndjson", sep);
+}
+
+struct limited {
+	struct answer_sink inner;
+	uint64_t left; /* rows still wanted */
+};
+
+static int limited_columns(void *ctx, const struct answer_col *cols, size_t n)
+{
+	struct limited *l = ctx;
+
+	return l->inner.columns(l->inner.ctx, cols, n);
+}
+
+static int limited_row(void *ctx, const struct datum *cells)
+{
+	struct limited *l = ctx;
+	int r = l->inner.row(l->inner.ctx, cells);
+
+	return r < 0 ? r : --l->left ? 0 : -ECANCELED;
+}
+
+/* What was skipped because this end, or the rate limit, was too slow stands in the stream. */
+static int tap_coverage(void *ctx, struct slice json)
+{
+	struct limited *l = ctx;
+
+	return l->inner.coverage(l->inner.ctx, json);
+}
+
+static int tap_live(const struct options *o)
+{
+	_cleanup_(strbuf_done) struct strbuf path = STRBUF_INIT(64 * KIB);
+	_cleanup_(source_freep) struct source *source = NULL;
+	_cleanup_(printer_freep) struct printer *p = NULL;
+	struct limited l = { .left = o->limit ? o->limit : UINT64_MAX };
+	struct answer_sink sink = { &l, limited_columns, limited_row, tap_coverage };
+	struct print_opts print;
+	struct trouble t;
+	int r;
+
+	interrupt_install();
+	if (source_open(o, &source, &t) < 0)
+		return trouble_fail(&t);
+	print_opts_init(&print, o, &view_tap);
+	print.stream = true;
+	if (printer_new(&print, &p) < 0)
+		return cli_fail(EXIT_ERROR, "out of memory");
+	l.inner = printer_sink(p);
+	tap_path(o, &path);
+	r = source_stream(source, strbuf_str(&path), &sink, &t);
+	print_end(p);
+	if (r == -EIO)
+		return trouble_fail(&t);
+	if (r < 0 && r != -EINTR && r != -ECANCELED && r != -EPIPE)
+		return cli_fail(EXIT_ERROR, "cannot show the stream: %s", strerror(-r));
+	if (r != -EPIPE)
+		cli_note("%llu requests · live · %s", (unsigned long long)printer_rows(p),
+			 source_name(source));
+	return EXIT_OK;
+}
+
+int cmd_tap(const struct options *o)
+{
+	static const struct verb verb = { "requests", &view_tap, { NULL, NULL, NULL, NULL, NULL }, build_tap };
+
+	/* asked for a part of the past, or of files: rows that are there */
+	if ((o->last || o->since || o->until || o->data_dir || o->explain) && !o->follow)
+		return run_verb(o, &verb, false, false);
+	return tap_live(o);
+}

@@ -1,0 +1,353 @@
+/* Tables. Held until the last row, then laid out: columns are cut where that is allowed, dropped by
+ * priority where it does not suffice, never wrapped. A stream has fixed columns instead.
+ */
+#include "cli/print_int.h"
+
+#include "cli/screen.h"
+
+#include <errno.h>
+
+#define GAP	     2	/* columns between two cells */
+#define FLEX_MIN     12 /* of a text column of a statement */
+#define NATURAL_MAX  64 /* longer texts are cut unless -o wide */
+#define SGR_RED	     "\x1b[31m"
+#define SGR_YELLOW   "\x1b[33m"
+#define SGR_BOLD     "\x1b[1m"
+#define SGR_RESET    "\x1b[0m"
+
+static bool is_wide(const struct printer *p)
+{
+	return p->opts.output == OUTPUT_WIDE;
+}
+
+static void add_layout(struct printer *p, struct layout_col col)
+{
+	col.right = format_right((enum shape)col.shape, p->cols[col.source].type);
+	col.natural = col.min = screen_columns(slice_str(col.head));
+	col.kept = true;
+	p->layout[p->n_layout++] = col;
+}
+
+static void layout_from_view(struct printer *p)
+{
+	for (size_t i = 0; i < p->opts.view->n; i++) {
+		const struct view_col *v = &p->opts.view->cols[i];
+		size_t source = print_find(p, v->name);
+
+		if (source == SIZE_MAX || ((v->flags & VIEW_WIDE) && !is_wide(p)))
+			continue;
+		add_layout(p, (struct layout_col){ .source = source,
+						   .head = v->head,
+						   .shape = v->shape,
+						   .flags = v->flags,
+						   .priority = v->priority });
+		if (p->opts.stream || (v->flags & VIEW_FLEX)) {
+			struct layout_col *l = &p->layout[p->n_layout - 1];
+
+			l->min = MAX(l->min, (size_t)v->min);
+			l->natural = p->opts.stream ? l->min : l->natural;
+		}
+	}
+}
+
+/* Columns of a statement: the first matter most. */
+static void layout_from_columns(struct printer *p)
+{
+	for (size_t i = 0; i < p->n_cols; i++) {
+		const struct answer_col *c = &p->cols[i];
+		bool flex = !format_right((enum shape)c->shape, c->type) && c->shape != SHAPE_TIME;
+
+		add_layout(p, (struct layout_col){ .source = i,
+						   .head = c->name,
+						   .shape = c->shape,
+						   .flags = flex ? VIEW_FLEX : 0,
+						   .priority = (uint8_t)(255 - MIN(i, (size_t)254)) });
+	}
+}
+
+static size_t total(const struct printer *p, bool least)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < p->n_layout; i++) {
+		const struct layout_col *l = &p->layout[i];
+
+		if (l->kept)
+			sum += (sum ? GAP : 0) +
+			       (least && (l->flags & VIEW_FLEX) ? MIN(l->min, l->natural) : l->natural);
+	}
+	return sum;
+}
+
+static struct layout_col *least_important(struct printer *p)
+{
+	struct layout_col *found = NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < p->n_layout; i++) {
+		struct layout_col *l = &p->layout[i];
+
+		kept += l->kept;
+		if (l->kept && (!found || l->priority <= found->priority))
+			found = l;
+	}
+	return kept > 1 ? found : NULL;
+}
+
+/* Takes columns from the widest flexible ones until the line fits. */
+static void shrink(struct printer *p, size_t excess)
+{
+	while (excess) {
+		struct layout_col *widest = NULL;
+
+		for (size_t i = 0; i < p->n_layout; i++) {
+			struct layout_col *l = &p->layout[i];
+
+			if (l->kept && (l->flags & VIEW_FLEX) && l->width > l->min &&
+			    (!widest || l->width > widest->width))
+				widest = l;
+		}
+		if (!widest)
+			break;
+		widest->width--;
+		excess--;
+	}
+}
+
+/* In a stream the flexible columns share what is left. */
+static void grow(struct printer *p, size_t room)
+{
+	size_t flex = 0;
+
+	for (size_t i = 0; i < p->n_layout; i++)
+		flex += p->layout[i].kept && (p->layout[i].flags & VIEW_FLEX);
+	for (size_t i = 0; i < p->n_layout && flex; i++)
+		if (p->layout[i].kept && (p->layout[i].flags & VIEW_FLEX)) {
+			size_t share = room / flex--;
+
+			p->layout[i].width += share;
+			room -= share;
+		}
+}
+
+static void fit(struct printer *p)
+{
+	struct layout_col *victim;
+	size_t sum;
+
+	for (size_t i = 0; i < p->n_layout; i++) {
+		struct layout_col *l = &p->layout[i];
+
+		if (!is_wide(p) && (l->flags & VIEW_FLEX) && !p->opts.stream)
+			l->natural = MIN(l->natural, (size_t)NATURAL_MAX);
+		if (!p->opts.view && (l->flags & VIEW_FLEX))
+			l->min = MIN(l->natural, MAX(l->min, (size_t)FLEX_MIN));
+	}
+	while (!is_wide(p) && total(p, true) > p->opts.width && (victim = least_important(p))) {
+		victim->kept = false;
+		p->dropped++;
+	}
+	for (size_t i = 0; i < p->n_layout; i++)
+		p->layout[i].width = p->layout[i].natural;
+	sum = total(p, false);
+	if (!is_wide(p) && sum > p->opts.width) {
+		shrink(p, sum - p->opts.width);
+		/* the last resort of a single column that is wider than the screen */
+		for (size_t i = 0; i < p->n_layout; i++)
+			p->layout[i].width = MIN(p->layout[i].width, p->opts.width);
+	} else if (p->opts.stream && sum < p->opts.width) {
+		grow(p, p->opts.width - sum);
+	}
+}
+
+static size_t last_kept(const struct printer *p)
+{
+	size_t last = 0;
+
+	for (size_t i = 0; i < p->n_layout; i++)
+		if (p->layout[i].kept)
+			last = i;
+	return last;
+}
+
+/* One cell with its padding and colour; nothing is padded behind the last. */
+static void put_cell(struct printer *p, size_t at, bool first, bool last, struct slice text,
+		     const char *sgr)
+{
+	const struct layout_col *l = &p->layout[at];
+	size_t columns = screen_columns(text), pad;
+	bool cut = columns > l->width;
+
+	pad = cut ? 0 : l->width - columns;
+	for (size_t i = 0; !first && i < GAP; i++)
+		strbuf_addch(&p->line, ' ');
+	for (size_t i = 0; l->right && i < pad; i++)
+		strbuf_addch(&p->line, ' ');
+	if (sgr && p->opts.color)
+		strbuf_adds(&p->line, sgr);
+	if (cut && !is_wide(p))
+		pad = l->width - screen_cut(text, l->width, &p->line);
+	else
+		strbuf_add(&p->line, text.p, text.n);
+	if (sgr && p->opts.color)
+		strbuf_adds(&p->line, SGR_RESET);
+	for (size_t i = 0; !l->right && !last && i < pad; i++)
+		strbuf_addch(&p->line, ' ');
+}
+
+static void put_head(struct printer *p)
+{
+	size_t last = last_kept(p);
+	bool first = true;
+
+	if (p->opts.no_headers)
+		return;
+	for (size_t i = 0; i < p->n_layout; i++) {
+		_cleanup_(strbuf_done) struct strbuf head = STRBUF_INIT(4096);
+
+		if (!p->layout[i].kept)
+			continue;
+		screen_escape(slice_str(p->layout[i].head), &head);
+		put_cell(p, i, first, i == last, strbuf_slice(&head), SGR_BOLD);
+		first = false;
+	}
+	strbuf_addch(&p->line, '\n');
+}
+
+static const char *row_color(const struct printer *p, const struct held_row *row, size_t at,
+			     const struct held_cell *cell)
+{
+	if (cell->alarm)
+		return SGR_RED;
+	if (p->layout[at].shape != SHAPE_STATUS)
+		return NULL;
+	return row->failed ? SGR_RED : row->client_error ? SGR_YELLOW : NULL;
+}
+
+static void put_row(struct printer *p, const struct held_row *row)
+{
+	size_t last = last_kept(p);
+	bool first = true;
+
+	for (size_t i = 0; i < p->n_layout; i++) {
+		const struct held_cell *cell = &p->cells[row->at + i];
+
+		if (!p->layout[i].kept)
+			continue;
+		put_cell(p, i, first, i == last, slice_of(p->text.p + cell->off, cell->len),
+			 row_color(p, row, i, cell));
+		first = false;
+	}
+	strbuf_addch(&p->line, '\n');
+}
+
+static int table_columns(struct printer *p)
+{
+	p->n_layout = 0;
+	p->failed_at = print_find(p, "failed");
+	p->client_error_at = print_find(p, "client_error");
+	if (p->opts.view)
+		layout_from_view(p);
+	else
+		layout_from_columns(p);
+	if (p->opts.stream) {
+		fit(p);
+		put_head(p);
+	}
+	return 0;
+}
+
+static bool flag_at(const struct datum *cells, size_t at)
+{
+	return at != SIZE_MAX && cells[at].kind == DATUM_INT && cells[at].i;
+}
+
+static int reserve(struct printer *p)
+{
+	if (p->n_cells + p->n_layout > p->cap_cells) {
+		size_t cap = MAX(p->cap_cells * 2, p->n_layout + 256);
+		struct held_cell *cells = reallocarray(p->cells, cap, sizeof(*cells));
+
+		if (!cells)
+			return -ENOMEM;
+		p->cells = cells;
+		p->cap_cells = cap;
+	}
+	if (p->n_held == p->cap_held) {
+		size_t cap = MAX(p->cap_held * 2, (size_t)64);
+		struct held_row *held = reallocarray(p->held, cap, sizeof(*held));
+
+		if (!held)
+			return -ENOMEM;
+		p->held = held;
+		p->cap_held = cap;
+	}
+	return 0;
+}
+
+static bool above_zero(const struct datum *d)
+{
+	return (d->kind == DATUM_INT && d->i > 0) || (d->kind == DATUM_REAL && d->d > 0);
+}
+
+static void hold_cell(struct printer *p, const struct datum *d, struct layout_col *l,
+		      const struct held_row *row)
+{
+	struct held_cell *cell = &p->cells[p->n_cells++];
+	size_t off = p->text.len;
+
+	format_cell(d, (enum shape)l->shape, &p->opts.clock, &p->text);
+	cell->alarm = (l->flags & VIEW_ALARM) && above_zero(d);
+	/* a sign beside the colour: not everybody sees red */
+	if (l->shape == SHAPE_STATUS && (row->failed || row->client_error))
+		strbuf_adds(&p->text, row->failed ? " !" : " ~");
+	else if (cell->alarm)
+		strbuf_adds(&p->text, "!");
+	cell->off = (uint32_t)off;
+	cell->len = (uint32_t)(p->text.len - off);
+	cell->columns = (uint32_t)screen_columns(slice_of(p->text.p + off, cell->len));
+	if (!p->opts.stream)
+		l->natural = MAX(l->natural, (size_t)cell->columns);
+}
+
+static int table_row(struct printer *p, const struct datum *cells)
+{
+	struct held_row row = { .failed = flag_at(cells, p->failed_at),
+				.client_error = flag_at(cells, p->client_error_at) };
+	int r;
+
+	if (p->opts.stream) {
+		p->n_cells = p->n_held = 0;
+		strbuf_reset(&p->text);
+	}
+	r = reserve(p);
+	if (r < 0)
+		return r;
+	row.at = p->n_cells;
+	for (size_t i = 0; i < p->n_layout; i++)
+		hold_cell(p, &cells[p->layout[i].source], &p->layout[i], &row);
+	if (p->text.failed)
+		return -E2BIG;
+	if (p->opts.stream)
+		put_row(p, &row);
+	else
+		p->held[p->n_held++] = row;
+	return 0;
+}
+
+static int table_end(struct printer *p)
+{
+	if (p->opts.stream)
+		return 0;
+	fit(p);
+	if (p->n_held)
+		put_head(p);
+	for (size_t i = 0; i < p->n_held; i++) {
+		put_row(p, &p->held[i]);
+		if (print_flush(p) < 0)
+			return p->status;
+	}
+	return 0;
+}
+
+const struct print_format print_table = { table_columns, table_row, table_end };

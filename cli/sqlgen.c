@@ -1,0 +1,300 @@
+/* The statement of each verb. */
+#include "cli/sqlgen.h"
+
+#include "base/text.h"
+#include "cli/answer.h"
+
+#include <errno.h>
+
+#define TOP_LIMIT  50
+#define LIST_LIMIT 20
+#define CONN_LIMIT 100
+
+static const struct {
+	const char *name;
+	const char *key; /* what is grouped: one or more named columns */
+	const char *group;
+} tops[_TOP_MAX] = {
+	[TOP_SERVICE] = { "service", "server_name AS service", "1" },
+	[TOP_ENDPOINT] = { "endpoint", "server_name AS service, method, resource", "1, 2, 3" },
+	[TOP_CLIENT] = { "client", "client_name AS client", "1" },
+	[TOP_POD] = { "pod", "coalesce(server_pod, server_name) AS pod", "1" },
+	[TOP_STATEMENT] = { "statement", "protocol, method, resource", "1, 2, 3" },
+	[TOP_PAIR] = { "pair", "client_name AS client, server_name AS service", "1, 2" },
+};
+
+enum top_by top_by_parse(const char *name)
+{
+	enum top_by by = TOP_SERVICE;
+
+	while (name && by < _TOP_MAX && strcmp(tops[by].name, name) != 0)
+		by++;
+	return by;
+}
+
+int sqlgen_time(const char *text, uint64_t now_ns, uint64_t *ret_ns)
+{
+	struct slice s = slice_str(text);
+	uint64_t ago;
+
+	if (slice_eq_str(s, "now")) {
+		*ret_ns = now_ns;
+		return 0;
+	}
+	if (s.n && s.p[0] == '-')
+		s = slice_from(s, 1);
+	if (parse_duration_ns(s, &ago) == 0) {
+		*ret_ns = ago < now_ns ? now_ns - ago : 0;
+		return 0;
+	}
+	return parse_time(s, ret_ns);
+}
+
+static int range_end(const char *flag, const char *text, uint64_t now_ns, uint64_t *ret,
+		     struct strbuf *why)
+{
+	if (sqlgen_time(text, now_ns, ret) == 0)
+		return 0;
+	strbuf_addf(why, "--%s '%s' is no time; write 5m, 2h or 2026-01-02T03:04:05Z", flag, text);
+	return -EINVAL;
+}
+
+int sqlgen_range(struct question *q, const struct options *o, uint64_t now_ns, uint64_t default_ns,
+		 struct strbuf *why)
+{
+	int r;
+
+	q->is_default = !o->since && !o->until;
+	q->to_ns = UINT64_MAX;
+	q->from_ns = default_ns ? now_ns - default_ns : 0;
+	if (o->until) {
+		r = range_end("until", o->until, now_ns, &q->to_ns, why);
+		if (r < 0)
+			return r;
+		/* a default beginning is counted from the end */
+		if (default_ns && !o->since)
+			q->from_ns = q->to_ns > default_ns ? q->to_ns - default_ns : 0;
+	}
+	if (o->since) {
+		r = range_end("since", o->since, now_ns, &q->from_ns, why);
+		if (r < 0)
+			return r;
+	}
+	if (q->from_ns > q->to_ns) {
+		strbuf_adds(why, "--since is later than --until");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* `requests` has what all protocols share; a path is a column of http. */
+static const char *table_of(const struct options *o)
+{
+	for (size_t i = 0; i < o->n_filters; i++)
+		if (o->filters[i].kind == FILTER_PATH)
+			return "http";
+	return "requests";
+}
+
+/* The column of --sort-by must be one of the words of the statement's columns. */
+static int add_order(struct question *q, const struct options *o, const char *columns,
+		     const char *fallback, struct strbuf *why)
+{
+	const char *name = o->sort_by;
+	struct slice rest = slice_str(columns);
+	bool ascending = false;
+
+	if (!name) {
+		strbuf_addf(&q->sql, " ORDER BY %s", fallback);
+		return 0;
+	}
+	if (*name == '-') {
+		ascending = true;
+		name++;
+	}
+	while (rest.n) {
+		struct slice word = slice_head(rest, slice_find(rest, ' '));
+
+		if (slice_eq_str(word, name)) {
+			strbuf_addf(&q->sql, " ORDER BY %s %s", name, ascending ? "ASC" : "DESC");
+			return 0;
+		}
+		rest = slice_from(rest, word.n + 1);
+	}
+	strbuf_addf(why, "--sort-by '%s' is none of: %s", o->sort_by, columns);
+	return -EINVAL;
+}
+
+static void add_limit(struct question *q, const struct options *o, uint64_t fallback)
+{
+	uint64_t limit = o->last ? o->last : o->limit ? o->limit : fallback;
+
+	strbuf_addf(&q->sql, " LIMIT %llu", (unsigned long long)limit);
+}
+
+static int finish(const struct question *q, struct strbuf *why)
+{
+	if (!q->sql.failed)
+		return 0;
+	strbuf_adds(why, "the statement is too long");
+	return -EINVAL;
+}
+
+int sqlgen_oldest(struct question *q, struct strbuf *why)
+{
+	strbuf_adds(&q->sql, "SELECT end_time FROM requests ORDER BY end_time LIMIT 1");
+	return finish(q, why);
+}
+
+int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, struct strbuf *why)
+{
+	enum top_by by = top_by_parse(o->by);
+	int r;
+
+	if (by == _TOP_MAX) {
+		strbuf_addf(why, "--by '%s' is none of: service, endpoint, client, pod, statement, pair",
+			    o->by);
+		return -EINVAL;
+	}
+	strbuf_addf(&q->sql, "SELECT %s, count(*) AS requests, round(count(*) * 1e9 / ", tops[by].key);
+	question_bind_int(q, (int64_t)MIN(MAX(span_ns, (uint64_t)1), (uint64_t)INT64_MAX));
+	strbuf_addf(&q->sql,
+		    ", 3) AS rate_per_s, "
+		    "sum(coalesce(failed, 0)) AS errors, "
+		    "round(100.0 * sum(coalesce(failed, 0)) / count(*), 2) AS error_pct, "
+		    "sum(coalesce(client_error, 0)) AS client_errors, "
+		    "p50(latency_ns) AS p50_ns, p90(latency_ns) AS p90_ns, p99(latency_ns) AS p99_ns, "
+		    "max(latency_ns) AS max_ns, sum(request_bytes) AS request_bytes, "
+		    "sum(response_bytes) AS response_bytes FROM %s",
+		    table_of(o));
+	r = sqlgen_where(q, o, SQL_REQUESTS, why);
+	if (r < 0)
+		return r;
+	strbuf_addf(&q->sql, " GROUP BY %s", tops[by].group);
+	r = add_order(q, o,
+		      "requests rate_per_s errors error_pct client_errors p50_ns p90_ns p99_ns max_ns "
+		      "request_bytes response_bytes service resource method client pod",
+		      "errors DESC, p99_ns DESC, requests DESC", why);
+	if (r < 0)
+		return r;
+	add_limit(q, o, TOP_LIMIT);
+	return finish(q, why);
+}
+
+#define RECORD_COLUMNS                                                                             \
+	"time, end_time, client_name, server_name, protocol, method, resource, status, latency_ns, " \
+	"ttfb_ns, request_ns, request_bytes, response_bytes, failed, client_error, outcome, error, " \
+	"trace_id, role, node, id"
+#define RECORD_WORDS                                                                               \
+	"time end_time latency_ns ttfb_ns request_ns request_bytes response_bytes client_name "    \
+	"server_name method resource status"
+
+int sqlgen_tap(struct question *q, const struct options *o, uint64_t after_ns, struct strbuf *why)
+{
+	int r;
+
+	strbuf_addf(&q->sql, "SELECT " RECORD_COLUMNS " FROM %s", table_of(o));
+	r = sqlgen_where(q, o, SQL_REQUESTS, why);
+	if (r < 0)
+		return r;
+	if (after_ns) {
+		strbuf_adds(&q->sql, o->n_filters ? " AND end_time > " : " WHERE end_time > ");
+		question_bind_int(q, (int64_t)after_ns);
+	}
+	if (!o->last) {
+		r = add_order(q, o, RECORD_WORDS, "end_time", why);
+		if (r < 0)
+			return r;
+		strbuf_addf(&q->sql, " LIMIT %llu", (unsigned long long)(o->limit ? o->limit : 10000));
+		return finish(q, why);
+	}
+	strbuf_addf(&q->sql, " ORDER BY end_time DESC LIMIT %llu", (unsigned long long)o->last);
+	if (!q->sql.failed) {
+		_cleanup_(strbuf_done) struct strbuf inner = STRBUF_INIT(QUESTION_SQL_MAX);
+
+		strbuf_add(&inner, q->sql.p, q->sql.len);
+		strbuf_reset(&q->sql);
+		strbuf_addf(&q->sql, "SELECT * FROM (%s) ORDER BY end_time", strbuf_str(&inner));
+	}
+	return finish(q, why);
+}
+
+int sqlgen_slow(struct question *q, const struct options *o, struct strbuf *why)
+{
+	int r;
+
+	strbuf_addf(&q->sql, "SELECT " RECORD_COLUMNS " FROM %s", table_of(o));
+	r = sqlgen_where(q, o, SQL_REQUESTS, why);
+	if (r < 0)
+		return r;
+	strbuf_addf(&q->sql, "%slatency_ns IS NOT NULL", o->n_filters ? " AND " : " WHERE ");
+	r = add_order(q, o, RECORD_WORDS, "latency_ns DESC", why);
+	if (r < 0)
+		return r;
+	add_limit(q, o, LIST_LIMIT);
+	return finish(q, why);
+}
+
+/* Filters that only requests have leave connections out. */
+static bool wants_connections(const struct options *o)
+{
+	static const uint8_t requests_only[] = { FILTER_STATUS, FILTER_METHOD, FILTER_PATH,
+						 FILTER_MIN_LATENCY };
+
+	for (size_t i = 0; i < o->n_filters; i++)
+		if (memchr(requests_only, o->filters[i].kind, sizeof(requests_only)))
+			return false;
+	return true;
+}
+
+int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *why)
+{
+	int r;
+
+	strbuf_addf(&q->sql,
+		    "SELECT time, end_time, client_name, server_name, protocol, method, resource, status, "
+		    "latency_ns, outcome, error, failed, client_error, id FROM %s",
+		    table_of(o));
+	r = sqlgen_where(q, o, SQL_REQUESTS, why);
+	if (r < 0)
+		return r;
+	strbuf_addf(&q->sql, "%s(failed = 1 OR client_error = 1)", o->n_filters ? " AND " : " WHERE ");
+	if (wants_connections(o)) {
+		strbuf_adds(&q->sql, " UNION ALL SELECT coalesce(opened, end_time), end_time, client_name, "
+				     "server_name, protocol, 'connect', NULL, NULL, NULL, state, error, 1, 0, "
+				     "conn_id FROM connections");
+		r = sqlgen_where(q, o, SQL_CONNECTIONS, why);
+		if (r < 0)
+			return r;
+		strbuf_addf(&q->sql, "%serror IS NOT NULL AND requests = 0",
+			    o->n_filters ? " AND " : " WHERE ");
+	}
+	r = add_order(q, o, "time end_time latency_ns client_name server_name method resource status",
+		      "end_time DESC", why);
+	if (r < 0)
+		return r;
+	add_limit(q, o, LIST_LIMIT);
+	return finish(q, why);
+}
+
+int sqlgen_conns(struct question *q, const struct options *o, struct strbuf *why)
+{
+	int r;
+
+	strbuf_adds(&q->sql,
+		    "SELECT state, client_name, server_name, client_addr, client_port, server_addr, "
+		    "server_port, protocol, requests, open_requests, bytes_sent, bytes_received, rtt_ns, "
+		    "retransmits, why_unreadable, error, opened, closed, bytes_skipped, bytes_lost, comm, "
+		    "pid, node, error IS NOT NULL AS failed, conn_id FROM connections");
+	r = sqlgen_where(q, o, SQL_CONNECTIONS, why);
+	if (r < 0)
+		return r;
+	r = add_order(q, o,
+		      "state requests open_requests bytes_sent bytes_received rtt_ns retransmits opened "
+		      "closed bytes_lost client_name server_name",
+		      "error IS NOT NULL DESC, open_requests DESC, requests DESC", why);
+	if (r < 0)
+		return r;
+	add_limit(q, o, CONN_LIMIT);
+	return finish(q, why);
+}

@@ -1,0 +1,41 @@
+/* From filter flags to statements. Each verb is one statement over `requests`,
+ * `http` (when a path is asked for) or `connections`.
+ */
+#ifndef CLI_SQLGEN_H
+#define CLI_SQLGEN_H
+
+#include "cli/cli.h"
+#include "cli/question.h"
+
+#define SQLGEN_RANGE_NS (300 * NSEC_PER_SEC) /* of a live verb when none is said */
+
+enum sql_target { SQL_REQUESTS, SQL_CONNECTIONS };
+
+enum top_by { TOP_SERVICE, TOP_ENDPOINT, TOP_CLIENT, TOP_POD, TOP_STATEMENT, TOP_PAIR, _TOP_MAX };
+
+/* Position of a name ("endpoint"); _TOP_MAX when unknown. NULL: TOP_SERVICE. */
+enum top_by top_by_parse(const char *name);
+
+/* All return 0, or -EINVAL with one sentence in why (a value that is none, a filter that has no meaning
+ * for the table, a statement that became too long). */
+
+/* Appends " WHERE ..." (nothing when there is no filter). */
+int sqlgen_where(struct question *q, const struct options *o, enum sql_target target, struct strbuf *why);
+/* Sets the range from --since and --until; default_ns: how far back when --since is not given, 0: all. */
+int sqlgen_range(struct question *q, const struct options *o, uint64_t now_ns, uint64_t default_ns,
+		 struct strbuf *why);
+
+/* span_ns: what rates are divided by. */
+int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, struct strbuf *why);
+/* The oldest end_time in the range: where a rate starts to be known. */
+int sqlgen_oldest(struct question *q, struct strbuf *why);
+/* after_ns: only rows that ended later; 0: all of the range. Oldest first. */
+int sqlgen_tap(struct question *q, const struct options *o, uint64_t after_ns, struct strbuf *why);
+int sqlgen_slow(struct question *q, const struct options *o, struct strbuf *why);
+int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *why);
+int sqlgen_conns(struct question *q, const struct options *o, struct strbuf *why);
+
+/* An instant: "5m" (ago), "now", or RFC 3339 text. 0 or -EINVAL. */
+int sqlgen_time(const char *text, uint64_t now_ns, uint64_t *ret_ns);
+
+#endif

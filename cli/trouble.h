@@ -1,0 +1,17 @@
+/* Why something could not be answered: the exit code and sentences for people. */
+#ifndef CLI_TROUBLE_H
+#define CLI_TROUBLE_H
+
+#include "base/util.h"
+
+struct trouble {
+	int code; /* enum cli_exit */
+	char message[2048];
+};
+
+/* Fills *t and returns -EIO, so that `return trouble_set(...)` ends a function. */
+int trouble_set(struct trouble *t, int code, const char *fmt, ...) __printf(3, 4);
+/* Prints it as cli_fail() does and returns its code. */
+int trouble_fail(const struct trouble *t);
+
+#endif
