@@ -1,0 +1,47 @@
+/* URL paths with a star in place of their variable segments, so that they can be grouped: the 42 of
+ * /users/42 is one, in /v1/users none is.
+ *
+ * A segment is variable when it is a number, a UUID, eight or more hexadecimal digits with a decimal
+ * one, mostly digits, long with digits in it, over 64 bytes, or has one of % @ = : ; < in it. `v1` and
+ * a file extension stay. Query and fragment are left out; so are scheme and host of a whole URL. What
+ * does not start with a slash (a star alone, host:port) is returned as it is.
+ */
+#ifndef BASE_PATH_TEMPLATE_H
+#define BASE_PATH_TEMPLATE_H
+
+#include "base/hash.h"
+#include "base/slice.h"
+
+#define PATH_SEGMENTS_MAX 32  /* more are written as /... */
+#define PATH_TEMPLATE_MAX 512 /* bytes: enough room for any answer; longer ones end in /... */
+
+/* By form alone: the same text for the same path, always. out: PATH_TEMPLATE_MAX bytes, no NUL.
+ * Returns the length. */
+size_t path_template(struct slice path, char *out);
+
+#define PATH_GUARD_NODES     8192 /* distinct segments remembered, of all servers together */
+#define PATH_GUARD_CHILDREN  100  /* different segments at one place before they become `*` */
+#define PATH_GUARD_TEMPLATES 500  /* different templates of one server; further ones are cut to /... */
+
+struct path_node {
+	uint64_t key;	    /* hash of parent and segment; 0 free */
+	uint32_t templates; /* of a server's root: templates that end below it */
+	uint16_t children;
+	bool collapsed, ends;
+};
+
+/* What keeps names, slugs and other unformatted ids from flooding the set of templates: where a server
+ * shows too many different segments at one place, they become `*` from then on. About 128 KiB; what
+ * finds no room is cut to /... . The answers depend only on the paths seen before, in their order.
+ * Single-threaded. */
+struct path_guard {
+	struct hash_key key;
+	struct path_node nodes[PATH_GUARD_NODES];
+	uint32_t n;
+};
+
+void path_guard_init(struct path_guard *g);
+/* As path_template(), with the guard. server: any number that stands for the server. */
+size_t path_guard_template(struct path_guard *g, uint64_t server, struct slice path, char *out);
+
+#endif

@@ -1,0 +1,177 @@
+#include "protocols/redact.h"
+#include "tests/lib/test.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static struct redact_policy policy;
+
+static void same(struct slice got, const char *want, int line, const char *what)
+{
+	test_check_mem(got.p, got.n, want, strlen(want), __FILE__, line, what);
+	if (got.n != strlen(want) || memcmp(got.p, want, got.n) != 0)
+		printf("#   got '%.*s'\n#   for '%s'\n", (int)got.n, (const char *)got.p, what);
+}
+
+#define TEXT(in, want)	same(redact_text(slice_str(in), buf, sizeof(buf)), want, __LINE__, in)
+#define PATH(in, want)	same(redact_path(slice_str(in), buf, sizeof(buf)), want, __LINE__, in)
+#define ERROR(in, want) same(redact_error(slice_str(in), buf, sizeof(buf)), want, __LINE__, in)
+#define QUERY(in, want) same(redact_query(&policy, slice_str(in), buf, sizeof(buf)), want, __LINE__, in)
+#define HEADER(name, in, want)                                                                     \
+	same(redact_header_value(&policy, slice_str(name), slice_str(in), buf, sizeof(buf)), want, \
+	     __LINE__, name)
+
+static void test_redact__headers(void)
+{
+	char buf[256];
+
+	redact_policy_init(&policy);
+	HEADER("Content-Type", "text/html", "text/html");
+	HEADER("HOST", "shop:8080", "shop:8080");
+	HEADER("X-Secret-Thing", "hush", "<4 bytes>");
+	HEADER("X-Empty", "", "<0 bytes>");
+	HEADER("Authorization", "Bearer abc", "<REDACTED>");
+	HEADER("cookie", "a=b", "<REDACTED>");
+	HEADER("Set-Cookie", "a=b", "<REDACTED>");
+	HEADER("Proxy-Authenticate", "x", "<REDACTED>");
+	HEADER("X-API-Key", "k", "<REDACTED>");
+	HEADER("User-Agent", "curl/8.0 ann@example.com", "curl/8.0 <REDACTED_EMAIL>");
+	EXPECT_EQ(redact_allow_header(&policy, "X-Mine"), 0);
+	HEADER("x-mine", "seen", "seen");
+	EXPECT_EQ(redact_allow_header(&policy, "Cookie"), -EPERM);
+	EXPECT_EQ(redact_allow_header(&policy, "proxy-anything"), -EPERM);
+	EXPECT_EQ(redact_allow_header(&policy, ""), -EINVAL);
+	EXPECT_EQ(redact_allow_query(&policy, "access_token"), -EPERM);
+}
+
+static void test_redact__header_list_is_bounded(void)
+{
+	static char names[REDACT_NAMES_MAX + 1][16];
+	int ret = 0;
+
+	redact_policy_init(&policy);
+	for (size_t i = 0; i <= REDACT_NAMES_MAX && ret == 0; i++) {
+		snprintf(names[i], sizeof(names[i]), "x-n-%zu", i);
+		ret = redact_allow_header(&policy, names[i]);
+	}
+	EXPECT_EQ(ret, -ENOSPC);
+	EXPECT_EQ(policy.headers.n, REDACT_NAMES_MAX);
+}
+
+static void test_redact__target(void)
+{
+	struct target t = target_split(SLICE_LIT("http://bob:pw@shop:8080/a/b?x=1&y#f"));
+
+	EXPECT_EQ(t.form, TARGET_ABSOLUTE);
+	EXPECT(slice_eq_str(t.scheme, "http") && slice_eq_str(t.host, "shop:8080"));
+	EXPECT(slice_eq_str(t.path, "/a/b") && slice_eq_str(t.query, "x=1&y"));
+	t = target_split(SLICE_LIT("/a?b?c"));
+	EXPECT_EQ(t.form, TARGET_ORIGIN);
+	EXPECT(slice_eq_str(t.path, "/a") && slice_eq_str(t.query, "b?c") && t.host.n == 0);
+	t = target_split(SLICE_LIT("u:p@shop:443"));
+	EXPECT_EQ(t.form, TARGET_AUTHORITY);
+	EXPECT(slice_eq_str(t.host, "shop:443") && t.path.n == 0);
+	t = target_split(SLICE_LIT("*"));
+	EXPECT_EQ(t.form, TARGET_ASTERISK);
+	t = target_split(SLICE_LIT("http://a@b@c/"));
+	EXPECT(slice_eq_str(t.host, "c"));
+	t = target_split(SLICE_LIT("/go?to=http://x@y/"));
+	EXPECT(slice_eq_str(t.path, "/go") && t.host.n == 0);
+	t = target_split(SLICE_LIT(""));
+	EXPECT(t.path.n == 0 && t.query.n == 0);
+}
+
+static void test_redact__query(void)
+{
+	char buf[256];
+
+	redact_policy_init(&policy);
+	QUERY("a=1&b=two&c", "a=?&b=?&c");
+	QUERY("page=2&limit=10&q=secret", "page=2&limit=10&q=?");
+	QUERY("a=&b", "a=&b");
+	QUERY("eyJhbGciOiJIUzI1NiJ9.e30.x", "?");
+	QUERY("12345678901", "?");
+	QUERY("token=abc;sig=def", "token=?;sig=?");
+	QUERY("ann@example.com=1", "?=?");
+	QUERY("page=ann@example.com", "page=<REDACTED_EMAIL>");
+	QUERY("&&", "&&");
+	QUERY("", "");
+	QUERY("filter[name]=x&$top=5", "filter[name]=?&$top=?");
+}
+
+static void test_redact__path(void)
+{
+	char buf[256];
+
+	PATH("/users/42/orders", "/users/42/orders");
+	PATH("/o/550e8400-e29b-41d4-a716-446655440000", "/o/550e8400-e29b-41d4-a716-446655440000");
+	PATH("/pods/checkout-7d9f8b6c5d-x2x4z/log", "/pods/checkout-7d9f8b6c5d-x2x4z/log");
+	PATH("/My-Page-Title-2024-Second-Edition", "/My-Page-Title-2024-Second-Edition");
+	PATH("/reset/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln/x", "/reset/<REDACTED_JWT>/x");
+	PATH("/k/d41d8cd98f00b204e9800998ecf8427e/x", "/k/<REDACTED_HEX>/x");
+	PATH("/k/Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZg==", "/k/<REDACTED_TOKEN>");
+	PATH("/k/AKIAIOSFODNN7EXAMPLE", "/k/<REDACTED_KEY>");
+	PATH("/card/4111111111111111", "/card/<REDACTED_PAN>");
+	PATH("/card/4111-1111-1111-1111/x", "/card/<REDACTED_PAN>/x");
+	PATH("/card/4111111111111112", "/card/4111111111111112");
+	PATH("/u/ann.b%40example.com/x", "/u/<REDACTED_EMAIL>/x");
+	PATH("/u/ann@example.com", "/u/<REDACTED_EMAIL>");
+	PATH("/pkg@1.2.3/x", "/pkg@1.2.3/x");
+	PATH("/iban/DE89370400440532013000", "/iban/<REDACTED_IBAN>");
+	PATH("/a;jsessionid=1F2E3D/b", "/a;jsessionid=<REDACTED>/b");
+}
+
+static void test_redact__text(void)
+{
+	char buf[512];
+
+	TEXT("nothing here 12 34", "nothing here 12 34");
+	TEXT("mail ann@example.com.", "mail <REDACTED_EMAIL>.");
+	TEXT("pay 4111 1111 1111 1111 now", "pay <REDACTED_PAN> now");
+	TEXT("DE89 3704 0044 0532 0130 00 ok", "<REDACTED_IBAN> ok");
+	TEXT("GB82 WEST 1234 5698 7654 32", "<REDACTED_IBAN>");
+	TEXT("DE89370400440532013001", "DE89370400440532013001");
+	TEXT("Bearer abcdef123456 x", "Bearer <REDACTED> x");
+	TEXT("Basic dXNlcjpwYXNzMQ==", "Basic <REDACTED>");
+	TEXT("Basic authentication", "Basic authentication");
+	TEXT("password=hunter2&x=1", "password=<REDACTED>&x=1");
+	TEXT("{\"client_secret\": \"s3\"}", "{\"client_secret\": \"<REDACTED>\"}");
+	TEXT("api_key: k1", "api_key: <REDACTED>");
+	TEXT("monkey: banana", "monkey: banana");
+	TEXT("a -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- b",
+	     "a <REDACTED_PEM> b");
+	TEXT("a -----BEGIN KEY-----\nMIIE", "a <REDACTED_PEM>");
+	TEXT("1700000000000000000", "1700000000000000000");
+	TEXT("ghp_abcdefghijklmnopqrstuvwx", "<REDACTED_KEY>");
+	TEXT("", "");
+}
+
+static void test_redact__error(void)
+{
+	char buf[256];
+
+	ERROR("relation missing", "relation missing");
+	ERROR("duplicate value 'ann' here", "duplicate value '?' here");
+	ERROR("can't open", "can't open");
+	ERROR("say 'it''s' or \"x\\\"y\" z", "say '?' or '?' z");
+	ERROR("Key (email)=(a, b) exists", "Key (email)=(?) exists");
+	ERROR("open 'end", "open '?'");
+	ERROR("for ann@example.com and 'x'", "for <REDACTED_EMAIL> and '?'");
+}
+
+static void test_redact__output_is_bounded(void)
+{
+	char buf[8];
+	char text[] = "a@bb.cc a@bb.cc a@bb.cc";
+
+	for (size_t cap = 0; cap <= sizeof(buf); cap++) {
+		EXPECT(redact_text(slice_str(text), buf, cap).n <= cap);
+		EXPECT(redact_error(SLICE_LIT("'a' 'b'"), buf, cap).n <= cap);
+		EXPECT(redact_query(&policy, SLICE_LIT("aaaaaaaa=1&b=2"), buf, cap).n <= cap);
+		EXPECT(redact_header_value(&policy, SLICE_LIT("zz"), slice_str(text), buf, cap).n <= cap);
+	}
+}
+
+TEST_MAIN(TEST(test_redact__headers), TEST(test_redact__header_list_is_bounded),
+	  TEST(test_redact__target), TEST(test_redact__query), TEST(test_redact__path),
+	  TEST(test_redact__text), TEST(test_redact__error), TEST(test_redact__output_is_bounded))
