@@ -28,7 +28,7 @@
 #define STORE_RESERVE_DEFAULT UINT64_MAX
 
 struct store_diag {
-	char text[320]; /* what failed, why, what to do; one line, always terminated */
+	char text[512]; /* what failed, why, what to do; one line, always terminated */
 };
 
 struct store_opts {

@@ -1,0 +1,61 @@
+/* Shared by builder.c (append) and encode.c (rows to segment) only. */
+#ifndef STORAGE_BUILDER_INT_H
+#define STORAGE_BUILDER_INT_H
+
+#include "base/hash.h"
+#include "storage/builder.h"
+
+/* Texts of one builder by number: announced ones on first use, others by their hash. */
+struct intern_text {
+	uint64_t hash;
+	uint32_t off, len;
+};
+struct intern {
+	struct strbuf texts;
+	struct intern_text *v;
+	uint32_t *slots; /* number + 1, 0 free */
+	size_t n_slots;	 /* 0 or a power of two; v has half of it */
+	uint32_t n;
+	uint64_t seed;
+};
+
+static inline struct slice intern_text(const struct intern *t, uint32_t i)
+{
+	return slice_of(t->texts.p + t->v[i].off, t->v[i].len);
+}
+
+void intern_reset(struct intern *t);
+
+struct span {
+	uint32_t off, len;
+};
+
+/* Values without their NULLs. Dense: value i belongs to row i; else rows[i] says to which. */
+struct colbuf {
+	const struct column *schema;
+	uint32_t n, cap;
+	bool sparse;
+	int64_t *ints;	    /* COL_INT */
+	uint32_t *codes;    /* COL_F_SYM: numbers of the intern table */
+	struct span *texts; /* other texts, in builder.texts */
+	uint16_t *rows;
+};
+
+struct builder {
+	const struct table_schema *schema;
+	struct slice node; /* borrowed from the store's options */
+	uint64_t epoch;
+	uint32_t max_rows, n_rows;
+	size_t bytes;
+	uint64_t *ends; /* end_time of each row, the sort key */
+	struct intern intern;
+	struct strbuf texts;
+	uint32_t sym_gen, node_gen;
+	uint32_t node_code;
+	uint64_t *sym_map; /* announced number -> generation << 32 | own number */
+	size_t n_sym_map;
+	uint8_t accept[_COL_MAX]; /* bit of each cell kind that fits the column's type */
+	struct colbuf cols[_COL_MAX];
+};
+
+#endif
