@@ -15,6 +15,7 @@ void small_init(struct store_proc *sp)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&sp->open_ready, &attr);
 	pthread_condattr_destroy(&attr);
+	red_init(&sp->red);
 	mem_rows_init(&sp->processes, PROCESSES_KEPT);
 	mem_rows_init(&sp->open_next, EV_CONNS_MAX);
 	mem_rows_init(&sp->open_done, EV_CONNS_MAX);
@@ -66,6 +67,56 @@ void small_end_open(struct store_proc *sp, struct slice number)
 	memcpy(&sp->open_number, number.p, sizeof(sp->open_number));
 	pthread_cond_broadcast(&sp->open_ready);
 	pthread_mutex_unlock(&sp->lock);
+}
+
+/* ---- running seconds ---- */
+
+static struct slice cell_text(const struct store_proc *sp, const struct row *r, uint16_t col)
+{
+	const struct cell *c = row_find(r, col);
+
+	if (!c || c->kind == CELL_INT)
+		return slice_of(NULL, 0);
+	return c->kind == CELL_TEXT ? row_cell_text(r, c) : store_proc_sym(sp, (uint32_t)c->v.off);
+}
+
+static int64_t cell_int(const struct row *r, uint16_t col, int64_t absent)
+{
+	const struct cell *c = row_find(r, col);
+
+	return c && c->kind == CELL_INT ? c->v.i : absent;
+}
+
+void small_add_red(struct store_proc *sp, const struct row *r)
+{
+	const struct table_schema *t = schema_table(r->hdr->table);
+	struct red_sample s;
+
+	if (!t || !(t->flags & TABLE_F_EXCHANGES) || cell_int(r, COL_IS_PRIMARY, 0) != 1)
+		return;
+	s = (struct red_sample){
+		.texts = { cell_text(sp, r, COL_SERVER_NAME), cell_text(sp, r, COL_CLIENT_NAME),
+			   cell_text(sp, r, COL_PROTOCOL), cell_text(sp, r, COL_METHOD),
+			   cell_text(sp, r, COL_RESOURCE) },
+		.end_ns = r->hdr->end_ns,
+		.latency_ns = cell_int(r, COL_LATENCY_NS, -1),
+		.failed = cell_int(r, COL_FAILED, 0) == 1,
+		.client_error = cell_int(r, COL_CLIENT_ERROR, 0) == 1,
+	};
+	pthread_mutex_lock(&sp->lock);
+	red_add(&sp->red, &s);
+	pthread_mutex_unlock(&sp->lock);
+}
+
+static int running(struct store_proc *sp, const struct scan_plan *plan, struct mem_rows *to)
+{
+	int r;
+
+	mem_rows_init(to, RED_SLOTS * (RED_KEYS_MAX + 1));
+	pthread_mutex_lock(&sp->lock);
+	r = red_rows(&sp->red, plan->from_ns, plan->to_ns, sp->args->cfg->node, to);
+	pthread_mutex_unlock(&sp->lock);
+	return r;
 }
 
 /* ---- copies for scans ---- */
@@ -232,6 +283,9 @@ int store_proc_open_scan(struct scan_source *src, const struct scan_plan *plan, 
 		break;
 	case TABLE_STATUS:
 		r = status_table(sp, &rows);
+		break;
+	case TABLE_RED:
+		r = running(sp, plan, &rows);
 		break;
 	case TABLE_CONNECTIONS:
 		r = open_connections(sp, &rows);

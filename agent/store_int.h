@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/join.h"
 #include "agent/memscan.h"
+#include "agent/red.h"
 #include "agent/uplink.h"
 #include "base/shmring.h"
 #include "storage/store.h"
@@ -34,6 +35,7 @@ struct store_proc {
 	pthread_mutex_t lock;
 	pthread_cond_t open_ready;
 	struct row_builder copy;   /* for copying a row with its texts filled in; under lock */
+	struct red red;		   /* under lock */
 	struct mem_rows processes; /* under lock */
 	struct mem_rows open_next; /* being filled by the parser's snapshot; under lock */
 	struct mem_rows open_done; /* the last whole snapshot; under lock */
@@ -46,6 +48,8 @@ struct slice store_proc_sym(const struct store_proc *sp, uint32_t sym);
 /* small.c: the tables that are made up when asked. */
 void small_init(struct store_proc *sp);
 void small_add_process(struct store_proc *sp, const struct row *r);
+/* Adds an exchange to the running seconds when it stands for itself (is_primary). */
+void small_add_red(struct store_proc *sp, const struct row *r);
 void small_add_open(struct store_proc *sp, const struct row *r);
 void small_end_open(struct store_proc *sp, struct slice number);
 /* scan_source.open of all tables; any thread. */

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #define ROUND_MS   20
 #define FRAME_MAX  (ROW_MAX + 64)
@@ -70,6 +71,7 @@ static void on_row(struct store_proc *sp, const struct row *r)
 	if (sp->ledger->simulate_leak_hop == 8 && ++sp->leak % 1000 == 0)
 		return;
 	(void)store_append(sp->store, r);
+	small_add_red(sp, r);
 	if (sp->uplink && uplink_has_tails(sp->uplink))
 		uplink_tail_row(sp->uplink, r);
 }
@@ -194,6 +196,8 @@ static void run(struct store_proc *sp)
 
 static const int store_syscalls[] = {
 	SCMP_SYS(read),	      SCMP_SYS(write),	     SCMP_SYS(pread64),	    SCMP_SYS(pwrite64),
+	SCMP_SYS(preadv),    SCMP_SYS(pwritev),     SCMP_SYS(fadvise64),   SCMP_SYS(dup),
+	SCMP_SYS(linkat),     SCMP_SYS(sync_file_range), SCMP_SYS(syncfs), SCMP_SYS(mkdirat),
 	SCMP_SYS(readv),      SCMP_SYS(writev),	     SCMP_SYS(open),	    SCMP_SYS(openat),
 	SCMP_SYS(close),      SCMP_SYS(stat),	     SCMP_SYS(fstat),	    SCMP_SYS(lstat),
 	SCMP_SYS(newfstatat), SCMP_SYS(statx),	     SCMP_SYS(statfs),	    SCMP_SYS(fstatfs),
@@ -294,6 +298,7 @@ int store_main(const struct store_args *a)
 	int r;
 
 	log_setup("store", (enum log_level)a->cfg->log.level, (enum log_format)a->cfg->log.format);
+	umask(0027);
 	sp = (struct store_proc){ .args = a, .source = { store_proc_open_scan } };
 	r = setup(&sp, hello.text, sizeof(hello.text));
 	if (r == 0) {

@@ -108,7 +108,7 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
-/* The transfer at hand: same life as its scratch. The hook fills the first part, xfer_job() takes it
+/* The transfer at hand: same life as its scratch. The hook fills the job, xfer_job() takes it
  * from here: a function of its own, checked once by the verifier instead of once per path to it. */
 struct job {
 	__u64 sk;
@@ -123,6 +123,9 @@ struct job {
 };
 struct xfer {
 	struct job job;
+	__u64 mmsg_vec;	 /* rungs at call exit: user address of the vector of messages */
+	__u32 mmsg_after; /* bytes of the messages not told yet */
+	__u32 mmsg_miss;
 	__u64 iov;	 /* user address of the next struct iovec */
 	__u64 cur;	 /* user address of the next byte */
 	__u64 cur_left;	 /* bytes left there */

@@ -166,33 +166,45 @@ static __always_inline __u32 mmsg_len(__u64 vec, __u32 i)
 	return len;
 }
 
+/* Message i of the call. Returns 1 to stop. */
+__noinline int mmsg_one(__u32 dir, __u32 i)
+{
+	__u32 key = dir & 1, len;
+	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
+
+	if (!x)
+		return 1;
+	len = mmsg_len(x->mmsg_vec, i);
+	if (!len)
+		return 0;
+	if (len > x->mmsg_after)
+		return 1;
+	x->mmsg_after -= len;
+	x->job.len = len;
+	x->job.after = x->mmsg_after;
+	x->job.miss = x->mmsg_miss;
+	if (!x->job.miss)
+		source_msghdr(x->mmsg_vec + sizeof(struct user_mmsghdr) * i, &x->job);
+	return xfer_job(dir);
+}
+
 static __always_inline void exit_mmsg(struct sock *sk, __u32 dir, __u32 msgs, struct task_struct *t,
 				      const struct sysargs *a, __u8 miss)
 {
-	__u64 vec = a->arg[1];
+	struct job *job = job_begin(sk, dir, 0, t);
+	struct xfer *x = (struct xfer *)job;
 	__u32 after = 0;
 
+	if (!job)
+		return;
 	for (__u32 i = 0; i < MMSG_MAX && i < msgs; i++)
-		after += mmsg_len(vec, i);
-	for (__u32 i = 0; i < MMSG_MAX && i < msgs; i++) {
-		__u32 len = mmsg_len(vec, i);
-		struct job *job = job_begin(sk, dir, len, t);
-
-		if (!job || len > after)
-			return;
-		after -= len;
-		job->after = after;
-		job->miss = miss;
-		if (!miss)
-			source_msghdr(vec + sizeof(struct user_mmsghdr) * i, job);
-		if (len)
-			xfer_job(dir);
-	}
-}
-
-static __always_inline bool is_tcp(struct sock *sk)
-{
-	return sk && K(sk, sk_protocol) == IPPROTO_TCP;
+		after += mmsg_len(a->arg[1], i);
+	x->mmsg_vec = a->arg[1];
+	x->mmsg_after = after;
+	x->mmsg_miss = miss;
+	for (__u32 i = 0; i < MMSG_MAX && i < msgs; i++)
+		if (mmsg_one(dir, i))
+			break;
 }
 
 static __always_inline void exit_hole(struct sock *sk, __u32 dir, __u32 len, struct task_struct *t)

@@ -316,7 +316,7 @@ static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, st
 	s->ev.conn = c->id;
 	s->ev.tgid = tgid;
 	s->ev.slot = c->slot;
-	__builtin_memset((void *)x + sizeof(x->job), 0, sizeof(*x) - sizeof(x->job));
+	__builtin_memset(&x->iov, 0, sizeof(*x) - __builtin_offsetof(struct xfer, iov));
 	x->left = copy;
 	x->tail = tail;
 	x->miss = miss;

@@ -1,0 +1,177 @@
+#include "agent/red.h"
+
+#include "query/sketch.h"
+
+#include <errno.h>
+
+struct red_entry {
+	char *texts; /* RED_TEXTS strings, each with its NUL */
+	uint64_t requests, errors, client_errors;
+	struct sketch latency;
+};
+
+static const uint16_t text_cols[RED_TEXTS] = { COL_SERVER_NAME, COL_CLIENT_NAME, COL_PROTOCOL,
+					       COL_METHOD, COL_RESOURCE };
+
+void red_init(struct red *r)
+{
+	*r = (struct red){ 0 };
+	hash_key_random(&r->key);
+}
+
+static void slot_clear(struct red_slot *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		free(s->entries[i].texts);
+		sketch_done(&s->entries[i].latency);
+	}
+	free(s->entries);
+	hashmap_done(&s->by_key);
+	*s = (struct red_slot){ 0 };
+}
+
+void red_done(struct red *r)
+{
+	for (size_t i = 0; i < RED_SLOTS; i++)
+		slot_clear(&r->slots[i]);
+}
+
+static uint64_t key_of(const struct red *r, const struct red_sample *s)
+{
+	uint64_t h = 0;
+
+	for (size_t i = 0; i < RED_TEXTS; i++)
+		h = hash_u64(h ^ hash_bytes(&r->key, s->texts[i]));
+	return h;
+}
+
+static char *join_texts(const struct red_sample *s)
+{
+	size_t n = RED_TEXTS, at = 0;
+	char *out;
+
+	for (size_t i = 0; i < RED_TEXTS; i++)
+		n += s->texts[i].n;
+	out = malloc(n);
+	for (size_t i = 0; out && i < RED_TEXTS; i++) {
+		if (s->texts[i].n)
+			memcpy(out + at, s->texts[i].p, s->texts[i].n);
+		at += s->texts[i].n;
+		out[at++] = 0;
+	}
+	return out;
+}
+
+/* The entry of these texts, a new one when there is room. NULL without memory. */
+static struct red_entry *entry_for(struct red *r, struct red_slot *slot, const struct red_sample *s)
+{
+	static const struct red_sample other = { .texts = { { (const uint8_t *)"(other)", 7 },
+							    { (const uint8_t *)"(other)", 7 } } };
+	uint64_t key = key_of(r, s), at;
+	struct red_entry *e;
+
+	if (hashmap_get(&slot->by_key, key, &at))
+		return &slot->entries[at];
+	if (slot->n >= RED_KEYS_MAX) {
+		key = key_of(r, &other);
+		if (hashmap_get(&slot->by_key, key, &at))
+			return &slot->entries[at];
+		s = &other;
+	}
+	if (!slot->entries)
+		slot->entries = calloc(RED_KEYS_MAX + 1, sizeof(*slot->entries));
+	if (!slot->entries)
+		return NULL;
+	e = &slot->entries[slot->n];
+	*e = (struct red_entry){ .texts = join_texts(s) };
+	sketch_init(&e->latency);
+	if (!e->texts || hashmap_put(&slot->by_key, key, slot->n) < 0) {
+		free(e->texts);
+		return NULL;
+	}
+	slot->n++;
+	return e;
+}
+
+void red_add(struct red *r, const struct red_sample *s)
+{
+	uint64_t start = s->end_ns - s->end_ns % RED_SLOT_NS;
+	struct red_slot *slot = &r->slots[start / RED_SLOT_NS % RED_SLOTS];
+	struct red_entry *e;
+
+	if (slot->start_ns > start)
+		return; /* older than what is kept */
+	if (slot->start_ns != start) {
+		slot_clear(slot);
+		hashmap_init(&slot->by_key, RED_KEYS_MAX + 1);
+		slot->start_ns = start;
+	}
+	e = entry_for(r, slot, s);
+	if (!e)
+		return;
+	e->requests++;
+	e->errors += s->failed;
+	e->client_errors += s->client_error;
+	if (s->latency_ns >= 0)
+		(void)sketch_add(&e->latency, (double)s->latency_ns, 1);
+}
+
+static void base64(struct slice in, struct strbuf *out)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < in.n; i += 3) {
+		size_t left = MIN(in.n - i, (size_t)3);
+		uint32_t v = (uint32_t)in.p[i] << 16 | (uint32_t)(left > 1 ? in.p[i + 1] : 0) << 8 |
+			     (uint32_t)(left > 2 ? in.p[i + 2] : 0);
+
+		strbuf_addch(out, digits[v >> 18]);
+		strbuf_addch(out, digits[v >> 12 & 63]);
+		strbuf_addch(out, left > 1 ? digits[v >> 6 & 63] : '=');
+		strbuf_addch(out, left > 2 ? digits[v & 63] : '=');
+	}
+}
+
+static int put_row(const struct red_slot *slot, const struct red_entry *e, const char *node,
+		   struct row_builder *b, struct mem_rows *to)
+{
+	struct strbuf bytes = STRBUF_INIT(SKETCH_BYTES_MAX), text = STRBUF_INIT(2 * SKETCH_BYTES_MAX);
+	uint64_t end = slot->start_ns + RED_SLOT_NS - 1;
+	const char *t = e->texts;
+	int r;
+
+	row_begin(b, TABLE_RED);
+	row_int(b, COL_END_TIME, (int64_t)end);
+	for (size_t i = 0; i < RED_TEXTS; i++, t += strlen(t) + 1)
+		if (*t)
+			row_text(b, text_cols[i], slice_str(t));
+	row_int(b, COL_REQUESTS, (int64_t)e->requests);
+	row_int(b, COL_ERRORS, (int64_t)e->errors);
+	row_int(b, COL_CLIENT_ERRORS, (int64_t)e->client_errors);
+	row_text(b, COL_NODE, slice_str(node));
+	sketch_put(&bytes, &e->latency);
+	strbuf_adds(&text, RED_SKETCH_PREFIX);
+	base64(strbuf_slice(&bytes), &text);
+	if (!bytes.failed && !text.failed)
+		row_text(b, COL_SKETCH, strbuf_slice(&text));
+	r = mem_rows_add(to, b, end);
+	strbuf_done(&bytes);
+	strbuf_done(&text);
+	return r;
+}
+
+int red_rows(const struct red *r, uint64_t from_ns, uint64_t to_ns, const char *node, struct mem_rows *to)
+{
+	_cleanup_(freep) struct row_builder *b = malloc(sizeof(*b));
+	int err = b ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < RED_SLOTS && !err; i++) {
+		const struct red_slot *slot = &r->slots[i];
+
+		if (!slot->start_ns || slot->start_ns + RED_SLOT_NS <= from_ns || slot->start_ns > to_ns)
+			continue;
+		for (size_t k = 0; k < slot->n && !err; k++)
+			err = put_row(slot, &slot->entries[k], node, b, to);
+	}
+	return err;
+}

@@ -1,0 +1,48 @@
+/* Running rate, errors and duration: a few minutes of slots of a few seconds, each with counts and a
+ * latency sketch per (server, client, protocol, method, resource). What `top` and live views read, so
+ * that they never scan: the table kelpie_red.
+ */
+#ifndef AGENT_RED_H
+#define AGENT_RED_H
+
+#include "agent/memscan.h"
+#include "base/hash.h"
+#include "base/hashmap.h"
+
+#define RED_SLOT_NS   (5 * NSEC_PER_SEC)
+#define RED_SLOTS     62  /* five minutes and the slot in hand */
+#define RED_KEYS_MAX  512 /* of one slot; further ones are added up under one key without names */
+#define RED_TEXTS     5
+#define RED_SKETCH_PREFIX "ddsk1:" /* then the serialised sketch in base64 (RFC 4648 section 4) */
+
+struct red_entry;
+
+struct red_slot {
+	uint64_t start_ns; /* unix; 0: empty */
+	struct hashmap by_key; /* hash of the texts -> position in entries */
+	struct red_entry *entries;
+	size_t n;
+};
+
+struct red {
+	struct hash_key key;
+	struct red_slot slots[RED_SLOTS];
+};
+
+void red_init(struct red *r);
+void red_done(struct red *r);
+
+/* One finished exchange. texts: server name, client name, protocol, method, resource; borrowed.
+ * latency_ns: negative when there was no answer. */
+struct red_sample {
+	struct slice texts[RED_TEXTS];
+	uint64_t end_ns;
+	int64_t latency_ns;
+	bool failed, client_error;
+};
+void red_add(struct red *r, const struct red_sample *s);
+
+/* Appends the rows of the slots between the two times. */
+int red_rows(const struct red *r, uint64_t from_ns, uint64_t to_ns, const char *node, struct mem_rows *to);
+
+#endif
