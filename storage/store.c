@@ -389,7 +389,7 @@ static void count_rows(struct store *s, struct store_counters *c)
 		uint64_t tmin = b->log ? b->log->tmin : b->tmin, tmax = b->log ? b->log->tmax : b->tmax;
 
 		c->segments += b->log ? b->log->n_entries : b->n_segs;
-		c->files += 1 + (b->payload_bytes > 0);
+		c->files += b->payload_bytes ? 2u : 1u;
 		if (tmin > tmax)
 			continue;
 		c->oldest_ns = c->oldest_ns ? MIN(c->oldest_ns, tmin) : tmin;
