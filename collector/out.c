@@ -139,6 +139,16 @@ void out_commit(struct out *o, unsigned int status)
 	pthread_mutex_unlock(&o->lock);
 }
 
+bool out_committed(struct out *o)
+{
+	bool committed;
+
+	pthread_mutex_lock(&o->lock);
+	committed = o->committed;
+	pthread_mutex_unlock(&o->lock);
+	return committed;
+}
+
 bool out_replace(struct out *o, unsigned int status, const char *type, struct slice body)
 {
 	bool done = false;

@@ -46,6 +46,8 @@ int out_try_write(struct out *o, const void *p, size_t n);
 void out_set_type(struct out *o, const char *type);
 /* Starts the answer with what is there. */
 void out_commit(struct out *o, unsigned int status);
+/* Whether the status is settled. */
+bool out_committed(struct out *o);
 /* An answer that was not committed is replaced by this one. False when it is too late for that. */
 bool out_replace(struct out *o, unsigned int status, const char *type, struct slice body);
 /* coverage: copied, one line, may be NULL. broken: the connection is cut, so that the client sees

@@ -1,0 +1,32 @@
+/* What the collector gives up before it talks to anybody. */
+#ifndef COLLECTOR_GUARD_H
+#define COLLECTOR_GUARD_H
+
+#include "base/util.h"
+
+#include <sys/types.h>
+
+struct guard_user {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* The user to become when started as root: the named one; without a name "kelpie" where it exists,
+ * else 65534. -ENOENT: no such user. */
+int guard_find_user(const char *name, struct guard_user *ret);
+/* setgroups, setgid, setuid; checks that there is no way back. 0 or negative errno. */
+int guard_become(const struct guard_user *user);
+
+struct guard_paths {
+	const char *read[4];   /* files or folders that may be read; NULL: none */
+	const char *remove[4]; /* folders in which files may be removed */
+};
+
+/* Drops all capabilities, sets no_new_privs, no core dumps, forbids by Landlock (where the kernel
+ * has it) every file but the given ones, and by seccomp what no collector needs: programs, other
+ * processes, namespaces, mounts, modules, BPF, keys, socket families other than Unix and IP. Call
+ * it when the program has one thread; all later ones inherit it. *ret_landlock: whether Landlock
+ * holds. 0 or negative errno, then the program must not go on. */
+int guard_enter(const struct guard_paths *paths, bool *ret_landlock);
+
+#endif
