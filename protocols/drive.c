@@ -30,7 +30,7 @@ static bool broken(const struct drive *d, const struct parse_result *r, uint64_t
 		return true;
 	switch (r->st) {
 	case PARSE_OK:
-		return d->in.buf.n > 0 && r->consumed == 0 && r->skip == 0;
+		return d->in.buf.n > 0 && r->consumed == 0 && r->skip == 0 && ends == 0;
 	case PARSE_NEED:
 		return r->consumed != 0 || r->need <= d->in.buf.n || r->need > d->ops->max_need ||
 		       d->in.eof;

@@ -32,7 +32,7 @@ struct parse_in {
 };
 
 enum parse_status {
-	PARSE_OK,     /* consumed > 0 bytes; call again with the rest */
+	PARSE_OK,     /* consumed > 0 bytes, or a message ended; call again with the rest */
 	PARSE_NEED,   /* needs `need` contiguous bytes in all (> buf.n, <= ops->max_need) */
 	PARSE_WAIT,   /* nothing more can be said before the other direction advances */
 	PARSE_RESYNC, /* framing is lost: skip to resync()'s answer */
@@ -176,7 +176,7 @@ const char *proto_name(enum proto_id id);
 enum proto_id proto_infer(struct slice head, bool *ret_dir_is_request, bool *ret_more);
 
 /* Runs the parser over buf and checks its contract in every build: consumed <= n; PARSE_OK advances
- * unless buf is empty; buf.n < need <= max_need; skip only with PARSE_OK; at most one message ends per
+ * or ends a message unless buf is empty; buf.n < need <= max_need; skip only with PARSE_OK; at most one message ends per
  * call. An empty buf is one call (behind a skip, or at eof); at eof the parser gets a last call with an
  * empty buf. After PARSE_NEED the same bytes are given again with more behind them. */
 struct drive_result {

@@ -270,7 +270,7 @@ static enum step phase_start(struct walk *w)
 	enum step step;
 	bool cut;
 
-	while (left.n > 0 && (left.p[0] == '\r' || left.p[0] == '\n'))
+	while (!s->lost && left.n > 0 && (left.p[0] == '\r' || left.p[0] == '\n'))
 		left = slice_from(left, 1);
 	begin = w->at = w->in->buf.n - left.n;
 	if (left.n == 0)
@@ -403,6 +403,7 @@ static enum step body_start(struct walk *w)
 	if (s->has_coding) {
 		s->phase = s->chunked ? CHUNK_SIZE : CLOSE;
 	} else if (s->bad_length) {
+		s->phase = LENGTH;
 		return STEP_LOST;
 	} else if (s->has_length || is_request(w)) {
 		s->phase = LENGTH;

@@ -96,8 +96,8 @@ static void directive(struct script *s, struct slice text)
 		s->mid = true;
 		return;
 	}
-	if (slice_eq_str(verb, "until-close")) {
-		s->until_close = true;
+	if (slice_eq_str(verb, "no-prefix-check")) {
+		s->no_prefix_check = true;
 		return;
 	}
 	if (slice_eq_str(verb, "bodies")) {

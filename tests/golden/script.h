@@ -15,7 +15,7 @@ struct script {
 	struct strbuf bytes;	   /* what the turns' slices point into */
 	size_t offs[SCRIPT_TURNS_MAX]; /* offset of a turn's bytes while they are being read */
 	uint64_t bodies;
-	bool mid, until_close;
+	bool mid, no_prefix_check;
 	struct strbuf want; /* the log block */
 	const char *error;  /* NULL, or what is wrong with the file; at line `error_line` */
 	int error_line;

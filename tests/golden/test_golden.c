@@ -83,7 +83,7 @@ static void check_prefixes(const char *path, const struct script *s, const struc
 
 		script_play_cut(s, &c, 0, 0, until);
 		ok = sound(&c);
-		for (int k = 0; k < 2 && !s->until_close; k++) {
+		for (int k = 0; k < 2 && !s->no_prefix_check; k++) {
 			size_t len = clean_len(&c.log.kind[k]);
 
 			ok = ok && len <= whole->log.kind[k].len &&
