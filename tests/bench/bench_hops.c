@@ -14,6 +14,7 @@
 
 #include "agent/pipeline.h"
 #include "agent/ring.h"
+#include "base/hash.h"
 #include "base/text.h"
 #include "base/util.h"
 #include "protocols/record.h"
@@ -23,8 +24,8 @@
 #define ROUND	    256u /* exchanges between two commits */
 #define FRAME_BYTES (ROW_MAX + 64)
 #define KEPT_BYTES  (256u * MIB)
-#define GAP_NS	    1000u
-#define TEMPLATES   4096u /* different exchanges, prepared before the clock starts */
+#define GAP_NS_MAX  65536u /* time between records is drawn from 1 to this */
+#define TEMPLATES   32768u /* different exchanges, prepared before the clock starts */
 
 #define RECORD_BYTES (sizeof(struct ev_data) + 512)
 
@@ -125,7 +126,7 @@ static void give(struct bench *b, struct ev_hdr *h, uint32_t len, enum ev_type t
 	h->len = len;
 	h->type = type;
 	h->version = EV_VERSION;
-	h->ts_ns = b->now_ns += GAP_NS;
+	h->ts_ns = b->now_ns += 1 + hash_u64(b->now_ns) % GAP_NS_MAX;
 	if (ev_valid(h, len))
 		pipeline_event(b->pipeline, h);
 	else
@@ -296,15 +297,12 @@ static int run(struct bench *b, uint64_t duration_ns)
 	uint64_t wall, cpu, n = 0;
 
 	if (b->drain.mode == MODE_STORE) {
-		b->drain.kept = malloc(KEPT_BYTES);
-		while (b->drain.kept && !b->drain.full)
+		while (!b->drain.full)
 			one_round(b);
 	} else {
 		one_round(b);
 		b->drain.rows = b->drain.row_bytes = 0;
 	}
-	if (b->drain.mode == MODE_STORE && !b->drain.kept)
-		return 1;
 	wall = clock_ns(CLOCK_MONOTONIC);
 	cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	do {
@@ -342,7 +340,8 @@ int main(int argc, char **argv)
 	b.now_ns = clock_ns(CLOCK_REALTIME);
 	if (b.drain.mode != MODE_PIPELINE && !(b.drain.store = open_store(argv[3], b.now_ns)))
 		return 1;
-	if (make_pipeline(&b) < 0) {
+	b.drain.kept = b.drain.mode == MODE_STORE ? malloc(KEPT_BYTES) : NULL;
+	if ((b.drain.mode == MODE_STORE && !b.drain.kept) || make_pipeline(&b) < 0) {
 		fprintf(stderr, "no memory for the pipeline\n");
 		return 1;
 	}
