@@ -27,7 +27,8 @@
 #define _MAX_AT(a, b, n) _MAX_N(a, b, n)
 #define _MAX_N(a, b, n)  _MAX(a, b, _a##n, _b##n)
 #define MAX(a, b)        _MAX_AT(a, b, __COUNTER__)
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member)                                                            \
+	((type *)(void *)((uintptr_t)(ptr) - offsetof(type, member)))
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
