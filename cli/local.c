@@ -100,12 +100,12 @@ void local_free(struct local *l)
 }
 
 static void set_params(const struct question *q, struct query_param *params,
-		       char names[QUESTION_PARAMS_MAX][8])
+		       char names[QUESTION_PARAMS_MAX][24])
 {
 	for (size_t i = 0; i < q->n_params; i++) {
 		struct datum d = question_param(q, i);
 
-		snprintf(names[i], 8, "p%zu", i + 1);
+		snprintf(names[i], sizeof(names[i]), "p%zu", i + 1);
 		params[i].name = names[i];
 		params[i].value = (struct value){ .kind = d.kind == DATUM_TEXT ? VALUE_TEXT : VALUE_INT,
 						  .i = d.i,
@@ -118,7 +118,7 @@ int local_ask(struct local *l, const struct question *q, const struct answer_sin
 	_cleanup_(freep) struct relay *relay = calloc(1, sizeof(*relay));
 	_cleanup_(strbuf_done) struct strbuf json = STRBUF_INIT(MIB);
 	struct query_param params[QUESTION_PARAMS_MAX];
-	char names[QUESTION_PARAMS_MAX][8];
+	char names[QUESTION_PARAMS_MAX][24];
 	struct query_sink own = { .ctx = relay, .columns = relay_columns, .row = relay_row };
 	struct query_coverage cov = { 0 };
 	struct query_error error = { 0 };
