@@ -48,6 +48,7 @@ int query_open(struct scan_source *src, struct query_conn **ret)
 	if (!c)
 		return -ENOMEM;
 	c->source = src;
+	strbuf_init(&c->modules, 65536);
 	rc = sqlite3_open_v2(":memory:", &c->db,
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc == SQLITE_OK)
@@ -75,6 +76,7 @@ void query_close(struct query_conn *c)
 	if (!c)
 		return;
 	sqlite3_close_v2(c->db);
+	strbuf_done(&c->modules);
 	free(c);
 }
 
@@ -185,6 +187,16 @@ static int errno_of(const struct query_error *e)
 	return -EINVAL;
 }
 
+static bool is_query(const struct sqltext *t)
+{
+	static const char *const verbs[] = { "SELECT", "WITH", "VALUES", "EXPLAIN" };
+
+	for (size_t i = 0; t->n && i < ARRAY_SIZE(verbs); i++)
+		if (slice_eq_nocase(sqltext_word(t, 0), slice_str(verbs[i])))
+			return true;
+	return false;
+}
+
 static int prepare(struct query_conn *c, sqlite3_stmt **ret)
 {
 	const struct strbuf *sql = &c->text->rewritten;
@@ -206,8 +218,8 @@ static int prepare(struct query_conn *c, sqlite3_stmt **ret)
 		query_fail(c, "syntax", 0, "", "there is no statement");
 		return -EINVAL;
 	}
-	if (!sqlite3_stmt_readonly(*ret)) {
-		query_fail(c, "not_allowed", 0, "only SELECT is", "writing is not allowed");
+	if (!sqlite3_stmt_readonly(*ret) || !is_query(c->text)) {
+		query_fail(c, "not_allowed", 0, "only SELECT is", "this statement is not allowed");
 		return -EACCES;
 	}
 	left = sql->len - (size_t)(tail - strbuf_str(sql));
@@ -417,7 +429,9 @@ int query_run(struct query_conn *c, const struct query *q, const struct query_si
 	r = sqltext_read(q->sql, &text, ret_error);
 	if (r < 0) {
 		ret_coverage->complete = false;
-		return r;
+		if (r == -ENOMEM)
+			snprintf(ret_error->code, sizeof(ret_error->code), "memory");
+		return errno_of(ret_error);
 	}
 	c->q = q;
 	c->text = &text;

@@ -59,6 +59,24 @@ static bool function_allowed(const char *name)
 	return listed(name, allowed_functions, ARRAY_SIZE(allowed_functions));
 }
 
+/* list: words, each with a line feed behind it. */
+static bool listed_word(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *end; (end = strchr(list, '\n')); list = end + 1)
+		if ((size_t)(end - list) == n && sqlite3_strnicmp(list, word, (int)n) == 0)
+			return true;
+	return false;
+}
+
+/* Whether SQLite itself has a table of this name. */
+static bool is_internal(const struct query_conn *c, const char *name)
+{
+	return sqlite3_strnicmp(name, "sqlite_", 7) == 0 || sqlite3_strnicmp(name, "pragma_", 7) == 0 ||
+	       listed_word(strbuf_str(&c->modules), name);
+}
+
 static int deny(struct query_conn *c, const char *hint, const char *what)
 {
 	query_fail(c, "not_allowed", -1, hint, "%s is not allowed", what);
@@ -71,7 +89,7 @@ static int authorize(void *arg, int action, const char *a, const char *b, const 
 	struct query_conn *c = arg;
 	char what[128];
 
-	(void)database;
+	(void)inside;
 	switch (action) {
 	case SQLITE_SELECT:
 	case SQLITE_RECURSIVE:
@@ -79,8 +97,8 @@ static int authorize(void *arg, int action, const char *a, const char *b, const 
 	case SQLITE_READ:
 		if (!a || catalog_find(a) || listed(a, other_tables, ARRAY_SIZE(other_tables)))
 			return SQLITE_OK;
-		/* A table expression or a subquery has a name of its own and no database. */
-		if (!database || (inside && *inside))
+		/* A subquery or table expression without a used column: its own name, no database. */
+		if (!database && !is_internal(c, a))
 			return SQLITE_OK;
 		snprintf(what, sizeof(what), "reading %s", a);
 		return deny(c, "the tables are in kelpie_columns", what);
@@ -129,9 +147,21 @@ static const struct {
 	{ SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0 },
 };
 
+/* Tables that SQLite brings along, for is_internal(). */
+static int list_modules(struct query_conn *c)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(c->db, "SELECT name FROM pragma_module_list", -1, &stmt, NULL);
+
+	while (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+		strbuf_addf(&c->modules, "%s\n", (const char *)sqlite3_column_text(stmt, 0));
+	sqlite3_finalize(stmt);
+	return c->modules.failed ? SQLITE_NOMEM : rc;
+}
+
 int guard_install(struct query_conn *c)
 {
-	int rc = SQLITE_OK;
+	int rc = list_modules(c);
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		sqlite3_limit(c->db, limits[i].id, limits[i].value);

@@ -31,6 +31,7 @@ struct query_conn {
 	sqlite3 *db;
 	struct scan_source *source;
 	struct function_data functions[FUNCTIONS_MAX];
+	struct strbuf modules; /* names of SQLite's own tables, a line each */
 
 	/* Of the running statement; NULL and zero between them. */
 	const struct query *q;
