@@ -29,11 +29,11 @@ deps-kernels:
 
 build: ## release binaries in build/bin
 	@scripts/deps build
-	@scripts/build release
+	@scripts/build release programs
 	@scripts/check-hardening build/bin
 
 run: deps-run ## install what is missing, build, run Kelpie with a demo workload and show live requests
-	@scripts/build release
+	@scripts/build release programs
 	@scripts/demo
 
 test: deps-test ## build and run the whole suite; the last line counts passed, failed, skipped
@@ -60,16 +60,16 @@ bench: deps-bench ## costs and speeds against their budgets; writes docs/perform
 	@tests/bench/run
 
 soak: deps-run ## two hours of load while memory, descriptors and threads are watched
-	@scripts/build release
+	@scripts/build release programs
 	@scripts/soak
 
 test-kernels: deps-kernels ## boot Debian's own kernels (KERNELS=6.1; also 5.10 6.12) in QEMU and run the smoke test
-	@scripts/build release
+	@scripts/build release programs
 	@tests/kernels/run $(KERNELS)
 
 install: ## install under DESTDIR and PREFIX (/usr/local) what `make build` built
 	@scripts/deps build
-	@scripts/build release
+	@scripts/build release programs
 	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)" --strip
 
 fmt: ## format the C files that differ from HEAD

@@ -267,7 +267,7 @@ static int open_store(struct store_proc *sp, char *why, size_t cap)
 	o.payload_bytes = cfg->retention.payload_bytes;
 	r = store_open(&o, unix_now_ns(), boot_now_ns(), &sp->store, &diag);
 	if (r < 0)
-		snprintf(why, cap, "%s", diag.text);
+		snprintf(why, cap, "%.300s", diag.text);
 	return r;
 }
 

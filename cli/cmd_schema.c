@@ -63,7 +63,7 @@ int schema_show_all(const struct options *o)
 						    .unit = "count", .shape = SHAPE_COUNT },
 						  { .name = "doc", .type = "TEXT" } };
 	_cleanup_(printer_freep) struct printer *p = NULL;
-	struct answer_sink sink;
+	struct answer_sink sink = { 0 };
 	size_t n, n_common;
 	const struct table_schema *const *tables = schema_tables(&n);
 	const struct column *const *common = schema_common(&n_common);
@@ -118,7 +118,7 @@ int schema_show_table(const struct options *o, const char *name)
 	const struct table_schema *table = schema_table_by_name(name);
 	const struct column *const *columns = table ? table->columns : NULL;
 	size_t n = table ? table->n_columns : 0;
-	struct answer_sink sink;
+	struct answer_sink sink = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(derived) && !columns; i++)
 		if (strcmp(name, derived[i].name) == 0)
