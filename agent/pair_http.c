@@ -59,13 +59,14 @@ void pair_http_header(struct pipeline *p, struct exchange *x, enum msg_kind kind
 
 static void put_status(struct pipeline *p, struct exchange *x, struct row_builder *b)
 {
-	char text[24];
+	char text[3];
 
 	if (x->status < 0)
 		return;
-	snprintf(text, sizeof(text), "%lld", (long long)x->status);
 	row_int(b, COL_STATUS_CODE, x->status);
-	join_str(p, b, COL_STATUS, text);
+	for (int64_t i = 2, left = x->status; i >= 0; i--, left /= 10)
+		text[i] = (char)('0' + left % 10);
+	join_text(p, b, COL_STATUS, slice_of(text, sizeof(text)));
 	row_int(b, COL_FAILED, x->status >= 500);
 	row_int(b, COL_CLIENT_ERROR, x->status >= 400 && x->status < 500);
 }

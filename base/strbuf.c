@@ -59,7 +59,12 @@ void strbuf_add(struct strbuf *b, const void *p, size_t n)
 
 void strbuf_addch(struct strbuf *b, char c)
 {
-	strbuf_add(b, &c, 1);
+	if (!b->failed && b->len + 1 < b->cap && b->len < b->max) {
+		b->p[b->len++] = c;
+		b->p[b->len] = 0;
+	} else {
+		strbuf_add(b, &c, 1);
+	}
 }
 
 void strbuf_adds(struct strbuf *b, const char *s)
@@ -112,30 +117,55 @@ char *strbuf_take(struct strbuf *b)
 	return p;
 }
 
-void strbuf_add_json(struct strbuf *b, struct slice s)
+/* Length of the run at the start of s that needs no escape. */
+static size_t plain_run(struct slice s)
 {
 	size_t i = 0;
 
-	strbuf_addch(b, '"');
-	while (i < s.n) {
-		uint8_t c = s.p[i];
-		size_t len = utf8_len(slice_from(s, i));
+	while (i < s.n && s.p[i] >= 0x20 && s.p[i] < 0x7f && s.p[i] != '"' && s.p[i] != '\\')
+		i++;
+	return i;
+}
 
+static void add_escaped(struct strbuf *b, uint8_t c)
+{
+	switch (c) {
+	case '"':
+	case '\\':
+		strbuf_addf(b, "\\%c", c);
+		break;
+	case '\n':
+		strbuf_adds(b, "\\n");
+		break;
+	case '\t':
+		strbuf_adds(b, "\\t");
+		break;
+	case '\r':
+		strbuf_adds(b, "\\r");
+		break;
+	default:
+		strbuf_addf(b, "\\u%04x", c);
+	}
+}
+
+void strbuf_add_json(struct strbuf *b, struct slice s)
+{
+	strbuf_addch(b, '"');
+	while (s.n) {
+		size_t n = plain_run(s), len;
+
+		strbuf_add(b, s.p, n);
+		s = slice_from(s, n);
+		if (!s.n)
+			break;
+		len = utf8_len(s);
 		if (len == 0)
-			strbuf_addf(b, "\\\\x%02x", c);
-		else if (c == '"' || c == '\\')
-			strbuf_addf(b, "\\%c", c);
-		else if (c == '\n')
-			strbuf_adds(b, "\\n");
-		else if (c == '\t')
-			strbuf_adds(b, "\\t");
-		else if (c == '\r')
-			strbuf_adds(b, "\\r");
-		else if (c < 0x20 || c == 0x7f)
-			strbuf_addf(b, "\\u%04x", c);
+			strbuf_addf(b, "\\\\x%02x", s.p[0]);
+		else if (len == 1)
+			add_escaped(b, s.p[0]);
 		else
-			strbuf_add(b, s.p + i, len);
-		i += len ? len : 1;
+			strbuf_add(b, s.p, len);
+		s = slice_from(s, len ? len : 1);
 	}
 	strbuf_addch(b, '"');
 }
