@@ -1,5 +1,6 @@
 #include "agent/red.h"
 
+#include "base/base64.h"
 #include "query/sketch.h"
 
 #include <errno.h>
@@ -116,22 +117,6 @@ void red_add(struct red *r, const struct red_sample *s)
 		(void)sketch_add(&e->latency, (double)s->latency_ns, 1);
 }
 
-static void base64(struct slice in, struct strbuf *out)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < in.n; i += 3) {
-		size_t left = MIN(in.n - i, (size_t)3);
-		uint32_t v = (uint32_t)in.p[i] << 16 | (uint32_t)(left > 1 ? in.p[i + 1] : 0) << 8 |
-			     (uint32_t)(left > 2 ? in.p[i + 2] : 0);
-
-		strbuf_addch(out, digits[v >> 18]);
-		strbuf_addch(out, digits[v >> 12 & 63]);
-		strbuf_addch(out, left > 1 ? digits[v >> 6 & 63] : '=');
-		strbuf_addch(out, left > 2 ? digits[v & 63] : '=');
-	}
-}
-
 static int put_row(const struct red_slot *slot, const struct red_entry *e, const char *node,
 		   struct row_builder *b, struct mem_rows *to)
 {
@@ -150,8 +135,8 @@ static int put_row(const struct red_slot *slot, const struct red_entry *e, const
 	row_int(b, COL_CLIENT_ERRORS, (int64_t)e->client_errors);
 	row_text(b, COL_NODE, slice_str(node));
 	sketch_put(&bytes, &e->latency);
-	strbuf_adds(&text, RED_SKETCH_PREFIX);
-	base64(strbuf_slice(&bytes), &text);
+	strbuf_adds(&text, SKETCH_TEXT_PREFIX);
+	base64_put(&text, strbuf_slice(&bytes));
 	if (!bytes.failed && !text.failed)
 		row_text(b, COL_SKETCH, strbuf_slice(&text));
 	r = mem_rows_add(to, b, end);

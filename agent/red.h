@@ -13,7 +13,6 @@
 #define RED_SLOTS     62  /* five minutes and the slot in hand */
 #define RED_KEYS_MAX  512 /* of one slot; further ones are added up under one key without names */
 #define RED_TEXTS     5
-#define RED_SKETCH_PREFIX "ddsk1:" /* then the serialised sketch in base64 (RFC 4648 section 4) */
 
 struct red_entry;
 

@@ -1,5 +1,6 @@
 #include "query/query_int.h"
 
+#include "base/base64.h"
 #include "query/distinct.h"
 #include "query/sketch.h"
 
@@ -36,6 +37,34 @@ static bool take_number(sqlite3_context *ctx, sqlite3_value *v, double *ret)
 	return isfinite(*ret);
 }
 
+/* A sketch as text (kelpie_red) is added up as what it stands for. Whether v is one. */
+static bool take_sketch(sqlite3_context *ctx, sqlite3_value *v, struct sketch *to)
+{
+	static const struct slice prefix = { (const uint8_t *)SKETCH_TEXT_PREFIX,
+					     sizeof(SKETCH_TEXT_PREFIX) - 1 };
+	struct strbuf bytes = STRBUF_INIT(SKETCH_BYTES_MAX);
+	struct sketch one;
+	struct slice text;
+	int r;
+
+	if (sqlite3_value_type(v) != SQLITE_TEXT)
+		return false;
+	text = slice_of(sqlite3_value_text(v), (size_t)sqlite3_value_bytes(v));
+	if (!slice_starts(text, prefix))
+		return false;
+	r = base64_get(&bytes, slice_from(text, prefix.n));
+	if (r == 0 && !bytes.failed)
+		r = sketch_get(strbuf_slice(&bytes), &one);
+	if (r == 0) {
+		r = sketch_merge(to, &one);
+		sketch_done(&one);
+	}
+	strbuf_done(&bytes);
+	if (r < 0)
+		fail(ctx, "bad_argument", NULL, "the text is a damaged sketch");
+	return true;
+}
+
 void agg_quantile_step(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 {
 	struct quantile_state *st = sqlite3_aggregate_context(ctx, sizeof(*st));
@@ -51,7 +80,7 @@ void agg_quantile_step(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 		     "quantile(x, q) wants q between 0 and 1");
 		return;
 	}
-	if (!take_number(ctx, argv[0], &x))
+	if (take_sketch(ctx, argv[0], &st->sketch) || !take_number(ctx, argv[0], &x))
 		return;
 	st->not_integer |= sqlite3_value_type(argv[0]) != SQLITE_INTEGER;
 	if (sketch_add(&st->sketch, x, 1) == -ENOMEM)

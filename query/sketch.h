@@ -12,6 +12,8 @@
 #define SKETCH_ALPHA	0.01 /* relative error */
 #define SKETCH_BINS_MAX 2048 /* of the positive and of the negative values each */
 #define SKETCH_BYTES_MAX (54 * 1024) /* of a serialised sketch */
+/* A sketch as a text value (column latency_sketch): this, then sketch_put()'s bytes in base64. */
+#define SKETCH_TEXT_PREFIX "ddsk1:"
 
 /* A run of bins, index base.. base + n - 1. */
 struct sketch_store {
