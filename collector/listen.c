@@ -117,6 +117,7 @@ static int open_unix(const char *path, const struct listen_opts *o, struct liste
 	ret->is_unix = true;
 	ret->dev = st.st_dev;
 	ret->ino = st.st_ino;
+	ret->changed = st.st_ctim;
 	memcpy(ret->path, addr.sun_path, sizeof(ret->path));
 	snprintf(ret->text, sizeof(ret->text), "unix:%s", path);
 	ret->fd = TAKE_FD(fd);
@@ -218,7 +219,8 @@ void listener_close(struct listener *l)
 	struct stat st;
 
 	if (l->is_unix && l->path[0] && lstat(l->path, &st) == 0 && st.st_dev == l->dev &&
-	    st.st_ino == l->ino)
+	    st.st_ino == l->ino && st.st_ctim.tv_sec == l->changed.tv_sec &&
+	    st.st_ctim.tv_nsec == l->changed.tv_nsec)
 		unlink(l->path);
 	closep(&l->fd);
 	l->fd = -1;

@@ -18,6 +18,7 @@ struct listener {
 	uint16_t port;		    /* of a TCP socket */
 	dev_t dev;		    /* of the socket file, to remove no other */
 	ino_t ino;
+	struct timespec changed; /* numbers of files are used again */
 };
 
 struct listen_opts {
