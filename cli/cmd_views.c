@@ -141,6 +141,16 @@ static int show_once(const struct asking *a, const struct print_opts *print, str
 	return show_answer(&s, footer, t);
 }
 
+/* A wrong flag is told before anybody is asked. */
+static int check_usage(const struct asking *a)
+{
+	_cleanup_(question_done) struct question q;
+	struct trouble t;
+
+	question_init(&q);
+	return build(a, &q, &t) < 0 ? trouble_fail(&t) : EXIT_OK;
+}
+
 static int explain(const struct asking *a)
 {
 	_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(MIB);
@@ -214,6 +224,9 @@ static int run_verb(const struct options *o, const struct verb *verb, bool live,
 
 	if (o->explain)
 		return explain(&a);
+	code = check_usage(&a);
+	if (code != EXIT_OK)
+		return code;
 	interrupt_install();
 	if (source_open(o, &source, &t) < 0)
 		return trouble_fail(&t);
@@ -315,17 +328,22 @@ static int tap_coverage(void *ctx, struct slice json)
 	return l->inner.coverage(l->inner.ctx, json);
 }
 
+static const struct verb tap_verb = { "requests", &view_tap, { NULL }, build_tap };
+
 static int tap_live(const struct options *o)
 {
 	_cleanup_(strbuf_done) struct strbuf path = STRBUF_INIT(64 * KIB);
 	_cleanup_(source_freep) struct source *source = NULL;
 	_cleanup_(printer_freep) struct printer *p = NULL;
+	const struct asking dry = { .o = o, .verb = &tap_verb };
 	struct limited l = { .left = o->limit ? o->limit : UINT64_MAX };
 	struct answer_sink sink = { &l, limited_columns, limited_row, tap_coverage };
 	struct print_opts print;
 	struct trouble t;
-	int r;
+	int r = check_usage(&dry);
 
+	if (r != EXIT_OK)
+		return r;
 	interrupt_install();
 	if (source_open(o, &source, &t) < 0)
 		return trouble_fail(&t);
@@ -349,10 +367,8 @@ static int tap_live(const struct options *o)
 
 int cmd_tap(const struct options *o)
 {
-	static const struct verb verb = { "requests", &view_tap, { NULL, NULL, NULL, NULL, NULL }, build_tap };
-
 	/* asked for a part of the past, or of files: rows that are there */
 	if ((o->last || o->since || o->until || o->data_dir || o->explain) && !o->follow)
-		return run_verb(o, &verb, false, false);
+		return run_verb(o, &tap_verb, false, false);
 	return tap_live(o);
 }

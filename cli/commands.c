@@ -52,7 +52,7 @@ static const struct command commands[] = {
 	{ "purge", cmd_purge, GROUP_SOURCE | GROUP_PURGE, "", 0, 0, "forget everything that is stored",
 	  { "kelpie purge", "kelpie purge --yes" } },
 	{ "config", cmd_config, GROUP_OUTPUT | GROUP_CONFIG, "show|check", 1, 1,
-	  "effective configuration with the origin of each value, or a check of it",
+	  "effective configuration with origins, or a check of it",
 	  { "kelpie config show", "kelpie config check --config kelpie.yaml" } },
 	{ "version", cmd_version, GROUP_OUTPUT, "", 0, 0, "version of this program",
 	  { "kelpie version", "kelpie version -o json" } },

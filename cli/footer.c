@@ -115,7 +115,8 @@ void footer_add(const struct footer *f, struct strbuf *out)
 	if (f->coverage.n && json_parse(&doc, f->coverage) == 0)
 		cov = &doc.nodes[0];
 	notes = json_get(&doc, cov, "notes");
-	strbuf_addf(out, "%llu %s · ", (unsigned long long)f->rows, f->what);
+	strbuf_addf(out, "%llu %.*s · ", (unsigned long long)f->rows,
+		    (int)(strlen(f->what) - (f->rows == 1)), f->what); /* 1 row, 2 rows */
 	add_range(f, out);
 	add_completeness(&doc, cov, out);
 	strbuf_adds(out, " · ");

@@ -197,7 +197,10 @@ static void add_number(double v, enum shape shape, struct strbuf *out)
 		format_bytes((uint64_t)fabs(v), out);
 		break;
 	case SHAPE_RATE:
-		format_count(v, out);
+		if (v > 0 && v < 0.01)
+			strbuf_adds(out, "<0.01");
+		else
+			format_count(v, out);
 		strbuf_adds(out, "/s");
 		break;
 	case SHAPE_PERCENT:

@@ -33,7 +33,7 @@ static bool add_object(struct record *r, struct slice text)
 {
 	struct json doc = { 0 };
 	const struct json_node *n = NULL;
-	bool object = json_parse(&doc, text) == 0 && doc.nodes[0].kind == JSON_OBJECT;
+	bool object = json_parse(&doc, text) == 0 && doc.nodes[0].kind == JSON_OBJECT && doc.nodes[0].n;
 
 	while (object && (n = json_each(&doc, &doc.nodes[0], n))) {
 		strbuf_addf(&r->out, "\n%*s  ", (int)r->width, "");
