@@ -42,13 +42,14 @@ static inline bool column_has(const struct column_data *c, uint32_t row)
 	return !c->present || (c->present[row / 64] >> row % 64 & 1);
 }
 
-/* Decodes a column. ends, latency: of the same segment, needed for ENC_SPAN only. 0, -EBADMSG (damage),
- * -ENOMEM, or what the source said; c is empty on failure. */
+/* Decodes a column. other() gives another column of the same segment, decoded, which stays valid while
+ * this one is made. 0, -EBADMSG (damage), -ENOMEM, or what the source said; c is empty on failure. */
 struct column_input {
 	struct part_source *src;
 	struct squeezer *z;
 	const struct seg_desc *seg;
-	const struct column_data *ends, *latency;
+	int (*other)(void *ctx, uint16_t col, const struct column_data **ret);
+	void *ctx;
 };
 int column_load(const struct column_input *in, uint16_t col, struct column_data *c);
 

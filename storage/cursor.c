@@ -48,7 +48,6 @@ int scan_query_init(struct scan_query *q, const struct scan_plan *plan)
 	q->plan.cols = q->cols;
 	q->plan.preds = q->preds;
 	need_column(q, COL_END_TIME);
-	need_column(q, COL_LATENCY_NS);
 	for (size_t i = 0; i < plan->n_preds; i++)
 		q->pred_at[i] = (uint8_t)need_column(q, q->preds[i].col);
 	for (size_t i = 0; i < plan->n_cols; i++)
@@ -135,24 +134,46 @@ static int bloom_excludes(const struct column_input *in, const struct scan_pred 
 	return 1;
 }
 
-static int load(const struct scan_query *q, struct cursor *c, struct column_input *in, size_t at)
+static int load(struct cursor *c, struct column_data *to, uint16_t col)
 {
 	int err;
 
-	if (c->cols[at].loaded)
+	if (to->loaded)
 		return 0;
-	if (q->need[at] == COL_TIME) {
-		err = load(q, c, in, 1);
-		if (err < 0)
-			return err;
-	}
-	in->ends = &c->cols[0];
-	in->latency = &c->cols[1];
-	err = column_load(in, q->need[at], &c->cols[at]);
+	err = column_load(&c->in, col, to);
 	if (err == -ENOENT) { /* its payload was expired: no value */
-		c->cols[at] = (struct column_data){ .col = q->need[at], .loaded = true };
+		*to = (struct column_data){ .col = col, .loaded = true };
 		return 0;
 	}
+	return err;
+}
+
+/* A column that another one is decoded with. Ends: references only go to smaller numbers or, in
+ * seg_near(), to columns that have none. */
+static int other_column(void *ctx, uint16_t col, const struct column_data **ret)
+{
+	struct cursor *c = ctx;
+	struct column_data *to;
+	int err;
+
+	for (size_t i = 0; i < c->q->n_need; i++) {
+		if (c->q->need[i] == col) {
+			*ret = &c->cols[i];
+			return load(c, &c->cols[i], col);
+		}
+	}
+	for (size_t i = 0; i < c->n_extra; i++) {
+		if (c->extra[i].col == col) {
+			*ret = &c->extra[i];
+			return 0;
+		}
+	}
+	if (c->n_extra == SCAN_EXTRA_MAX)
+		return -EBADMSG;
+	to = &c->extra[c->n_extra++];
+	to->col = col;
+	err = load(c, to, col);
+	*ret = to;
 	return err;
 }
 
@@ -195,19 +216,19 @@ static int select_range(const struct scan_query *q, struct cursor *c)
 	return 0;
 }
 
-static int filter(const struct scan_query *q, struct cursor *c, struct column_input *in)
+static int filter(const struct scan_query *q, struct cursor *c)
 {
-	int err = load(q, c, in, 0);
+	int err = load(c, &c->cols[0], COL_END_TIME);
 
 	if (!err)
 		err = select_range(q, c);
 	for (size_t i = 0; i < q->plan.n_preds && c->n_sel && !err; i++) {
-		err = load(q, c, in, q->pred_at[i]);
+		err = load(c, &c->cols[q->pred_at[i]], q->preds[i].col);
 		if (!err)
 			c->n_sel = pred_filter(&q->preds[i], &c->cols[q->pred_at[i]], c->sel, c->n_sel);
 	}
 	for (size_t i = 0; i < q->plan.n_cols && c->n_sel && !err; i++)
-		err = load(q, c, in, q->col_at[i]);
+		err = load(c, &c->cols[q->col_at[i]], q->cols[i]);
 	return err;
 }
 
@@ -228,21 +249,22 @@ int cursor_open(const struct scan_query *q, const struct seg_ref *ref, struct cu
 		bool *ret_skipped)
 {
 	struct cursor *c = calloc(1, sizeof(*c));
-	struct column_input in = { .z = q->z };
 	int err;
 
 	*ret_skipped = false;
 	if (!c)
 		return -ENOMEM;
 	c->ref = *ref;
-	err = open_source(q, c, &in.src);
-	in.seg = c->seg;
+	c->q = q;
+	c->in = (struct column_input){ .z = q->z, .other = other_column, .ctx = c };
+	err = open_source(q, c, &c->in.src);
+	c->in.seg = c->seg;
 	if (!err) {
-		err = excluded(q, &in);
+		err = excluded(q, &c->in);
 		*ret_skipped = err == 1;
 	}
 	if (!err)
-		err = filter(q, c, &in);
+		err = filter(q, c);
 	if (err == 0 && c->n_sel > 0) {
 		*ret = c;
 		return 1;
@@ -258,6 +280,8 @@ void cursor_free(struct cursor *c)
 	for (size_t i = 0; i < SCAN_NEED_MAX; i++)
 		if (c->cols[i].loaded)
 			column_done(&c->cols[i]);
+	for (size_t i = 0; i < c->n_extra; i++)
+		column_done(&c->extra[i]);
 	free(c->sel);
 	free(c->own_seg);
 	free(c->own_bytes);

@@ -6,14 +6,15 @@
 #include "storage/predicate.h"
 #include "storage/scan_int.h"
 
-#define SCAN_NEED_MAX (SCAN_COLS_MAX + SCAN_PREDS_MAX + 2)
+#define SCAN_NEED_MAX (SCAN_COLS_MAX + SCAN_PREDS_MAX + 1)
+#define SCAN_EXTRA_MAX 12 /* columns that others are decoded with and nobody asked for */
 
 /* What all segments of a scan are asked; made once. */
 struct scan_query {
 	struct scan_plan plan;	 /* cols and preds are own copies */
 	uint16_t *cols;
 	struct scan_pred *preds; /* cheap ones first */
-	uint16_t need[SCAN_NEED_MAX]; /* distinct columns: end_time is need[0], latency need[1] */
+	uint16_t need[SCAN_NEED_MAX]; /* distinct columns: end_time is need[0] */
 	size_t n_need;
 	uint8_t col_at[SCAN_COLS_MAX], pred_at[SCAN_PREDS_MAX]; /* indexes into need */
 	struct squeezer *z;
@@ -39,7 +40,11 @@ struct cursor {
 	struct seg_desc *own_seg;
 	uint8_t *own_bytes; /* descriptor, and with a log's segment its parts */
 	const uint8_t *data;
+	const struct scan_query *q;
+	struct column_input in;
 	struct column_data cols[SCAN_NEED_MAX]; /* as need[] */
+	struct column_data extra[SCAN_EXTRA_MAX];
+	size_t n_extra;
 	uint32_t *sel, n_sel, pos; /* matching rows, ascending; pos counts those delivered */
 	struct cursor *next;	   /* of the list of those done with */
 };

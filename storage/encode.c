@@ -13,6 +13,14 @@ struct key {
 	uint32_t row;
 };
 
+/* Codes by row of a dictionary column that others may refer to; n_dict stands for NULL. */
+struct ref_codes {
+	uint16_t col;
+	uint32_t n_dict;
+	uint16_t codes[SEG_ROWS_MAX];
+};
+#define REFS_KEPT 4
+
 struct encoder {
 	struct squeezer *z;
 	struct strbuf raw;
@@ -20,7 +28,11 @@ struct encoder {
 	uint32_t order[SEG_ROWS_MAX]; /* builder row of each row of the segment */
 	uint16_t pos[SEG_ROWS_MAX];   /* the reverse, counted from the first row */
 	uint64_t present[WORDS];
-	int64_t ints[SEG_ROWS_MAX], sparse_ints[SEG_ROWS_MAX], latency[SEG_ROWS_MAX];
+	int64_t ints[SEG_ROWS_MAX], sparse_ints[SEG_ROWS_MAX];
+	int64_t plus[SEG_ROWS_MAX], minus[SEG_ROWS_MAX], map[SEG_ROWS_MAX + 1];
+	bool map_seen[SEG_ROWS_MAX + 1], map_null[SEG_ROWS_MAX + 1];
+	struct ref_codes refs[REFS_KEPT];
+	size_t n_refs;
 	uint32_t codes[SEG_ROWS_MAX], sparse_codes[SEG_ROWS_MAX];
 	struct slice texts[SEG_ROWS_MAX];
 	uint32_t *remap; /* intern number -> code + 1 of the column under way */
@@ -253,6 +265,134 @@ static bool try_delta(struct job *j, struct col_desc *d, int64_t *v, size_t n, i
 	return true;
 }
 
+/* Whether the values are a function of ref's codes. v: in the segment's order, without NULLs. Fills
+ * e->map and says which codes have which value. */
+static bool is_function(struct job *j, const struct col_desc *d, const struct ref_codes *ref, const int64_t *v)
+{
+	struct encoder *e = j->e;
+	bool nulls = d->n_values < j->rows;
+	uint32_t m = 0;
+
+	memset(e->map_seen, 0, ref->n_dict + 1);
+	for (uint32_t k = 0; k < j->rows; k++) {
+		uint32_t code = ref->codes[k];
+		bool null = nulls && !is_present(e, k);
+		int64_t x = null ? 0 : v[m];
+
+		m += !null;
+		if (!e->map_seen[code]) {
+			e->map_seen[code] = true;
+			e->map_null[code] = null;
+			e->map[code] = x;
+		} else if (e->map[code] != x || e->map_null[code] != null) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Writes e->map as the column's data: a bit and, for those that have one, a value per code. */
+static void write_map(struct job *j, struct col_desc *d, const struct ref_codes *ref, int64_t base)
+{
+	struct encoder *e = j->e;
+	uint32_t n = ref->n_dict + 1, kept = 0;
+	uint8_t *bits;
+
+	d->ref = ref->col;
+	d->n_map = n;
+	strbuf_reset(&e->raw);
+	bits = strbuf_reserve(&e->raw, (n + 7) / 8);
+	if (!bits) {
+		j->failed = true;
+		return;
+	}
+	memset(bits, 0, (n + 7) / 8);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!e->map_seen[i] || e->map_null[i])
+			continue;
+		bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << i % 8);
+		e->map[kept++] = e->map[i];
+	}
+	e->raw.len += (n + 7) / 8;
+	add_packed(j, e->map, kept, base, d->width);
+	end_part(j, d, PART_DATA, false);
+}
+
+/* Tries to say the column by another one. v: values or codes. */
+static bool try_map(struct job *j, struct col_desc *d, enum seg_enc enc, const int64_t *v, int64_t base)
+{
+	uint16_t cols[SEG_REFS_MAX];
+	size_t n = seg_refs(d->col, cols);
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < j->e->n_refs; k++) {
+			const struct ref_codes *ref = &j->e->refs[k];
+
+			if (ref->col != cols[i] || ref->n_dict > j->rows / 4 || !is_function(j, d, ref, v))
+				continue;
+			d->enc = (uint8_t)enc;
+			write_map(j, d, ref, base);
+			return true;
+		}
+	}
+	return false;
+}
+
+static uint64_t bits_of(const int64_t *v, size_t n, int64_t least)
+{
+	uint64_t bits = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t x = (uint64_t)v[i] - (uint64_t)least;
+
+		bits += x ? 64u - (unsigned int)__builtin_clzll(x) : 0;
+	}
+	return bits;
+}
+
+/* A column's value of each row in the segment's order, 0 where it is NULL. */
+static void gather_rows(struct job *j, uint16_t col, int64_t *out)
+{
+	const struct colbuf *c = &j->b->cols[col];
+	uint32_t lo = 0, hi = 0;
+
+	memset(out, 0, j->rows * sizeof(*out));
+	if (col && c->n)
+		value_range(j, c, &lo, &hi);
+	for (uint32_t i = lo; i < hi; i++)
+		out[j->e->pos[(c->sparse ? c->rows[i] : i) - j->from]] = c->ints[i];
+}
+
+/* Stores how far v is off what other columns predict, where that takes fewer bits. */
+static bool try_near(struct job *j, struct col_desc *d, const int64_t *v)
+{
+	struct encoder *e = j->e;
+	int64_t *off = e->sparse_ints, least, most;
+	uint16_t plus, minus;
+	uint32_t m = 0;
+
+	if (!seg_near(d->col, &plus, &minus))
+		return false;
+	gather_rows(j, plus, e->plus);
+	gather_rows(j, minus, e->minus);
+	for (uint32_t k = 0; k < j->rows; k++) {
+		if (d->n_values < j->rows && !is_present(e, k))
+			continue;
+		off[m] = (int64_t)((uint64_t)e->plus[k] - (uint64_t)e->minus[k] - (uint64_t)v[m]);
+		m++;
+	}
+	min_max(off, m, &least, &most);
+	if (bits_of(off, m, least) / 7 >= bits_of(v, m, d->min) / 8)
+		return false;
+	d->enc = ENC_NEAR;
+	d->near_min = least;
+	d->width = (uint8_t)codec_width((uint64_t)most - (uint64_t)least);
+	begin_data(j, d);
+	add_packed(j, off, m, least, d->width);
+	end_part(j, d, PART_DATA, false);
+	return true;
+}
+
 static void encode_ints(struct job *j, const struct colbuf *c, struct col_desc *d, uint32_t lo, uint32_t hi)
 {
 	struct encoder *e = j->e;
@@ -262,6 +402,8 @@ static void encode_ints(struct job *j, const struct colbuf *c, struct col_desc *
 	min_max(v, d->n_values, &d->min, &d->max);
 	d->width = (uint8_t)codec_width((uint64_t)d->max - (uint64_t)d->min);
 	d->enc = d->width ? ENC_FOR : ENC_CONST_INT;
+	if (d->width && (try_map(j, d, ENC_MAP_INT, v, d->min) || try_near(j, d, v)))
+		return;
 	if ((c->schema->flags & COL_F_SORTED) && d->width > 1 &&
 	    try_delta(j, d, v, d->n_values, e->sparse_ints)) {
 		end_part(j, d, PART_DATA, false);
@@ -269,45 +411,6 @@ static void encode_ints(struct job *j, const struct colbuf *c, struct col_desc *
 	}
 	begin_data(j, d);
 	add_packed(j, v, d->n_values, d->min, d->width);
-	end_part(j, d, PART_DATA, false);
-}
-
-/* latency_ns of each row in the segment's order, 0 where it is NULL. */
-static void gather_latency(struct job *j)
-{
-	const struct colbuf *c = &j->b->cols[COL_LATENCY_NS];
-	uint32_t lo, hi;
-
-	memset(j->e->latency, 0, j->rows * sizeof(*j->e->latency));
-	value_range(j, c, &lo, &hi);
-	for (uint32_t i = lo; i < hi; i++)
-		j->e->latency[j->e->pos[(c->sparse ? c->rows[i] : i) - j->from]] = c->ints[i];
-}
-
-/* The start of an exchange is its end less its latency nearly always: store how far it is off. */
-static void encode_span(struct job *j, const struct colbuf *c, struct col_desc *d, uint32_t lo, uint32_t hi)
-{
-	struct encoder *e = j->e;
-	int64_t least, most;
-	uint32_t m = 0;
-
-	gather_latency(j);
-	GATHER(e->ints, e->sparse_ints, c->ints[i]);
-	min_max(e->ints, d->n_values, &d->min, &d->max);
-	for (uint32_t k = 0; k < j->rows; k++) {
-		uint64_t end = j->b->ends[e->order[k]];
-
-		if (d->n_values == j->rows || is_present(e, k)) {
-			e->sparse_ints[m] = (int64_t)(end - (uint64_t)e->latency[k] - (uint64_t)e->ints[m]);
-			m++;
-		}
-	}
-	min_max(e->sparse_ints, m, &least, &most);
-	d->enc = ENC_SPAN;
-	d->span_min = least;
-	d->width = (uint8_t)codec_width((uint64_t)most - (uint64_t)least);
-	begin_data(j, d);
-	add_packed(j, e->sparse_ints, m, least, d->width);
 	end_part(j, d, PART_DATA, false);
 }
 
@@ -374,6 +477,23 @@ static bool encode_const_text(struct job *j, struct col_desc *d, struct slice te
 	return true;
 }
 
+/* Remembers a column's codes by row for those that come after it. */
+static void keep_ref(struct job *j, const struct col_desc *d)
+{
+	struct encoder *e = j->e;
+	struct ref_codes *ref = &e->refs[e->n_refs];
+	uint32_t m = 0;
+
+	if (!seg_is_ref(d->col) || e->n_refs == REFS_KEPT)
+		return;
+	ref->col = d->col;
+	ref->n_dict = d->n_dict;
+	for (uint32_t k = 0; k < j->rows; k++)
+		ref->codes[k] = (uint16_t)(d->n_values == j->rows || is_present(e, k) ? e->codes[m++] :
+											d->n_dict);
+	e->n_refs++;
+}
+
 static void encode_dict(struct job *j, const struct colbuf *c, struct col_desc *d, uint32_t lo, uint32_t hi)
 {
 	struct encoder *e = j->e;
@@ -389,15 +509,20 @@ static void encode_dict(struct job *j, const struct colbuf *c, struct col_desc *
 		d->n_dict = 0;
 		return;
 	}
-	d->enc = ENC_DICT;
 	d->width = (uint8_t)codec_width(d->n_dict - 1);
-	begin_data(j, d);
-	p = strbuf_reserve(&e->raw, (size_t)d->n_values * d->width);
-	if (p) {
-		codec_pack_u32(p, e->codes, d->n_values, d->width);
-		e->raw.len += (size_t)d->n_values * d->width;
+	keep_ref(j, d);
+	for (uint32_t k = 0; k < d->n_values; k++)
+		e->ints[k] = e->codes[k];
+	if (!try_map(j, d, ENC_MAP_DICT, e->ints, 0)) {
+		d->enc = ENC_DICT;
+		begin_data(j, d);
+		p = strbuf_reserve(&e->raw, (size_t)d->n_values * d->width);
+		if (p) {
+			codec_pack_u32(p, e->codes, d->n_values, d->width);
+			e->raw.len += (size_t)d->n_values * d->width;
+		}
+		end_part(j, d, PART_DATA, false);
 	}
-	end_part(j, d, PART_DATA, false);
 	strbuf_reset(&e->raw);
 	codec_texts(&e->raw, e->texts, d->n_dict, &dense);
 	end_part(j, d, PART_DICT, dense);
@@ -444,9 +569,7 @@ static void encode_column(struct job *j, uint16_t col)
 	desc->n_cols++;
 	if (d->n_values < j->rows)
 		mark_present(j, c, lo, hi);
-	if (col == COL_TIME)
-		encode_span(j, c, d, lo, hi);
-	else if (c->schema->type == COL_INT)
+	if (c->schema->type == COL_INT)
 		encode_ints(j, c, d, lo, hi);
 	else if (c->schema->flags & COL_F_SYM)
 		encode_dict(j, c, d, lo, hi);
@@ -483,6 +606,7 @@ int builder_encode(struct builder *b, struct encoder *e, uint32_t from, uint32_t
 	d->schema_version = b->schema->version;
 	d->rows = j.rows;
 	d->epoch = b->epoch;
+	e->n_refs = 0;
 	sort_rows(&j);
 	for (uint16_t col = 0; col < _COL_MAX; col++) {
 		if (col == COL_EPOCH && d->n_cols < SEG_COLS_MAX)

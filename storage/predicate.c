@@ -212,7 +212,7 @@ bool pred_excludes(const struct scan_pred *p, const struct seg_desc *seg)
 		return c->n_values == seg->rows;
 	if (c->enc == ENC_CONST_TEXT)
 		return !pred_value(p, VALUE_TEXT, 0, c->text);
-	if (c->enc == ENC_DICT || c->enc == ENC_TEXT)
+	if (c->enc == ENC_DICT || c->enc == ENC_MAP_DICT || c->enc == ENC_TEXT)
 		return false;
 	return range_excludes(p, c->min, c->max);
 }

@@ -17,7 +17,6 @@
 
 #define SEALED_VERSION	1
 #define SEALED_SEGS_MAX 65536
-#define SEALED_PAGE	16384
 
 enum sealed_class { CLASS_META = 1, CLASS_PAYLOAD = 2 };
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #define PRAGMAS                                                                                    \
-	"PRAGMA page_size=16384; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; "                \
+	"PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; "                \
 	"PRAGMA locking_mode=EXCLUSIVE; PRAGMA secure_delete=OFF; PRAGMA cache_size=-1024; "       \
 	"CREATE TABLE bucket(id INTEGER PRIMARY KEY, d BLOB NOT NULL); "                           \
 	"CREATE TABLE chunk(id INTEGER PRIMARY KEY, b BLOB NOT NULL); "

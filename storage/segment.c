@@ -29,7 +29,18 @@ static void put_le_buf(struct strbuf *out, uint64_t v, size_t width)
 
 static bool enc_is_int(uint8_t enc)
 {
-	return enc == ENC_CONST_INT || enc == ENC_FOR || enc == ENC_DELTA || enc == ENC_SPAN;
+	return enc == ENC_CONST_INT || enc == ENC_FOR || enc == ENC_DELTA || enc == ENC_NEAR ||
+	       enc == ENC_MAP_INT;
+}
+
+static bool enc_is_map(uint8_t enc)
+{
+	return enc == ENC_MAP_INT || enc == ENC_MAP_DICT;
+}
+
+static bool enc_has_dict(uint8_t enc)
+{
+	return enc == ENC_DICT || enc == ENC_MAP_DICT;
 }
 
 static void col_write(struct strbuf *out, const struct col_desc *c)
@@ -47,9 +58,13 @@ static void col_write(struct strbuf *out, const struct col_desc *c)
 		put_varint_buf(out, zigzag(c->base));
 		put_varint_buf(out, zigzag(c->step));
 	}
-	if (c->enc == ENC_SPAN)
-		put_varint_buf(out, zigzag(c->span_min));
-	if (c->enc == ENC_DICT)
+	if (c->enc == ENC_NEAR)
+		put_varint_buf(out, zigzag(c->near_min));
+	if (enc_is_map(c->enc)) {
+		put_varint_buf(out, c->ref);
+		put_varint_buf(out, c->n_map);
+	}
+	if (enc_has_dict(c->enc))
 		put_varint_buf(out, c->n_dict);
 	if (c->enc == ENC_CONST_TEXT) {
 		put_varint_buf(out, c->text.n);
@@ -100,11 +115,13 @@ static bool col_sane(const struct col_desc *c, uint32_t rows)
 		return false;
 	if (c->enc == ENC_CONST_INT || c->enc == ENC_CONST_TEXT)
 		want = c->n_values < rows ? want : 0;
-	if (c->enc == ENC_DICT) {
+	if (enc_has_dict(c->enc)) {
 		want |= 1u << PART_DICT;
 		if (c->n_dict == 0 || c->n_dict > c->n_values || c->width > 4)
 			return false;
 	}
+	if (enc_is_map(c->enc) && (c->ref >= c->col || c->n_map < 2 || c->n_map > rows + 1))
+		return false;
 	if (c->part[PART_DATA].raw == 0)
 		want &= ~(1u << PART_DATA);
 	return (c->parts & ~(1u << PART_BLOOM)) == want;
@@ -126,9 +143,13 @@ static int col_parse(struct reader *r, uint32_t rows, uint64_t *off, struct col_
 		c->base = unzigzag(read_varint(r));
 		c->step = unzigzag(read_varint(r));
 	}
-	if (c->enc == ENC_SPAN)
-		c->span_min = unzigzag(read_varint(r));
-	if (c->enc == ENC_DICT)
+	if (c->enc == ENC_NEAR)
+		c->near_min = unzigzag(read_varint(r));
+	if (enc_is_map(c->enc)) {
+		c->ref = (uint16_t)MIN(read_varint(r), (uint64_t)UINT16_MAX);
+		c->n_map = (uint32_t)MIN(read_varint(r), (uint64_t)UINT32_MAX);
+	}
+	if (enc_has_dict(c->enc))
 		c->n_dict = (uint32_t)MIN(read_varint(r), (uint64_t)UINT32_MAX);
 	if (c->enc == ENC_CONST_TEXT)
 		c->text = read_bytes(r, read_varint(r));
@@ -244,4 +265,54 @@ bool bloom_may_have(const uint8_t *bits, size_t n_bytes, struct slice text)
 bool seg_wants_bloom(uint16_t col)
 {
 	return col == COL_TRACE_ID || col == COL_CONN_ID;
+}
+
+bool seg_near(uint16_t col, uint16_t *ret_plus, uint16_t *ret_minus)
+{
+	static const struct {
+		uint16_t col, plus, minus;
+	} near[] = {
+		{ COL_TIME, COL_END_TIME, COL_LATENCY_NS },
+		{ COL_TTFB_NS, COL_LATENCY_NS, 0 }, /* equal when the response came in one piece */
+		{ COL_REQUEST_BYTES, COL_REQUEST_BODY_BYTES, 0 }, /* headers of few sizes */
+		{ COL_RESPONSE_BYTES, COL_RESPONSE_BODY_BYTES, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(near); i++) {
+		if (near[i].col != col)
+			continue;
+		*ret_plus = near[i].plus;
+		*ret_minus = near[i].minus;
+		return true;
+	}
+	return false;
+}
+
+size_t seg_refs(uint16_t col, uint16_t ret[SEG_REFS_MAX])
+{
+	static const struct {
+		uint16_t first, last;
+		uint16_t refs[SEG_REFS_MAX];
+	} ranges[] = {
+		{ COL_STATUS_CODE, COL_CLIENT_ERROR, { COL_STATUS, 0 } },
+		{ COL_CLIENT_ADDR, COL_CLIENT_ADDR, { COL_CONN_ID, 0 } },
+		{ COL_CLIENT_PORT, COL_CLIENT_NAME, { COL_CLIENT_ADDR, COL_CONN_ID } },
+		{ COL_SERVER_ADDR, COL_SERVER_ADDR, { COL_CONN_ID, 0 } },
+		{ COL_SERVER_PORT, COL_SERVER_NAME, { COL_SERVER_ADDR, COL_CONN_ID } },
+		{ COL_HTTP_VERSION, COL_HTTP_HOST, { COL_SERVER_ADDR, COL_CONN_ID } },
+		{ COL_HTTP_USER_AGENT, COL_HTTP_USER_AGENT, { COL_CLIENT_ADDR, COL_CONN_ID } },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		if (col < ranges[i].first || col > ranges[i].last)
+			continue;
+		memcpy(ret, ranges[i].refs, sizeof(ranges[i].refs));
+		return ret[1] ? 2 : 1;
+	}
+	return 0;
+}
+
+bool seg_is_ref(uint16_t col)
+{
+	return col == COL_STATUS || col == COL_CONN_ID || col == COL_CLIENT_ADDR || col == COL_SERVER_ADDR;
 }

@@ -24,12 +24,14 @@ enum seg_enc {
 	ENC_CONST_TEXT,	   /* every value is the descriptor's text */
 	ENC_DICT,	   /* codes in width bytes; texts in PART_DICT */
 	ENC_TEXT,	   /* texts */
-	ENC_SPAN,	   /* a start time: end_time - latency - value - min in width bytes */
+	ENC_NEAR,	   /* plus - minus - value - near_min in width bytes, see seg_near() */
+	ENC_MAP_INT,	   /* a function of the dictionary column `ref`: one value per code of it, the */
+	ENC_MAP_DICT,	   /* last one for its NULL; as ENC_FOR and ENC_DICT with so many rows */
 	_ENC_MAX,
 };
 
 enum seg_part {
-	PART_DATA, /* with NULLs: a bit per row first, 1 = has a value */
+	PART_DATA, /* with NULLs: a bit per row first, 1 = has a value. ENC_MAP_*: always, a bit per code */
 	PART_DICT,
 	PART_BLOOM, /* of the column's distinct texts */
 	_PART_MAX,
@@ -50,7 +52,9 @@ struct col_desc {
 	uint32_t n_dict;
 	int64_t min, max;  /* integers, of the values */
 	int64_t base, step;
-	int64_t span_min;  /* ENC_SPAN */
+	int64_t near_min;  /* ENC_NEAR */
+	uint16_t ref;	   /* ENC_MAP_*: a smaller column number */
+	uint32_t n_map;	   /* ENC_MAP_*: codes of ref, and one */
 	struct slice text; /* ENC_CONST_TEXT, borrowed from the descriptor's bytes */
 	struct part_desc part[_PART_MAX];
 };
@@ -78,6 +82,16 @@ const struct col_desc *seg_desc_find(const struct seg_desc *d, uint16_t col);
 size_t bloom_bytes(size_t n_texts);
 void bloom_add(uint8_t *bits, size_t n_bytes, struct slice text);
 bool bloom_may_have(const uint8_t *bits, size_t n_bytes, struct slice text);
+
+/* The columns that predict another one nearly always: value = plus - minus, NULL counting as 0. False:
+ * there are none. A minus of 0 is none. */
+bool seg_near(uint16_t col, uint16_t *ret_plus, uint16_t *ret_minus);
+/* Dictionary columns that may determine another one (its name's address, its connection). Returns how
+ * many, best first; each has a smaller number. */
+#define SEG_REFS_MAX 2
+size_t seg_refs(uint16_t col, uint16_t ret[SEG_REFS_MAX]);
+/* Whether some column may refer to this one. */
+bool seg_is_ref(uint16_t col);
 
 /* Columns whose texts are mostly distinct and are looked up one at a time. */
 bool seg_wants_bloom(uint16_t col);

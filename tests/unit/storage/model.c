@@ -143,6 +143,46 @@ static uint64_t null_share(const struct model *m, uint16_t col)
 	return shares[hash_u64(col * 977u + m->n / 1500) % ARRAY_SIZE(shares)];
 }
 
+static size_t col_index(uint16_t col)
+{
+	for (size_t i = 0; i < MODEL_COLS; i++)
+		if (model_cols[i] == col)
+			return i;
+	return 0;
+}
+
+static uint64_t hash_value(const struct value *v)
+{
+	uint64_t h = v->kind;
+
+	for (size_t i = 0; v->kind == VALUE_TEXT && i < v->text.n; i++)
+		h = hash_u64(h ^ v->text.p[i]);
+	return h;
+}
+
+/* In two of three stretches some columns follow from others, as in real traffic, with a rare slip. */
+static void make_dependent(struct model *m, struct model_row *r)
+{
+	struct value *ttfb = &r->cells[col_index(COL_TTFB_NS)], *name = &r->cells[col_index(COL_SERVER_NAME)];
+	const struct value *latency = &r->cells[col_index(COL_LATENCY_NS)];
+	uint64_t conn = hash_value(&r->cells[col_index(COL_CONN_ID)]);
+	uint64_t status = hash_value(&r->cells[col_index(COL_STATUS)]);
+	const char *text = syms[conn % 300].text;
+
+	if (m->n / 700 % 3 == 0 || model_random(m, 2000) == 0)
+		return;
+	if (latency->kind == VALUE_INT && ttfb->kind == VALUE_INT && model_random(m, 5))
+		ttfb->i = latency->i;
+	r->cells[col_index(COL_STATUS_CODE)] = (struct value){ .kind = status % 4 ? VALUE_INT : VALUE_NULL,
+							       .i = (int64_t)(status % 5) };
+	r->cells[col_index(COL_CLIENT_PORT)] = (struct value){ .kind = VALUE_INT, .i = (int64_t)(conn % 60000) };
+	if (name->kind == VALUE_TEXT)
+		free((void *)(uintptr_t)name->text.p);
+	*name = (struct value){ 0 };
+	if (conn % 7)
+		*name = text_value(text, strlen(text));
+}
+
 static struct model_row *new_row(struct model *m, uint64_t end_ns, uint64_t epoch)
 {
 	struct model_row *r;
@@ -167,6 +207,7 @@ static struct model_row *new_row(struct model *m, uint64_t end_ns, uint64_t epoc
 		if (c->id == COL_TIME && r->cells[i].kind == VALUE_INT && model_random(m, 8))
 			r->cells[i].i = (int64_t)end_ns - r->cells[i].i;
 	}
+	make_dependent(m, r);
 	m->n++;
 	return r;
 }
@@ -320,14 +361,6 @@ int64_t model_run(struct scan_source *src, const struct scan_plan *plan, struct 
 	scan_close(scan);
 	*ret_text = strbuf_take(&out);
 	return err < 0 ? err : rows;
-}
-
-static size_t col_index(uint16_t col)
-{
-	for (size_t i = 0; i < MODEL_COLS; i++)
-		if (model_cols[i] == col)
-			return i;
-	return 0;
 }
 
 static int compare_values(const struct value *a, const struct value *b)
