@@ -156,7 +156,7 @@ static bool same(const char *sql, bool ordered)
 		sort_lines(&got.text);
 	}
 	ok = ok && EXPECT_EQ(got.result, 0) &&
-	     EXPECT_MEM(got.text.p, got.text.len, want.p, want.len);
+	     EXPECT_MEM(strbuf_str(&got.text), got.text.len, strbuf_str(&want), want.len);
 	if (!ok)
 		printf("# %s\n# %s\n", sql, got.error.message);
 	answer_done(&got);
