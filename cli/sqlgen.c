@@ -159,7 +159,7 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, st
 	strbuf_addf(&q->sql, "SELECT %s, count(*) AS requests, round(count(*) * 1e9 / ", tops[by].key);
 	question_bind_int(q, (int64_t)MIN(MAX(span_ns, (uint64_t)1), (uint64_t)INT64_MAX));
 	strbuf_addf(&q->sql,
-		    ", 3) AS rate_per_s, "
+		    ", 6) AS rate_per_s, "
 		    "sum(coalesce(failed, 0)) AS errors, "
 		    "round(100.0 * sum(coalesce(failed, 0)) / count(*), 2) AS error_pct, "
 		    "sum(coalesce(client_error, 0)) AS client_errors, "

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""The views against golden outputs: piped and on terminals of 60, 80 and 132 columns, with and without
+colour, live ones with their keys. UPDATE=1 writes the golden files anew.
+"""
+import os
+import re
+import sys
+import unicodedata
+
+import clilib
+import fixture
+from clilib import SINCE, expect, expect_in, on_terminal, run
+
+GOLDEN = os.path.join(clilib.HERE, "golden")
+VIEWS = {
+    "top": ["top", *SINCE],
+    "top-endpoint": ["top", "--by", "endpoint", *SINCE],
+    "top-pair": ["top", "--by", "pair", "--service", "orders", *SINCE],
+    "slow": ["slow", "--limit", "6", *SINCE],
+    "errors": ["errors", "--limit", "8", *SINCE],
+    "conns": ["conns", *SINCE],
+    "tap-past": ["tap", "--last", "5", *SINCE],
+    "status": ["status"],
+    "sql": ["sql", "SELECT server_name, count(*) AS n, p99(latency_ns) AS p99_ns FROM http GROUP BY 1"],
+    "show": ["show", "n1-5f-evil"],
+    "schema": ["schema", "connections"],
+}
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def columns(line):
+    wide = 0
+    for c in line:
+        if unicodedata.combining(c):
+            continue
+        wide += 2 if unicodedata.east_asian_width(c) in "WF" else 1
+    return wide
+
+
+def clean(text, server):
+    return text.replace(server.address, "unix:API")
+
+
+def golden(name, got):
+    path = os.path.join(GOLDEN, name)
+    if os.environ.get("UPDATE"):
+        os.makedirs(GOLDEN, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(got)
+        return
+    with open(path, encoding="utf-8") as f:
+        expect(got, f.read(), name)
+
+
+def only_printable(text, sgr=False):
+    if sgr:
+        text = SGR.sub("", text)
+    for c in text.replace("\n", ""):
+        bad = ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0 or 0xdc80 <= ord(c) <= 0xdcff \
+            or unicodedata.category(c) in ("Cf", "Cc", "Co", "Cs", "Zl", "Zp")
+        if bad:
+            raise AssertionError(f"U+{ord(c):04x} reaches the terminal: {text!r}")
+
+
+def test_views_piped(server):
+    for name, args in VIEWS.items():
+        for width in (60, 80, 132):
+            source = [] if name == "schema" else ["--server", server.address]
+            done = run(*args, *source, width=width)
+            expect(done.code, 0, f"{name}: {done.err}")
+            expect(SGR.search(done.out), None, f"{name}: no colour in a pipe")
+            only_printable(done.out)
+            only_printable(done.err)
+            if name != "show":
+                for line in done.out.splitlines():
+                    if columns(line) > width:
+                        raise AssertionError(f"{name}: {columns(line)} columns, {width} wide: {line!r}")
+            golden(f"{name}-{width}.txt", clean(done.out, server))
+    # without $COLUMNS a pipe has 80
+    done = run(*VIEWS["errors"], "--server", server.address)
+    golden("errors-80.txt", clean(done.out, server))
+
+
+def test_views_footer(server):
+    done = run(*VIEWS["top"], "--server", server.address)
+    golden("top-footer.txt", clean(done.err, server))
+    done = run("slow", "--limit", "1", "--since", "2026-03-04T10:00:00Z", "--server", server.address)
+    expect_in("1 request · last ", done.err)
+
+
+def test_views_terminal(server):
+    for name in ("top", "errors", "conns"):
+        extra = ["--once"] if name == "top" else []
+        for width in (60, 132):
+            done = on_terminal(*VIEWS[name], *extra, "--server", server.address, width=width)
+            expect(done.code, 0, done.out)
+            only_printable(done.out, sgr=True)
+            golden(f"{name}-tty-{width}.txt", clean(done.out, server))
+        plain = on_terminal(*VIEWS[name], *extra, "--server", server.address, NO_COLOR="1")
+        expect(SGR.search(plain.out), None, "NO_COLOR")
+        expect(SGR.search(on_terminal(*VIEWS[name], *extra, "--color", "never", "--server",
+                                      server.address).out), None, "--color never")
+    forced = run(*VIEWS["errors"], "--color", "always", "--server", server.address)
+    expect_in("\x1b[31m503 !\x1b[0m", forced.out)
+    expect_in("\x1b[33m404 ~\x1b[0m", forced.out)
+
+
+def test_views_wide_and_no_headers(server):
+    done = run(*VIEWS["slow"], "-o", "wide", "--server", server.address)
+    expect_in("n1-5f-wide", done.out)
+    only_printable(done.out)
+    bare = run(*VIEWS["slow"], "--no-headers", "--server", server.address)
+    expect(len(bare.out.splitlines()), 6)
+
+
+def test_views_live(server):
+    done = on_terminal("top", *SINCE, "--server", server.address,
+                       keys=[(0.8, b"s"), (1.2, b"?"), (1.6, b"p"), (2.0, b"q")])
+    expect(done.code, 0, done.out)
+    expect_in("\x1b[?1049h\x1b[?25l", done.out)
+    expect_in("by rate_per_s", done.out)
+    expect_in("paused", done.out)
+    if not done.out.endswith("\x1b[?25h\x1b[?1049l"):
+        raise AssertionError(f"the terminal is not left as it was: {done.out[-80:]!r}")
+    inside = done.out.replace("\x1b[?1049h", "").replace("\x1b[?25l", "").replace("\x1b[?25h", "") \
+        .replace("\x1b[?1049l", "")
+    only_printable(re.sub(r"\x1b\[[HKJ]", "", inside).replace("\r", ""), sgr=True)
+
+
+def test_views_live_interrupt(server):
+    done = on_terminal("top", *SINCE, "--server", server.address, keys=[(0.8, b"\x03")])
+    expect(done.code, 0, done.out)
+    if not done.out.endswith("\x1b[?25h\x1b[?1049l"):
+        raise AssertionError(f"the terminal is not left as it was: {done.out[-80:]!r}")
+
+
+def test_views_tap(server):
+    server.taps.clear()
+    done = run("tap", "--limit", "3", "--status", ">=500", "--not", "--path", "/a b/*", "--server",
+               server.address)
+    expect(done.code, 0, done.err)
+    expect(len(done.out.splitlines()), 4)
+    expect(server.taps, ["/api/v1/tap?status=%3E%3D500&path=!%2Fa%20b%2F%2A&format=ndjson"])
+
+
+def test_views_empty(server):
+    done = run("slow", "--service", "nobody", *SINCE, "--server", server.address)
+    expect((done.code, done.out), (0, ""))
+    expect_in("nothing matches these filters", done.err)
+    server.coverage = dict(fixture.COMPLETE, notes=["no row in the range; the newest is 3 h old"])
+    done = run("slow", "--service", "nobody", *SINCE, "--server", server.address)
+    server.coverage = fixture.COMPLETE
+    expect_in("no row in the range; the newest is 3 h old", done.err)
+
+
+def test_views_incomplete(server):
+    server.coverage = dict(fixture.COMPLETE, complete=False, lost=14,
+                           nodes={"ok": 1, "missing": ["node-2\x1b[31m"]})
+    done = run(*VIEWS["slow"], "--server", server.address)
+    strict = run(*VIEWS["slow"], "--require-complete", "--server", server.address)
+    server.coverage = fixture.COMPLETE
+    expect(done.code, 0)
+    expect_in("INCOMPLETE: 14 lost, no answer from node-2\\x1b[31m", done.err)
+    expect(strict.code, 3)
+
+
+def test_views_usage(server):
+    at = ["--server", server.address]
+    for args, code, part in (
+            (["top", "--stats", "5xx"], 2, "did you mean --status?"),
+            (["tpo"], 2, "did you mean top?"),
+            ([], 2, "Usage: kelpie COMMAND"),
+            (["top", "--by", "colour", *at], 2, "none of: service"),
+            (["slow", "--sort-by", "colour", *at], 2, "--sort-by 'colour' is none of"),
+            (["slow", "--since", "later", *at], 2, "is no time"),
+            (["slow", "-o", "xml", *at], 2, "is none of table"),
+            (["conns", "--status", "5xx", *at], 2, "no meaning for connections"),
+            (["tap", "--port", "x", *at], 2, "is no such number"),
+            (["sql", "SELEC 1", *at], 1, "see kelpie schema"),
+            (["sql", "SELECT 1 -- raise busy", *at], 1, "too many queries; ask again later"),
+            (["show", "nope", *at], 1, "no request or connection 'nope'"),
+            (["top", "--server", "unix:/nonexistent/x.sock"], 5, "is `kelpie run` running?"),
+            (["top", "--server", "nonsense"], 2, "is no address"),
+            (["sql", "SELECT 1", "--data-dir", "/nonexistent"], 1, "No such file"),
+            (["purge", *at], 2, "say --yes"),
+            (["record"], 2, "-w FILE"),
+            (["config", "edit"], 2, "neither show nor check"),
+            (["completion", "tcsh"], 2, "bash, zsh or fish"),
+            (["replay", "/nonexistent.pcap"], 1, "cannot read /nonexistent.pcap")):
+        done = run(*args)
+        expect(done.code, code, f"{args}: {done.err}")
+        expect_in(part, done.err)
+        expect(done.out, "", str(args))
+
+
+def test_views_controls(server):
+    server.controls.clear()
+    for verb in (["pause"], ["resume"], ["purge", "--yes"]):
+        expect(run(*verb, "--server", server.address).code, 0)
+    expect(server.controls, ["pause", "resume", "purge"])
+
+
+def test_views_explain(server):
+    del server
+    done = run("errors", "--explain", "--status", "5xx", "--service", "it's")
+    expect(done.code, 0)
+    expect_in("client_name = 'it''s'", done.out)
+
+
+def test_views_prompt(server):
+    done = on_terminal("sql", "--server", server.address, seconds=8, keys=[
+        (0.3, b"SELECT count(*) AS n\n"), (0.5, b"FROM http;\n"), (0.9, b"\\x\n"), (1.1, b"\\timing\n"),
+        (1.3, b"SELECT id FROM http WHERE id = 'n1-5f-evil';\n"), (1.7, b"\\d http\n"), (2.0, b"\\nope\n"),
+        (2.2, b"\x03"), (2.5, b"\\q\n")])
+    expect(done.code, 0, done.out)
+    for part in ("202", "id  n1-5f-evil", "took ", "request_headers", "no command \\nope"):
+        expect_in(part, done.out)
+
+
+def test_views_completion(server):
+    del server
+    for shell in ("bash", "zsh", "fish"):
+        done = run("completion", shell)
+        expect(done.code, 0)
+        for word in ("doctor", "min-latency", "kelpie"):
+            expect_in(word, done.out)
+        expect("simulate" in done.out, False, "hidden flags stay hidden")
+
+
+def main():
+    with clilib.Folder() as folder:
+        return clilib.Cases().run(list(globals().items()), fixture.start(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
