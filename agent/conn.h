@@ -62,6 +62,7 @@ struct conn {
 	uint8_t verdict;   /* enum ctl_verdict last written */
 	bool old;	   /* open before the agent was */
 	bool closing;	   /* EV_CONN_CLOSE has come */
+	bool aborted;	   /* this end reset it: left without FIN and without an error */
 	bool in_parser;	   /* guards against a parser that is driven from its own sink */
 	bool role_known;
 	uint8_t eof_first; /* 0 none, 1 + dir of the direction that ended first */
@@ -78,6 +79,7 @@ struct conn {
 	struct exchange *open_head, *open_tail;
 	uint32_t n_open;
 	uint64_t n_rows;
+	uint64_t rows_to; /* requests that begin below this position have become rows here */
 	uint64_t oldest_open_ns;
 
 	/* hop 7: interned identity of both ends, made at the first row, again when more is known */
@@ -88,6 +90,7 @@ struct conn {
 	struct conn *peer; /* the other end on this node, or NULL */
 	/* What was known of it when it went away before this end. */
 	bool peer_was_readable;
+	uint64_t peer_rows_to;
 	uint32_t peer_tgid;
 	char peer_comm[EV_COMM_LEN];
 	struct conn *lru_prev, *lru_next;
@@ -114,13 +117,16 @@ struct conn *conn_idlest(const struct conn_table *t);
 /* Unlinks and frees; the caller has emptied its streams, parser and exchanges. */
 void conn_del(struct conn_table *t, struct conn *c);
 
-/* Keyed hash of a connection's ISN pair, the same at both ends; never 0. */
-/* Whether the other end is on this node and its requests are read there. */
-static inline bool conn_peer_readable(const struct conn *c)
+/* Whether the other end is on this node and the request that begins at off is, or was, read there: an
+ * end that stopped reading (an upgrade, an error) still has what came before. */
+static inline bool conn_peer_reads(const struct conn *c, uint64_t off)
 {
-	return c->peer_was_readable || (c->peer && c->peer->state == CONN_PARSING);
+	if (!c->peer)
+		return c->peer_was_readable || off < c->peer_rows_to;
+	return c->peer->state == CONN_PARSING || off < c->peer->rows_to;
 }
 
+/* Keyed hash of a connection's ISN pair, the same at both ends; never 0. */
 uint64_t conn_identity(const struct hash_key *key, const struct ev_conn *ev);
 
 #endif

@@ -145,7 +145,7 @@ static const char *outcome_of_end(const struct pair *pr, const struct conn *c)
 
 	if (pr->outcome)
 		return pr->outcome;
-	if (c->err)
+	if (c->err || c->aborted)
 		return "reset";
 	if (!c->eof_first)
 		return "closed_by_client";
@@ -196,6 +196,7 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	bool server = join_owner_is_server(c);
 
 	c->n_rows++;
+	c->rows_to = MAX(c->rows_to, req->off + 1);
 	row_begin(b, TABLE_HTTP);
 	put_times(p, b, x, end_ns);
 	put_sizes(b, x);
@@ -204,7 +205,7 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	join_str(p, b, COL_ROLE, p->opts.wire ? "wire" : server ? "server" : "client");
 	row_int(b, COL_ENCRYPTED, 0);
 	row_int(b, COL_REQUEST_OFFSET, (int64_t)req->off);
-	row_int(b, COL_IS_PRIMARY, server || p->opts.wire || !conn_peer_readable(c));
+	row_int(b, COL_IS_PRIMARY, server || p->opts.wire || !conn_peer_reads(c, req->off));
 	join_str(p, b, COL_OUTCOME, outcome ? outcome : "ok");
 	join_ends(p, c, b);
 	pair_http_columns(p, c, x, b);

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define SWEEP_NS     (1 * NSEC_PER_SEC) /* between looks at idle connections */
+#define TCP_ESTABLISHED 1 /* enum of the kernel's include/net/tcp_states.h */
+#define TCP_CLOSE_WAIT	8
 #define WAIT_NS	     (1 * NSEC_PER_SEC) /* the other direction's bytes come within this, or never */
 
 struct pipeline *pipeline_new(const struct pipeline_opts *opts)
@@ -196,6 +198,8 @@ static void on_close(struct pipeline *p, const struct ev_close *ev)
 	c->closing = true;
 	c->closed_ns = ev->h.ts_ns;
 	c->err = ev->err;
+	c->aborted = !ev->err && !c->eof_first &&
+		     (ev->from_state == TCP_ESTABLISHED || ev->from_state == TCP_CLOSE_WAIT);
 	c->srtt_us = ev->srtt_us;
 	c->retransmits = ev->retransmits;
 	c->copied_bytes = ev->copied_bytes;
