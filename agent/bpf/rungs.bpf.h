@@ -207,6 +207,11 @@ static __always_inline void exit_mmsg(struct sock *sk, __u32 dir, __u32 msgs, st
 			break;
 }
 
+static __always_inline bool is_tcp(struct sock *sk)
+{
+	return sk && K(sk, sk_protocol) == IPPROTO_TCP;
+}
+
 static __always_inline void exit_hole(struct sock *sk, __u32 dir, __u32 len, struct task_struct *t)
 {
 	struct job *job;

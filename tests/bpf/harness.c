@@ -1,11 +1,15 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
+
+#define RUN_MAX_MS 20000 /* a child that takes longer is killed */
 
 uint8_t pattern(uint64_t pos)
 {
@@ -137,14 +141,24 @@ static void nap(void)
 	nanosleep(&t, NULL);
 }
 
+pid_t harness_fork(int (*fn)(void *arg), void *arg)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(fn(arg));
+	}
+	return pid;
+}
+
 int harness_run(struct harness *h, int (*fn)(void *arg), void *arg)
 {
 	int status = -1;
-	pid_t pid = fork();
+	pid_t pid = harness_fork(fn, arg);
+	int ms;
 
-	if (pid == 0)
-		_exit(fn(arg));
-	for (int ms = 0; ms < 20000; ms += 5) {
+	for (ms = 0; ms < RUN_MAX_MS; ms += 5) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			break;
 		if (!h->lazy)
@@ -152,6 +166,10 @@ int harness_run(struct harness *h, int (*fn)(void *arg), void *arg)
 		if (h->while_running)
 			h->while_running(h);
 		nap();
+	}
+	if (ms >= RUN_MAX_MS) {
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
 	}
 	nap();
 	if (!h->lazy)

@@ -9,6 +9,7 @@
 #include "agent/ring.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define STREAM_MAX (8u << 20)
 #define SIDES_MAX  64
@@ -45,6 +46,8 @@ uint8_t pattern(uint64_t pos);
 
 /* 0, -ENOTSUP where the kernel lacks the rung, or another negative errno. */
 int harness_start(struct harness *h, const struct capture_opts *opts);
+/* A child that runs fn and dies with this process. */
+pid_t harness_fork(int (*fn)(void *arg), void *arg);
 /* Runs fn in a child, reading the rings meanwhile; returns its exit status. Then reads to the end. */
 int harness_run(struct harness *h, int (*fn)(void *arg), void *arg);
 void harness_drain(struct harness *h);

@@ -6,10 +6,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #define OP_BYTES 3000u
 #define OPS_MAX	 64
@@ -197,6 +200,7 @@ static void run_matrix(int family, bool mapped)
 	struct harness h;
 
 	script = script_new();
+	ASSERT(script != NULL);
 	script->family = family;
 	script->mapped = mapped;
 	if (!start(&h, NULL))
@@ -258,12 +262,494 @@ static void test_capture__one_mebibyte(void)
 	harness_stop(&h);
 }
 
+/* A connection made and used before the capture starts, in a child that waits for the word. */
+struct gate {
+	int ready[2], go[2];
+};
+
+static struct gate gate;
+static uint64_t old_bytes;
+
+static int old_connection(void *arg)
+{
+	int client, server;
+	char c = 0;
+
+	(void)arg;
+	if (connect_pair(&client, &server))
+		return 2;
+	for (int i = 0; i < 20; i++)
+		if (move(client, server, &senders[0], &receivers[0], OP_BYTES) ||
+		    move(server, client, &senders[0], &receivers[0], 77))
+			return 3;
+	script->c2s = (uint64_t)20 * OP_BYTES;
+	script->n = 0;
+	if (write(gate.ready[1], "r", 1) != 1 || read(gate.go[0], &c, 1) != 1)
+		return 4;
+	if (move(client, server, &senders[0], &receivers[0], OP_BYTES))
+		return 5;
+	close(client);
+	close(server);
+	return 0;
+}
+
+static void check_old(struct harness *h)
+{
+	struct side *c = harness_side(h, script->client_port, script->server_port);
+	struct side *s = harness_side(h, script->server_port, script->client_port);
+
+	ASSERT(c && s);
+	check_ends(c, s);
+	EXPECT(c->open.h.flags & EV_F_OLD);
+	EXPECT(s->open.h.flags & EV_F_OLD);
+	EXPECT(c->open.tgid && c->open.inode && c->open.netns && c->open.comm[0]);
+	EXPECT_EQ(c->open.pos[EV_TX], old_bytes);
+	EXPECT_EQ(s->open.pos[EV_RX], old_bytes);
+	EXPECT_EQ(c->open.pos[EV_RX], 20 * 77);
+	EXPECT_EQ(side_state(c, EV_TX, old_bytes, old_bytes + OP_BYTES), BYTE_CAPTURED);
+	EXPECT_EQ(side_state(s, EV_RX, old_bytes, old_bytes + OP_BYTES), BYTE_CAPTURED);
+}
+
+static int wait_for_child(void *arg)
+{
+	int status = -1;
+
+	return write(gate.go[1], "g", 1) == 1 && waitpid(*(pid_t *)arg, &status, 0) > 0 ? status : 9;
+}
+
+static void test_capture__older_connection(void)
+{
+	struct harness h;
+	uint64_t found = 0;
+	int status = -1;
+	char c;
+	pid_t pid;
+
+	script = script_new();
+	ASSERT(pipe(gate.ready) == 0 && pipe(gate.go) == 0);
+	pid = harness_fork(old_connection, NULL);
+	ASSERT(read(gate.ready[0], &c, 1) == 1);
+	old_bytes = script->c2s;
+	if (!start(&h, NULL)) {
+		wait_for_child(&pid);
+		return;
+	}
+	EXPECT_EQ(capture_walk(h.cap, &found), 0);
+	EXPECT(found >= 2);
+	harness_drain(&h);
+	ASSERT(write(gate.go[1], "g", 1) == 1);
+	waitpid(pid, &status, 0);
+	EXPECT_EQ(status, 0);
+	harness_drain(&h);
+	check_old(&h);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+static int refused(void *arg)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(a);
+	int l = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)arg;
+	if (bind(l, (struct sockaddr *)&a, n) || getsockname(l, (struct sockaddr *)&a, &n))
+		return 2;
+	script->server_port = ntohs(a.sin_port); /* bound, not listening */
+	return connect(fd, (struct sockaddr *)&a, n) == -1 && errno == ECONNREFUSED ? 0 : 3;
+}
+
+static void test_capture__refused(void)
+{
+	struct harness h;
+	struct side *s = NULL;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	EXPECT_EQ(harness_run(&h, refused, NULL), 0);
+	for (size_t i = 0; i < h.n_sides; i++)
+		if (h.sides[i].failed && h.sides[i].open.remote_port == script->server_port)
+			s = &h.sides[i];
+	ASSERT(s);
+	EXPECT_EQ(s->open.err, ECONNREFUSED);
+	EXPECT_EQ(s->open.initiator, EV_INITIATOR_LOCAL);
+	EXPECT(s->open.local_port != 0);
+	EXPECT(s->open.tgid != 0);
+	EXPECT(s->open.connect_ns > 0 && s->open.connect_ns < 1000000000ULL);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* 64 KiB of ring, nobody reading: what does not fit is counted to the byte, and nothing is torn. */
+static int flood(void *arg)
+{
+	int client, server;
+
+	(void)arg;
+	if (connect_pair(&client, &server))
+		return 2;
+	for (int i = 0; i < 200; i++)
+		if (move(client, server, &senders[0], &receivers[0], 1000 + (size_t)i))
+			return 3;
+		else
+			script->n = 0;
+	close(client);
+	close(server);
+	return 0;
+}
+
+static uint64_t captured_bytes(const struct side *s, int dir)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < STREAM_MAX; i++) {
+		n += s->bytes[dir][i] == BYTE_CAPTURED;
+		EXPECT(s->bytes[dir][i] != BYTE_WRONG);
+	}
+	return n;
+}
+
+static void test_capture__full_ring(void)
+{
+	struct capture_opts o = { .data_ring_bytes = 65536 };
+	struct harness h;
+	struct side *c, *s;
+
+	script = script_new();
+	if (!start(&h, &o))
+		return;
+	h.lazy = true;
+	EXPECT_EQ(harness_run(&h, flood, NULL), 0);
+	harness_drain(&h);
+	c = harness_side(&h, script->client_port, script->server_port);
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(c && s);
+	EXPECT_EQ(harness_counter(&h, BC_BYTES_IN), 2 * script->c2s);
+	EXPECT(harness_counter(&h, BC_B_RING) > 0);
+	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT) + harness_counter(&h, BC_B_RING), 2 * script->c2s);
+	EXPECT_EQ(captured_bytes(c, EV_TX) + captured_bytes(s, EV_RX), harness_counter(&h, BC_BYTES_OUT));
+	EXPECT_EQ(c->records[EV_TX] + s->records[EV_RX], harness_counter(&h, BC_EV_DATA));
+	EXPECT_EQ(c->close.lost_bytes + s->close.lost_bytes, harness_counter(&h, BC_B_RING));
+	EXPECT_EQ(c->close.copied_bytes + s->close.copied_bytes, harness_counter(&h, BC_BYTES_OUT));
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* With the counter of lost chunks switched off the balance must fail: it is a real check. */
+static void test_capture__leak_shows(void)
+{
+	struct capture_opts o = { .data_ring_bytes = 65536, .simulate_leak = true };
+	struct harness h;
+
+	script = script_new();
+	if (!start(&h, &o))
+		return;
+	h.lazy = true;
+	EXPECT_EQ(harness_run(&h, flood, NULL), 0);
+	harness_drain(&h);
+	EXPECT(harness_balance(&h, "bytes") > 0);
+	harness_stop(&h);
+}
+
+/* The parser's wishes: the first message is judged while the child waits, then obeyed. */
+static struct conn_ctl wish;
+
+static int steps(void *arg)
+{
+	int client, server;
+	char c;
+
+	(void)arg;
+	if (connect_pair(&client, &server) ||
+	    move(client, server, &senders[0], &receivers[0], OP_BYTES))
+		return 2;
+	if (read(gate.go[0], &c, 1) != 1)
+		return 3;
+	for (int i = 0; i < 4; i++)
+		if (move(client, server, &senders[0], &receivers[0], OP_BYTES))
+			return 4;
+	close(client);
+	close(server);
+	return 0;
+}
+
+static void judge(struct harness *h)
+{
+	struct side *c = harness_side(h, script->client_port, script->server_port);
+	struct side *s = harness_side(h, script->server_port, script->client_port);
+
+	if (!c || !s || script->n != 1 || s->end[EV_RX] < OP_BYTES)
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct side *end = i ? s : c;
+
+		if (h->conn_ctl[end->open.slot].conn)
+			return;
+		h->conn_ctl[end->open.slot].skip_until[0] = wish.skip_until[0];
+		h->conn_ctl[end->open.slot].skip_until[1] = wish.skip_until[1];
+		h->conn_ctl[end->open.slot].verdict = wish.verdict;
+		__atomic_store_n(&h->conn_ctl[end->open.slot].conn, end->open.conn, __ATOMIC_RELEASE);
+	}
+	EXPECT(write(gate.go[1], "g", 1) == 1);
+}
+
+static bool run_steps(struct harness *h, const struct capture_opts *o)
+{
+	script = script_new();
+	if (!start(h, o))
+		return false;
+	if (pipe(gate.go))
+		return false;
+	h->while_running = judge;
+	EXPECT_EQ(harness_run(h, steps, NULL), 0);
+	return true;
+}
+
+static void test_capture__skip_until(void)
+{
+	struct harness h;
+	struct side *s;
+	uint64_t until = 2 * OP_BYTES + 100; /* in the third call */
+
+	wish = (struct conn_ctl){ .verdict = CTL_COPY, .skip_until = { until, until } };
+	if (!run_steps(&h, NULL))
+		return;
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(s);
+	EXPECT_EQ(side_state(s, EV_RX, 0, OP_BYTES), BYTE_CAPTURED);
+	EXPECT_EQ(side_state(s, EV_RX, OP_BYTES, until), BYTE_UNSEEN);
+	EXPECT_EQ(side_state(s, EV_RX, until, 5 * OP_BYTES), BYTE_CAPTURED);
+	EXPECT_EQ(s->unordered, 0);
+	EXPECT_EQ(harness_counter(&h, BC_B_SKIP), 2 * (until - OP_BYTES));
+	EXPECT_EQ(harness_counter(&h, BC_C_SKIP), 2);
+	EXPECT_EQ(s->close.skipped_bytes, until - OP_BYTES);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* Where the unwanted stretch ends with a call, that call is told without payload: it has a time. */
+static void test_capture__skip_to_edge(void)
+{
+	struct harness h;
+	struct side *s;
+
+	wish = (struct conn_ctl){ .verdict = CTL_COPY, .skip_until = { 3 * OP_BYTES, 3 * OP_BYTES } };
+	if (!run_steps(&h, NULL))
+		return;
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(s);
+	EXPECT_EQ(side_state(s, EV_RX, OP_BYTES, 2 * OP_BYTES), BYTE_UNSEEN);
+	EXPECT_EQ(side_state(s, EV_RX, 2 * OP_BYTES, 3 * OP_BYTES), BYTE_HOLE);
+	EXPECT_EQ(side_state(s, EV_RX, 3 * OP_BYTES, 5 * OP_BYTES), BYTE_CAPTURED);
+	EXPECT_EQ(s->miss[EV_RX][EV_MISS_SKIP], 1);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+static void test_capture__count_only(void)
+{
+	struct harness h;
+	struct side *s;
+
+	wish = (struct conn_ctl){ .verdict = CTL_COUNT };
+	if (!run_steps(&h, NULL))
+		return;
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(s);
+	EXPECT_EQ(side_state(s, EV_RX, OP_BYTES, 5 * OP_BYTES), BYTE_UNSEEN);
+	EXPECT_EQ(harness_counter(&h, BC_B_VERDICT), 2 * 4 * OP_BYTES);
+	EXPECT_EQ(harness_counter(&h, BC_C_VERDICT), 2 * 4);
+	EXPECT_EQ(s->close.pos[EV_RX], 5 * OP_BYTES);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* A verdict that names another connection is not believed, whatever it says. */
+static void forge(struct harness *h)
+{
+	for (uint32_t i = 0; i < capture_conns_max(h->cap); i++) {
+		h->conn_ctl[i].verdict = CTL_COUNT;
+		h->conn_ctl[i].skip_until[0] = h->conn_ctl[i].skip_until[1] = UINT64_MAX;
+		h->conn_ctl[i].conn = 12345;
+	}
+}
+
+static void test_capture__foreign_verdict(void)
+{
+	struct harness h;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	forge(&h);
+	EXPECT_EQ(harness_run(&h, matrix, NULL), 0);
+	check_matrix(&h);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+static void test_capture__probe_budget(void)
+{
+	struct capture_opts o = { .probe_budget_bytes = OP_BYTES + 500 };
+	struct harness h;
+	struct side *s;
+
+	wish = (struct conn_ctl){ .verdict = CTL_UNJUDGED };
+	if (!run_steps(&h, &o))
+		return;
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(s);
+	EXPECT_EQ(side_state(s, EV_RX, 0, OP_BYTES + 500), BYTE_CAPTURED);
+	EXPECT_EQ(side_state(s, EV_RX, OP_BYTES + 500, 2 * OP_BYTES), BYTE_HOLE);
+	EXPECT_EQ(side_state(s, EV_RX, 2 * OP_BYTES, 5 * OP_BYTES), BYTE_UNSEEN);
+	EXPECT_EQ(s->miss[EV_RX][EV_MISS_BUDGET], 1);
+	EXPECT_EQ(harness_counter(&h, BC_C_BUDGET), 2 * 3);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* Kelpie's own bytes are counted and nothing else. */
+static void test_capture__self(void)
+{
+	struct harness h;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	EXPECT_EQ(matrix(NULL), 0);
+	harness_drain(&h);
+	EXPECT_EQ(h.n_sides, 0);
+	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT), 0);
+	EXPECT(harness_counter(&h, BC_B_SELF) > 0);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+static void test_capture__denied_port(void)
+{
+	struct capture_opts o = { .deny_ports = { 9 }, .allow_ports = { 9 } };
+	struct harness h;
+
+	script = script_new();
+	if (!start(&h, &o)) /* only port 9, and not port 9: nothing */
+		return;
+	EXPECT_EQ(harness_run(&h, matrix, NULL), 0);
+	EXPECT_EQ(h.n_sides, 0);
+	EXPECT(harness_counter(&h, BC_B_SCOPE) > 0);
+	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT), 0);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* More connections than slots: refused, counted, and a slot freed is used again. */
+static int many(void *arg)
+{
+	int fds[40][2];
+
+	(void)arg;
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 20; i++)
+			if (connect_pair(&fds[i][0], &fds[i][1]) || write(fds[i][0], "x", 1) != 1)
+				return 2;
+		for (int i = 0; i < 20; i++) {
+			close(fds[i][0]);
+			close(fds[i][1]);
+		}
+		usleep(50000);
+	}
+	return 0;
+}
+
+static void test_capture__too_many_connections(void)
+{
+	struct capture_opts o = { .conns_max = 16 };
+	struct harness h;
+
+	script = script_new();
+	if (!start(&h, &o))
+		return;
+	EXPECT_EQ(harness_run(&h, many, NULL), 0);
+	EXPECT(harness_counter(&h, BC_C_CONN) > 0);
+	EXPECT_EQ(harness_counter(&h, BC_CONNS_OPENED), 32);
+	EXPECT_EQ(harness_counter(&h, BC_CONNS_CLOSED), 32);
+	EXPECT(h.n_sides >= 16);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* A reset with unread bytes: the reader still gets them, the end names the error. */
+static int reset(void *arg)
+{
+	struct linger hard = { 1, 0 };
+	int client, server;
+	uint8_t buf[OP_BYTES];
+
+	(void)arg;
+	if (connect_pair(&client, &server))
+		return 2;
+	fill(buf, 0, sizeof(buf));
+	if (write(client, buf, sizeof(buf)) != sizeof(buf))
+		return 3;
+	usleep(20000);
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(client);
+	usleep(20000);
+	script->c2s = sizeof(buf);
+	if (read(server, buf, sizeof(buf)) == sizeof(buf))
+		script->n = 1;
+	close(server);
+	return 0;
+}
+
+static void test_capture__reset(void)
+{
+	struct harness h;
+	struct side *s;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	EXPECT_EQ(harness_run(&h, reset, NULL), 0);
+	s = harness_side(&h, script->server_port, script->client_port);
+	if (s && script->n)
+		EXPECT_EQ(side_state(s, EV_RX, 0, OP_BYTES), BYTE_CAPTURED);
+	if (s) {
+		EXPECT(s->closed);
+		EXPECT_EQ(s->close.err, ECONNRESET);
+	}
+	check_balance(&h);
+	harness_stop(&h);
+}
+
 static const struct test_case cases[] = {
 	TEST(test_capture__matrix_ipv4),
 	TEST(test_capture__matrix_ipv6),
 	TEST(test_capture__matrix_mapped),
 	TEST(test_capture__one_mebibyte),
+	TEST(test_capture__older_connection),
+	TEST(test_capture__refused),
+	TEST(test_capture__reset),
+	TEST(test_capture__full_ring),
+	TEST(test_capture__leak_shows),
+	TEST(test_capture__skip_until),
+	TEST(test_capture__skip_to_edge),
+	TEST(test_capture__count_only),
+	TEST(test_capture__foreign_verdict),
+	TEST(test_capture__probe_budget),
+	TEST(test_capture__self),
+	TEST(test_capture__denied_port),
+	TEST(test_capture__too_many_connections),
 };
+
+/* In a mount namespace of our own: the machine's mounts stay as they are. */
+static void mount_tracefs(void)
+{
+	if (access("/sys/kernel/tracing/events", F_OK) == 0 || unshare(CLONE_NEWNS))
+		return;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, NULL);
+}
 
 /* test_capture RUNG READ [CASE]: the same cases on every rung and both ways to read. */
 int main(int argc, char **argv)
@@ -278,5 +764,7 @@ int main(int argc, char **argv)
 		printf("skip test_capture: needs root\n");
 		return 0;
 	}
+	if (rung == CAPTURE_RUNG_TRACEPOINT)
+		mount_tracefs();
 	return test_run(cases, ARRAY_SIZE(cases), argc - 2, argv + 2);
 }
