@@ -1,36 +1,12 @@
 #include "query/wire.h"
 
-#include "base/bytes.h"
+#include "query/wire_int.h"
 
 #include <errno.h>
 
 #define PLAN_NEWEST_FIRST 1u
 #define COVERAGE_TRUNCATED 1u
 #define KINDS_MIXED 0xff /* instead of one kind for the whole column */
-
-static void put_number(struct strbuf *out, uint64_t v)
-{
-	uint8_t bytes[10];
-
-	strbuf_add(out, bytes, put_varint(bytes, v));
-}
-
-static void put_text(struct strbuf *out, struct slice s)
-{
-	put_number(out, s.n);
-	strbuf_add(out, s.p, s.n);
-}
-
-static struct slice get_text(struct reader *in)
-{
-	uint64_t n = read_varint(in);
-
-	if (n > reader_left(in)) {
-		in->bad = true;
-		n = 0;
-	}
-	return read_bytes(in, (size_t)n);
-}
 
 static void put_head(struct strbuf *out, char what)
 {
@@ -76,18 +52,6 @@ int wire_put_plan(struct strbuf *out, const struct scan_plan *plan)
 	for (size_t i = 0; i < plan->n_preds; i++)
 		put_pred(out, &plan->preds[i]);
 	return out->failed || out->len - start > WIRE_PLAN_MAX ? -E2BIG : 0;
-}
-
-/* A number that has to be at most max. */
-static uint64_t get_bounded(struct reader *in, uint64_t max)
-{
-	uint64_t v = read_varint(in);
-
-	if (v > max) {
-		in->bad = true;
-		return 0;
-	}
-	return v;
 }
 
 static int get_pred(struct reader *in, struct wire_plan *p, struct scan_pred *pred, size_t *n_values)
