@@ -90,14 +90,34 @@ static int intern_put(struct intern *t, struct slice s, uint32_t *ret)
 	return 0;
 }
 
+static void set_column(struct colbuf *c, const struct column *schema)
+{
+	c->schema = schema;
+	c->form = schema->type == COL_INT ? BUF_INTS : schema->flags & COL_F_SYM ? BUF_CODES : BUF_TEXTS;
+}
+
+/* Columns grow in step: arrays that all began at the same place of a page would fight for the same few
+ * lines of the cache. */
+static size_t stagger(const struct colbuf *c)
+{
+	return c->schema->id % 61 * 64;
+}
+
+static void free_array(const struct colbuf *c, void *p)
+{
+	if (p)
+		free((uint8_t *)p - stagger(c));
+}
+
 struct builder *builder_new(uint16_t table, struct slice node, uint64_t epoch, uint32_t max_rows)
 {
 	const struct table_schema *schema = schema_table(table);
-	struct builder *b = calloc(1, sizeof(*b));
+	struct builder *b = aligned_alloc(64, sizeof(*b));
 	struct hash_key key;
 
 	if (!b)
 		return NULL;
+	memset(b, 0, sizeof(*b));
 	b->schema = schema;
 	b->epoch = epoch;
 	b->max_rows = MIN(max_rows, (uint32_t)SEG_ROWS_MAX);
@@ -112,11 +132,11 @@ struct builder *builder_new(uint16_t table, struct slice node, uint64_t epoch, u
 
 		if (c->flags & COL_F_COMPUTED)
 			continue;
-		b->cols[c->id].schema = c;
+		set_column(&b->cols[c->id], c);
 		b->accept[c->id] = c->type == COL_INT ? 1u << CELL_INT : 1u << CELL_TEXT | 1u << CELL_SYM;
 	}
-	b->cols[COL_END_TIME].schema = schema_column(COL_END_TIME);
-	b->cols[COL_SEQ].schema = schema_column(COL_SEQ);
+	set_column(&b->cols[COL_END_TIME], schema_column(COL_END_TIME));
+	set_column(&b->cols[COL_SEQ], schema_column(COL_SEQ));
 	b->ends = calloc(b->max_rows, sizeof(*b->ends));
 	if (!b->ends) {
 		builder_free(b);
@@ -130,10 +150,8 @@ void builder_free(struct builder *b)
 	if (!b)
 		return;
 	for (size_t i = 0; i < _COL_MAX; i++) {
-		free(b->cols[i].ints);
-		free(b->cols[i].codes);
-		free(b->cols[i].texts);
-		free(b->cols[i].rows);
+		free_array(&b->cols[i], b->cols[i].values);
+		free_array(&b->cols[i], b->cols[i].rows);
 	}
 	intern_done(&b->intern);
 	strbuf_done(&b->texts);
@@ -176,22 +194,6 @@ size_t builder_bytes(const struct builder *b)
 	return b->bytes + b->texts.len + b->intern.texts.len;
 }
 
-int builder_check(const struct builder *b, const struct row *r, const struct syms *syms)
-{
-	if (r->hdr->table != b->schema->id || r->hdr->end_ns == 0 || r->hdr->end_ns > INT64_MAX ||
-	    r->hdr->seq > INT64_MAX)
-		return -EINVAL;
-	for (size_t i = 0; i < r->hdr->n_cells; i++) {
-		const struct cell *c = &r->cells[i];
-
-		if (!(b->accept[c->col] & 1u << c->kind))
-			return -EINVAL;
-		if (c->kind == CELL_SYM && !syms_has(syms, c->v.off))
-			return -EINVAL;
-	}
-	return 0;
-}
-
 static int sym_map_grow(struct builder *b, size_t sym)
 {
 	size_t n = MAX(b->n_sym_map * 2, (size_t)1024);
@@ -223,29 +225,33 @@ static int code_of_sym(struct builder *b, uint64_t sym, const struct syms *syms,
 	return 0;
 }
 
-static int grow_array(void **p, size_t cap, size_t size)
+static int grow_array(const struct colbuf *c, void **p, size_t cap, size_t size)
 {
-	void *q = realloc(*p, cap * size);
+	size_t bytes = stagger(c) + cap * size;
+	uint8_t *q = aligned_alloc(64, (bytes + 63) / 64 * 64);
 
 	if (!q)
 		return -ENOMEM;
+	q += stagger(c);
+	if (*p)
+		memcpy(q, *p, c->n * size);
+	free_array(c, *p);
 	*p = q;
 	return 0;
 }
 
 static int col_grow(struct builder *b, struct colbuf *c)
 {
+	static const size_t sizes[] = {
+		[BUF_INTS] = sizeof(*c->ints),
+		[BUF_CODES] = sizeof(*c->codes),
+		[BUF_TEXTS] = sizeof(*c->texts),
+	};
 	size_t cap = MIN(MAX(c->cap * 2, (uint32_t)64), b->max_rows);
-	int err;
+	int err = grow_array(c, &c->values, cap, sizes[c->form]);
 
-	if (c->schema->type == COL_INT)
-		err = grow_array((void **)&c->ints, cap, sizeof(*c->ints));
-	else if (c->schema->flags & COL_F_SYM)
-		err = grow_array((void **)&c->codes, cap, sizeof(*c->codes));
-	else
-		err = grow_array((void **)&c->texts, cap, sizeof(*c->texts));
 	if (!err)
-		err = grow_array((void **)&c->rows, cap, sizeof(*c->rows));
+		err = grow_array(c, (void **)&c->rows, cap, sizeof(*c->rows));
 	if (!err)
 		c->cap = (uint32_t)cap;
 	return err;
@@ -278,7 +284,7 @@ static int put_text(struct builder *b, struct colbuf *c, struct slice s)
 {
 	if (col_room(b, c) < 0)
 		return -ENOMEM;
-	if (c->schema->flags & COL_F_SYM) {
+	if (c->form == BUF_CODES) {
 		if (intern_put(&b->intern, s, &c->codes[c->n]) < 0)
 			return -ENOMEM;
 	} else {
@@ -295,7 +301,7 @@ static int put_text(struct builder *b, struct colbuf *c, struct slice s)
 
 static int put_sym(struct builder *b, struct colbuf *c, uint64_t sym, const struct syms *syms)
 {
-	if (!(c->schema->flags & COL_F_SYM))
+	if (c->form != BUF_CODES)
 		return put_text(b, c, syms_text(syms, sym));
 	if (col_room(b, c) < 0 || code_of_sym(b, sym, syms, &c->codes[c->n]) < 0)
 		return -ENOMEM;
@@ -328,11 +334,15 @@ static int put_cells(struct builder *b, const struct row *r, const struct syms *
 		const struct cell *c = &r->cells[i];
 		struct colbuf *col = &b->cols[c->col];
 
+		if (unlikely(!(b->accept[c->col] & 1u << c->kind)))
+			return -EINVAL;
 		if (c->col == COL_END_TIME || c->col == COL_SEQ || c->col == COL_EPOCH)
 			continue; /* the header's and the store's are the truth */
 		has_node |= c->col == COL_NODE;
 		if (c->kind == CELL_INT)
 			err = put_int(b, col, c->v.i);
+		else if (c->kind == CELL_SYM && unlikely(!syms_has(syms, c->v.off)))
+			err = -EINVAL;
 		else if (c->kind == CELL_SYM)
 			err = put_sym(b, col, c->v.off, syms);
 		else
@@ -358,11 +368,17 @@ static void undo_row(struct builder *b)
 
 int builder_append(struct builder *b, const struct row *r, const struct syms *syms)
 {
+	int err;
+
+	if (r->hdr->table != b->schema->id || r->hdr->end_ns == 0 || r->hdr->end_ns > INT64_MAX ||
+	    r->hdr->seq > INT64_MAX)
+		return -EINVAL;
 	if (b->n_rows == b->max_rows)
 		return -ENOMEM;
-	if (put_cells(b, r, syms) < 0) {
+	err = put_cells(b, r, syms);
+	if (err < 0) {
 		undo_row(b);
-		return -ENOMEM;
+		return err;
 	}
 	b->ends[b->n_rows++] = r->hdr->end_ns;
 	b->bytes += r->hdr->n_cells * (size_t)CELL_BYTES;

@@ -23,9 +23,8 @@ struct builder;
 struct builder *builder_new(uint16_t table, struct slice node, uint64_t epoch, uint32_t max_rows);
 void builder_free(struct builder *b);
 
-/* Whether the row can be stored: 0 or -EINVAL. */
-int builder_check(const struct builder *b, const struct row *r, const struct syms *syms);
-/* A row that passed the check. 0 or -ENOMEM: then nothing was appended. */
+/* Takes a copy of a row that row_check() accepted. 0; -EINVAL: see store_append(); -ENOMEM. Nothing was
+ * appended on failure. */
 int builder_append(struct builder *b, const struct row *r, const struct syms *syms);
 /* A number has another text from now on. */
 void builder_forget_sym(struct builder *b, uint32_t sym);

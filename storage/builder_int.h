@@ -30,16 +30,23 @@ struct span {
 	uint32_t off, len;
 };
 
-/* Values without their NULLs. Dense: value i belongs to row i; else rows[i] says to which. */
+enum colbuf_form { BUF_INTS, BUF_CODES, BUF_TEXTS };
+
+/* Values without their NULLs. Dense: value i belongs to row i; else rows[i] says to which. One cache
+ * line each: an append touches one of every column. */
 struct colbuf {
 	const struct column *schema;
 	uint32_t n, cap;
 	bool sparse;
-	int64_t *ints;	    /* COL_INT */
-	uint32_t *codes;    /* COL_F_SYM: numbers of the intern table */
-	struct span *texts; /* other texts, in builder.texts */
+	uint8_t form;
+	union {
+		int64_t *ints;	    /* COL_INT */
+		uint32_t *codes;    /* COL_F_SYM: numbers of the intern table */
+		struct span *texts; /* other texts, in builder.texts */
+		void *values;
+	};
 	uint16_t *rows;
-};
+} __attribute__((aligned(64)));
 
 struct builder {
 	const struct table_schema *schema;

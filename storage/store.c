@@ -242,16 +242,17 @@ void store_sym_reset(struct store *s)
 int store_append(struct store *s, const struct row *r)
 {
 	struct table_store *t = r->hdr->table < _TABLE_MAX ? &s->tables[r->hdr->table] : NULL;
-	int err = 0;
+	int err;
 
 	pthread_mutex_lock(&s->lock);
 	s->c.rows_in++;
 	s->c.bytes_in += r->hdr->len;
-	if (!t || !t->builder || builder_check(t->builder, r, &s->syms) < 0) {
+	err = t && t->builder ? builder_append(t->builder, r, &s->syms) : -EINVAL;
+	if (err == -EINVAL) {
 		s->c.rows_rejected++;
-		err = -EINVAL;
-	} else if (builder_append(t->builder, r, &s->syms) < 0) {
+	} else if (err < 0) {
 		s->c.rows_lost++;
+		err = 0;
 	} else if (builder_rows(t->builder) == s->o.flush_rows ||
 		   builder_bytes(t->builder) >= s->o.flush_bytes) {
 		(void)flush_table(s, t);
