@@ -149,13 +149,14 @@ static int set_sql(struct ask *a, struct slice v)
 static const struct {
 	const char *json, *get;
 	int (*set)(struct ask *a, struct slice v);
+	bool number; /* may be one in JSON */
 } fields[] = {
-	{ "sql", "q", set_sql },
-	{ "since", "since", set_since },
-	{ "until", "until", set_until },
-	{ "format", "format", set_format },
-	{ "timeout", "timeout", set_timeout },
-	{ "limit", "limit", set_limit },
+	{ "sql", "q", set_sql, false },
+	{ "since", "since", set_since, true },
+	{ "until", "until", set_until, true },
+	{ "format", "format", set_format, false },
+	{ "timeout", "timeout", set_timeout, false },
+	{ "limit", "limit", set_limit, true },
 };
 
 static int on_member(void *ctx, struct slice key, const struct jsontext_value *v)
@@ -173,7 +174,7 @@ static int on_member(void *ctx, struct slice key, const struct jsontext_value *v
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		if (!slice_eq_str(key, fields[i].json))
 			continue;
-		if (v->kind == JSONTEXT_INT)
+		if (v->kind == JSONTEXT_INT && fields[i].number)
 			strbuf_add(&text, v->raw.p, v->raw.n);
 		else
 			err = jsontext_string(v, &text);

@@ -35,8 +35,16 @@ int guard_find_user(const char *name, struct guard_user *ret)
 	return 0;
 }
 
+/* Needs CAP_SETPCAP, so it comes before root is given up. */
+static void drop_bounding_set(void)
+{
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+}
+
 int guard_become(const struct guard_user *user)
 {
+	drop_bounding_set();
 	if (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
 	    setresuid(user->uid, user->uid, user->uid) < 0)
 		return -errno;
@@ -52,9 +60,7 @@ static int drop_capabilities(void)
 
 	if (!none)
 		return -ENOMEM;
-	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
-			err = -errno;
+	drop_bounding_set();
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (cap_set_proc(none) < 0)
 		err = -errno;

@@ -275,6 +275,16 @@ static void count_out(struct http *h, struct request *r)
 		}
 }
 
+/* A client that has its answer may ask again at once: the slot is free before it can know. */
+static void on_answer(void *ctx)
+{
+	struct request *r = ctx;
+
+	pthread_mutex_lock(&r->http->lock);
+	count_out(r->http, r);
+	pthread_mutex_unlock(&r->http->lock);
+}
+
 static void *job(void *arg)
 {
 	struct request *r = arg;
@@ -283,7 +293,6 @@ static void *job(void *arg)
 	r->route->fn(r);
 	out_finish(r->out, NULL, true); /* whatever was left open */
 	pthread_mutex_lock(&h->lock);
-	count_out(h, r);
 	h->jobs--;
 	put_request(r);
 	pthread_cond_broadcast(&h->changed);
@@ -312,10 +321,13 @@ static void start_job(struct http *h, struct request *r)
 	pthread_mutex_lock(&h->lock);
 	allowed = !h->stop && count_in(h, r);
 	if (allowed) {
+		r->out->on_end = on_answer;
+		r->out->end_ctx = r;
 		r->refs++;
 		h->jobs++;
 		started = start_thread(r) == 0;
 		if (!started) {
+			r->out->on_end = NULL;
 			r->refs--;
 			h->jobs--;
 			count_out(h, r);

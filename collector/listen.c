@@ -11,7 +11,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define BACKLOG 128
+#define BACKLOG 1024 /* cut to net.core.somaxconn */
 
 static int make_dir_of(const char *path, const struct listen_opts *o)
 {

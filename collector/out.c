@@ -149,10 +149,20 @@ bool out_committed(struct out *o)
 	return committed;
 }
 
+static void tell_end(struct out *o)
+{
+	void (*fn)(void *ctx) = o->on_end;
+
+	o->on_end = NULL;
+	if (fn)
+		fn(o->end_ctx);
+}
+
 bool out_replace(struct out *o, unsigned int status, const char *type, struct slice body)
 {
 	bool done = false;
 
+	tell_end(o);
 	pthread_mutex_lock(&o->lock);
 	if (!o->committed) {
 		o->off = o->len = 0;
@@ -168,6 +178,7 @@ bool out_replace(struct out *o, unsigned int status, const char *type, struct sl
 
 void out_finish(struct out *o, const char *coverage, bool broken)
 {
+	tell_end(o);
 	pthread_mutex_lock(&o->lock);
 	if (!o->finished) {
 		o->trailer = coverage ? strdup(coverage) : NULL;

@@ -25,6 +25,9 @@ struct out {
 	unsigned int status;
 	const char *type; /* content type, a literal */
 	char *trailer;	  /* value of Kelpie-Coverage, or NULL */
+	/* Called once before the client can see that the answer is whole; NULL: nothing. */
+	void (*on_end)(void *ctx);
+	void *end_ctx;
 	uint8_t *buf;
 	size_t off, len, cap;
 	atomic_bool cancel; /* the client went, or the program ends */
