@@ -75,7 +75,8 @@ void agg_quantile_step(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 		return;
 	}
 	st->q = argc == 2 ? sqlite3_value_double(argv[1]) : funcs_percent(ctx) / 100.0;
-	if (argc == 2 && (sqlite3_value_type(argv[1]) == SQLITE_NULL || !(st->q >= 0) || !(st->q <= 1))) {
+	if (argc == 2 &&
+	    (sqlite3_value_type(argv[1]) == SQLITE_NULL || !(st->q >= 0) || !(st->q <= 1))) {
 		fail(ctx, "bad_argument", "0.99 is the 99th percentile",
 		     "quantile(x, q) wants q between 0 and 1");
 		return;
@@ -147,8 +148,8 @@ void agg_distinct_final(sqlite3_context *ctx)
 
 /* Buckets of a 1-2-5 series from 1 to 5e18; below them one for everything up to 0 and one for the
  * fractions, above them one without bound. */
-#define DECADES	  19
-#define BUCKETS	  (2 + 3 * DECADES + 1)
+#define DECADES 19
+#define BUCKETS (2 + 3 * DECADES + 1)
 
 static double bucket_bound(size_t i)
 {

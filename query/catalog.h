@@ -1,5 +1,5 @@
-/* The tables as SQL sees them: those of the schema, the two views over all exchange tables, and which
- * stored columns each SQL column needs.
+/* The tables as SQL sees them: those of the schema, the two views over all exchange tables, and
+ * which stored columns each SQL column needs.
  */
 #ifndef QUERY_CATALOG_H
 #define QUERY_CATALOG_H
@@ -7,7 +7,7 @@
 #include "base/strbuf.h"
 #include "protocols/schema.h"
 
-#define CATALOG_TABLES_MAX (_TABLE_MAX + 2)
+#define CATALOG_TABLES_MAX  (_TABLE_MAX + 2)
 #define CATALOG_COLUMNS_MAX 128
 
 struct sql_table {

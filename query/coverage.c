@@ -95,7 +95,8 @@ static void note_empty(struct query_conn *c)
 	} else if (cov->newest_ns < cov->from_ns) {
 		format_time_utc(cov->newest_ns, newest);
 		format_time_utc(cov->from_ns, from);
-		coverage_note(cov, "there are older rows: the newest is of %s, the range begins at %s",
+		coverage_note(cov,
+			      "there are older rows: the newest is of %s, the range begins at %s",
 			      newest, from);
 	} else if (cov->rows_scanned) {
 		coverage_note(cov, "%" PRIu64 " rows were looked at, none matches the conditions",

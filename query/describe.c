@@ -1,7 +1,7 @@
 #include "query/query_int.h"
 
-/* What a result column shows. A plain reference has its column's unit; of a call of a known function
- * the table below says whether it keeps its argument's unit or has one of its own. */
+/* What a result column shows. A plain reference has its column's unit; of a call of a known
+ * function the table below says whether it keeps its argument's unit or has one of its own. */
 enum rule { KEEP, OWN };
 
 static const struct {
@@ -110,8 +110,8 @@ bool describe_estimated(struct query_conn *c, sqlite3_stmt *stmt, int i, int n)
 		return true;
 	if (!estimated(c, all) || sqlite3_column_origin_name(stmt, i))
 		return false;
-	/* The estimate is made elsewhere: in another result column, or in a part of the statement that
-	 * this column may come from. */
+	/* The estimate is made elsewhere: in another result column, or in a part of the statement
+	 * that this column may come from. */
 	for (int k = 0; k < n; k++)
 		if (k != i && sqltext_column(c->text, (size_t)k, (size_t)n, &other) &&
 		    estimated(c, other))

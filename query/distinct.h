@@ -13,7 +13,7 @@
 #define DISTINCT_BYTES_MAX (DISTINCT_EXACT_MAX * 8 + 16) /* of a serialised state */
 
 struct distinct {
-	uint64_t *set;	    /* open addressing, 0: free; NULL when registers are in use */
+	uint64_t *set; /* open addressing, 0: free; NULL when registers are in use */
 	uint32_t cap, len;
 	bool has_zero;	    /* the hash 0 is in the set */
 	uint8_t *registers; /* 1 << DISTINCT_BITS, NULL while exact */

@@ -13,11 +13,14 @@ static uint64_t clock_ns(clockid_t id)
 }
 
 static const char balance_view[] =
-	"CREATE TEMP VIEW kelpie_ledger_balance(node, epoch, hop, stage, unit, in_count, out_count, "
+	"CREATE TEMP VIEW kelpie_ledger_balance(node, epoch, hop, stage, unit, in_count, "
+	"out_count, "
 	"held_count, loss_count, difference) AS SELECT node, epoch, hop, stage, unit, "
-	"total_in, total_out, total_held, total_loss, total_in - total_out - total_held - total_loss "
+	"total_in, total_out, total_held, total_loss, total_in - total_out - total_held - "
+	"total_loss "
 	"FROM (SELECT node, epoch, hop, stage, unit, "
-	"sum(iif(kind = 'in', value, 0)) AS total_in, sum(iif(kind = 'out', value, 0)) AS total_out, "
+	"sum(iif(kind = 'in', value, 0)) AS total_in, sum(iif(kind = 'out', value, 0)) AS "
+	"total_out, "
 	"sum(iif(kind = 'held', value, 0)) AS total_held, "
 	"sum(iif(kind = 'loss', value, 0)) AS total_loss "
 	"FROM kelpie_ledger GROUP BY node, epoch, hop, stage, unit)";
@@ -50,7 +53,8 @@ int query_open(struct scan_source *src, struct query_conn **ret)
 	c->source = src;
 	strbuf_init(&c->modules, 65536);
 	rc = sqlite3_open_v2(":memory:", &c->db,
-			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+			     NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(c->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
@@ -165,7 +169,10 @@ static void fail_from_sqlite(struct query_conn *c, int rc)
 			   (const char *)message.p);
 		return;
 	}
-	query_fail(c, rc == SQLITE_AUTH ? "not_allowed" : rc == SQLITE_TOOBIG ? "limit" : "syntax",
+	query_fail(c,
+		   rc == SQLITE_AUTH	 ? "not_allowed"
+		   : rc == SQLITE_TOOBIG ? "limit"
+					 : "syntax",
 		   position, "", "%.*s", (int)message.n, (const char *)message.p);
 }
 
@@ -176,7 +183,7 @@ static int errno_of(const struct query_error *e)
 		const char *code;
 		int error;
 	} table[] = {
-		{ "not_allowed", EACCES }, { "limit", E2BIG },	  { "memory", ENOMEM },
+		{ "not_allowed", EACCES }, { "limit", E2BIG },	       { "memory", ENOMEM },
 		{ "timeout", ETIME },	   { "cancelled", ECANCELED }, { "source", EIO },
 		{ "internal", EIO },
 	};
@@ -254,21 +261,24 @@ static int bind_params(struct query_conn *c, sqlite3_stmt *stmt)
 	}
 	for (int i = 1; i <= n; i++) {
 		const char *name = sqlite3_bind_parameter_name(stmt, i);
-		const struct query_param *p = name && name[0] != '?' ? find_param(c->q, name + 1) : NULL;
+		const struct query_param *p = name && name[0] != '?' ? find_param(c->q, name + 1)
+								     : NULL;
 		int rc;
 
 		if (!p) {
-			query_fail(c, "bad_param", -1, name ? "" : "write :name and give it a value",
-				   name ? "the parameter %s has no value" : "a parameter has no name%s",
+			query_fail(c, "bad_param", -1,
+				   name ? "" : "write :name and give it a value",
+				   name ? "the parameter %s has no value"
+					: "a parameter has no name%s",
 				   name ? name : "");
 			return -EINVAL;
 		}
 		if (p->value.kind == VALUE_INT)
 			rc = sqlite3_bind_int64(stmt, i, p->value.i);
 		else if (p->value.kind == VALUE_TEXT)
-			rc = sqlite3_bind_text64(stmt, i,
-						 p->value.text.n ? (const char *)p->value.text.p : "",
-						 p->value.text.n, SQLITE_STATIC, SQLITE_UTF8);
+			rc = sqlite3_bind_text64(
+				stmt, i, p->value.text.n ? (const char *)p->value.text.p : "",
+				p->value.text.n, SQLITE_STATIC, SQLITE_UTF8);
 		else
 			rc = sqlite3_bind_null(stmt, i);
 		if (rc != SQLITE_OK) {
@@ -378,10 +388,11 @@ static int step_all(struct query_conn *c, sqlite3_stmt *stmt, const struct query
 			return sink_failed(c, r);
 		if (r > 0) {
 			c->cov->truncated = true;
-			coverage_note(c->cov, "stopped after %" PRIu64 " rows: the cap on %s was reached",
-				      c->cov->rows,
-				      c->q->limits.rows && c->cov->rows >= c->q->limits.rows ?
-					      "rows" : "bytes");
+			coverage_note(
+				c->cov, "stopped after %" PRIu64 " rows: the cap on %s was reached",
+				c->cov->rows,
+				c->q->limits.rows && c->cov->rows >= c->q->limits.rows ? "rows"
+										       : "bytes");
 			return 0;
 		}
 	}
@@ -439,8 +450,8 @@ int query_run(struct query_conn *c, const struct query *q, const struct query_si
 	c->error = ret_error;
 	c->failed = c->distinct_estimated = c->scanned = false;
 	c->now_ns = q->now_ns ? q->now_ns : clock_ns(CLOCK_REALTIME);
-	c->deadline_ns =
-		q->limits.timeout_ns ? clock_ns(CLOCK_MONOTONIC) + q->limits.timeout_ns : 0;
+	c->deadline_ns = q->limits.timeout_ns ? clock_ns(CLOCK_MONOTONIC) + q->limits.timeout_ns
+					      : 0;
 	r = run(c, sink);
 	coverage_finish(c, r);
 	sqltext_done(&text);

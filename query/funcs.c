@@ -9,9 +9,9 @@
 #include <inttypes.h>
 #include <math.h>
 
-/* The scalar functions and the table of all of them. To add one: write it here (or in aggregates.c),
- * add its row to the table, and say in describe.c what unit it shows if it has one. A failure goes
- * through query_fail(), so that it reaches people with a code and a hint. */
+/* The scalar functions and the table of all of them. To add one: write it here (or in
+ * aggregates.c), add its row to the table, and say in describe.c what unit it shows if it has one.
+ * A failure goes through query_fail(), so that it reaches people with a code and a hint. */
 
 static struct query_conn *conn_of(sqlite3_context *ctx)
 {
@@ -32,7 +32,8 @@ static void fail(sqlite3_context *ctx, const char *code, const char *hint, const
 }
 
 /* A duration as text ('10s') or integer nanoseconds. */
-static bool arg_duration(sqlite3_context *ctx, sqlite3_value *v, const char *function, int64_t *ret_ns)
+static bool arg_duration(sqlite3_context *ctx, sqlite3_value *v, const char *function,
+			 int64_t *ret_ns)
 {
 	char message[64];
 	uint64_t ns;
@@ -89,7 +90,8 @@ static void fn_time(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 		break;
 	case SQLITE_FLOAT:
 		if (fabs(sqlite3_value_double(argv[0])) < 9e18)
-			r = time_from_number((int64_t)sqlite3_value_double(argv[0]), &reason, &hint);
+			r = time_from_number((int64_t)sqlite3_value_double(argv[0]), &reason,
+					     &hint);
 		if (r == 0) {
 			sqlite3_result_value(ctx, argv[0]);
 			return;
@@ -111,7 +113,8 @@ static void fn_time_bucket(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 	int64_t width, t, rest;
 
 	(void)argc;
-	if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL)
+	if (sqlite3_value_type(argv[0]) == SQLITE_NULL ||
+	    sqlite3_value_type(argv[1]) == SQLITE_NULL)
 		return;
 	if (!arg_duration(ctx, argv[0], "time_bucket()", &width))
 		return;
@@ -161,8 +164,10 @@ static void format_duration(double ns, char *out, size_t cap)
 			if (v < 1 && i + 1 < ARRAY_SIZE(units))
 				continue;
 			snprintf(out, cap, "%s%.*f%s", sign,
-				 i + 1 == ARRAY_SIZE(units) || v >= 100 ? 0 : v >= 10 ? 1 : 2, v,
-				 units[i].name);
+				 i + 1 == ARRAY_SIZE(units) || v >= 100 ? 0
+				 : v >= 10				? 1
+									: 2,
+				 v, units[i].name);
 			break;
 		}
 	}
@@ -181,8 +186,8 @@ static void fn_duration(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 	sqlite3_result_text(ctx, text, -1, SQLITE_TRANSIENT);
 }
 
-/* n per second of the range that the statement's scans cover: from the oldest row that is held where
- * the range has no beginning, to the newest one (or now) where it has no end. */
+/* n per second of the range that the statement's scans cover: from the oldest row that is held
+ * where the range has no beginning, to the newest one (or now) where it has no end. */
 static void fn_rate(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 {
 	struct query_conn *c = conn_of(ctx);
@@ -203,7 +208,8 @@ static void fn_contains(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 	struct slice text, part;
 
 	(void)argc;
-	if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL)
+	if (sqlite3_value_type(argv[0]) == SQLITE_NULL ||
+	    sqlite3_value_type(argv[1]) == SQLITE_NULL)
 		return;
 	text = arg_text(argv[0]);
 	part = arg_text(argv[1]);
@@ -221,7 +227,8 @@ static void fn_regex(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 	bool fresh = !re, hit;
 
 	(void)argc;
-	if (sqlite3_value_type(argv[0]) == SQLITE_NULL || sqlite3_value_type(argv[1]) == SQLITE_NULL)
+	if (sqlite3_value_type(argv[0]) == SQLITE_NULL ||
+	    sqlite3_value_type(argv[1]) == SQLITE_NULL)
 		return;
 	if (fresh) {
 		struct regex_error e;
@@ -229,7 +236,8 @@ static void fn_regex(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 		int r = regex_new(arg_text(argv[1]), &re, &e);
 
 		if (r < 0) {
-			snprintf(message, sizeof(message), "regex(): %s, at byte %zu of the pattern",
+			snprintf(message, sizeof(message),
+				 "regex(): %s, at byte %zu of the pattern",
 				 r == -ENOMEM ? "no memory" : e.message, e.position + 1);
 			fail(ctx, "bad_argument", "", message);
 			return;
@@ -276,7 +284,8 @@ static const struct function functions[] = {
 	  "histogram(x): JSON list of {\"le\":upper bound,\"count\":n}, bounds 1, 2, 5, 10, ..." },
 	{ "ms", 1, PURE, fn_ms, NULL, NULL, 0, "ms(ns): nanoseconds as milliseconds" },
 	{ "now", 0, PURE, fn_now, NULL, NULL, 0, "now(): the start of the query" },
-	{ "p50", 1, ANY, NULL, agg_quantile_step, agg_quantile_final, 50, "p50(x): median, within 1 %" },
+	{ "p50", 1, ANY, NULL, agg_quantile_step, agg_quantile_final, 50,
+	  "p50(x): median, within 1 %" },
 	{ "p90", 1, ANY, NULL, agg_quantile_step, agg_quantile_final, 90, "p90(x): within 1 %" },
 	{ "p95", 1, ANY, NULL, agg_quantile_step, agg_quantile_final, 95, "p95(x): within 1 %" },
 	{ "p99", 1, ANY, NULL, agg_quantile_step, agg_quantile_final, 99, "p99(x): within 1 %" },
@@ -284,7 +293,8 @@ static const struct function functions[] = {
 	  "path_template(text): a URL path with a star for its variable segments" },
 	{ "quantile", 2, ANY, NULL, agg_quantile_step, agg_quantile_final, 0,
 	  "quantile(x, q): q from 0 to 1, within 1 %" },
-	{ "rate", 1, ANY, fn_rate, NULL, NULL, 0, "rate(n): n per second of the query's time range" },
+	{ "rate", 1, ANY, fn_rate, NULL, NULL, 0,
+	  "rate(n): n per second of the query's time range" },
 	{ "regex", 2, PURE, fn_regex, NULL, NULL, 0,
 	  "regex(text, pattern): whether the pattern matches somewhere; linear time" },
 	{ "sql_norm", 1, PURE, fn_sql_norm, NULL, NULL, 0,
@@ -329,8 +339,9 @@ int funcs_register(struct query_conn *c)
 		const struct function *f = &functions[i];
 
 		c->functions[i] = (struct function_data){ c, f };
-		rc = sqlite3_create_function_v2(c->db, f->name, f->n_args, f->flags, &c->functions[i],
-						f->scalar, f->step, f->final, NULL);
+		rc = sqlite3_create_function_v2(c->db, f->name, f->n_args, f->flags,
+						&c->functions[i], f->scalar, f->step, f->final,
+						NULL);
 	}
 	return rc;
 }

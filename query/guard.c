@@ -1,23 +1,116 @@
 #include "query/query_int.h"
 
 /* What a statement of a stranger may do: read our tables, call the functions listed here, recurse.
- * Everything else is refused while it is prepared; what is left is bounded by SQLite's limits and by
- * the progress handler. */
+ * Everything else is refused while it is prepared; what is left is bounded by SQLite's limits and
+ * by the progress handler. */
 
 /* SQLite's own, without those that reach files, extensions or internals. */
 static const char *const allowed_functions[] = {
-	"->", "->>", "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "avg", "ceil",
-	"ceiling", "char", "changes", "coalesce", "concat", "cos", "cosh", "count", "cume_dist", "date",
-	"datetime", "degrees", "dense_rank", "exp", "first_value", "floor", "format", "glob",
-	"group_concat", "hex", "ifnull", "iif", "instr", "json", "json_array", "json_array_length",
-	"json_each", "json_extract", "json_group_array", "json_group_object", "json_object",
-	"json_patch", "json_quote", "json_remove", "json_replace", "json_set", "json_insert",
-	"json_tree", "json_type", "json_valid", "julianday", "lag", "last_value", "lead", "length",
-	"like", "likelihood", "likely", "ln", "log", "log10", "log2", "lower", "ltrim", "max", "min",
-	"mod", "nth_value", "ntile", "nullif", "percent_rank", "pi", "pow", "power", "printf", "quote",
-	"radians", "random", "rank", "replace", "round", "row_number", "rtrim", "sign", "sin", "sinh",
-	"sqrt", "strftime", "substr", "substring", "sum", "tan", "tanh", "time", "total", "trim",
-	"trunc", "typeof", "unicode", "unixepoch", "unlikely", "upper", "zeroblob",
+	"->",
+	"->>",
+	"abs",
+	"acos",
+	"acosh",
+	"asin",
+	"asinh",
+	"atan",
+	"atan2",
+	"atanh",
+	"avg",
+	"ceil",
+	"ceiling",
+	"char",
+	"changes",
+	"coalesce",
+	"concat",
+	"cos",
+	"cosh",
+	"count",
+	"cume_dist",
+	"date",
+	"datetime",
+	"degrees",
+	"dense_rank",
+	"exp",
+	"first_value",
+	"floor",
+	"format",
+	"glob",
+	"group_concat",
+	"hex",
+	"ifnull",
+	"iif",
+	"instr",
+	"json",
+	"json_array",
+	"json_array_length",
+	"json_each",
+	"json_extract",
+	"json_group_array",
+	"json_group_object",
+	"json_object",
+	"json_patch",
+	"json_quote",
+	"json_remove",
+	"json_replace",
+	"json_set",
+	"json_insert",
+	"json_tree",
+	"json_type",
+	"json_valid",
+	"julianday",
+	"lag",
+	"last_value",
+	"lead",
+	"length",
+	"like",
+	"likelihood",
+	"likely",
+	"ln",
+	"log",
+	"log10",
+	"log2",
+	"lower",
+	"ltrim",
+	"max",
+	"min",
+	"mod",
+	"nth_value",
+	"ntile",
+	"nullif",
+	"percent_rank",
+	"pi",
+	"pow",
+	"power",
+	"printf",
+	"quote",
+	"radians",
+	"random",
+	"rank",
+	"replace",
+	"round",
+	"row_number",
+	"rtrim",
+	"sign",
+	"sin",
+	"sinh",
+	"sqrt",
+	"strftime",
+	"substr",
+	"substring",
+	"sum",
+	"tan",
+	"tanh",
+	"time",
+	"total",
+	"trim",
+	"trunc",
+	"typeof",
+	"unicode",
+	"unixepoch",
+	"unlikely",
+	"upper",
+	"zeroblob",
 };
 
 static const char *const other_tables[] = { "kelpie_columns", "kelpie_ledger_balance", "json_each",
@@ -73,7 +166,8 @@ static bool listed_word(const char *list, const char *word)
 /* Whether SQLite itself has a table of this name. */
 static bool is_internal(const struct query_conn *c, const char *name)
 {
-	return sqlite3_strnicmp(name, "sqlite_", 7) == 0 || sqlite3_strnicmp(name, "pragma_", 7) == 0 ||
+	return sqlite3_strnicmp(name, "sqlite_", 7) == 0 ||
+	       sqlite3_strnicmp(name, "pragma_", 7) == 0 ||
 	       listed_word(strbuf_str(&c->modules), name);
 }
 
@@ -97,7 +191,8 @@ static int authorize(void *arg, int action, const char *a, const char *b, const 
 	case SQLITE_READ:
 		if (!a || catalog_find(a) || listed(a, other_tables, ARRAY_SIZE(other_tables)))
 			return SQLITE_OK;
-		/* A subquery or table expression without a used column: its own name, no database. */
+		/* A subquery or table expression without a used column: its own name, no database.
+		 */
 		if (!database && !is_internal(c, a))
 			return SQLITE_OK;
 		snprintf(what, sizeof(what), "reading %s", a);
@@ -123,18 +218,12 @@ static int progress(void *arg)
 static const struct {
 	int id, value;
 } limits[] = {
-	{ SQLITE_LIMIT_LENGTH, QUERY_VALUE_MAX },
-	{ SQLITE_LIMIT_SQL_LENGTH, 4 * QUERY_SQL_MAX },
-	{ SQLITE_LIMIT_COLUMN, QUERY_COLUMNS_MAX },
-	{ SQLITE_LIMIT_EXPR_DEPTH, 100 },
-	{ SQLITE_LIMIT_COMPOUND_SELECT, 20 },
-	{ SQLITE_LIMIT_VDBE_OP, 100000 },
-	{ SQLITE_LIMIT_FUNCTION_ARG, 16 },
-	{ SQLITE_LIMIT_ATTACHED, 0 },
-	{ SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 500 },
-	{ SQLITE_LIMIT_VARIABLE_NUMBER, 1000 },
-	{ SQLITE_LIMIT_TRIGGER_DEPTH, 1 },
-	{ SQLITE_LIMIT_WORKER_THREADS, 0 },
+	{ SQLITE_LIMIT_LENGTH, QUERY_VALUE_MAX },   { SQLITE_LIMIT_SQL_LENGTH, 4 * QUERY_SQL_MAX },
+	{ SQLITE_LIMIT_COLUMN, QUERY_COLUMNS_MAX }, { SQLITE_LIMIT_EXPR_DEPTH, 100 },
+	{ SQLITE_LIMIT_COMPOUND_SELECT, 20 },	    { SQLITE_LIMIT_VDBE_OP, 100000 },
+	{ SQLITE_LIMIT_FUNCTION_ARG, 16 },	    { SQLITE_LIMIT_ATTACHED, 0 },
+	{ SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 500 },  { SQLITE_LIMIT_VARIABLE_NUMBER, 1000 },
+	{ SQLITE_LIMIT_TRIGGER_DEPTH, 1 },	    { SQLITE_LIMIT_WORKER_THREADS, 0 },
 };
 
 static const struct {

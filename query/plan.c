@@ -307,7 +307,8 @@ static int push_exchange_id(struct plan_builder *b, sqlite3_value *value)
 	while (at > 0 && text.p[at - 1] != '-')
 		at--;
 	for (size_t i = at; i < text.n; i++)
-		offset = offset << 4 | (uint64_t)((text.p[i] <= '9' ? text.p[i] : text.p[i] + 9) & 15);
+		offset = offset << 4 |
+			 (uint64_t)((text.p[i] <= '9' ? text.p[i] : text.p[i] + 9) & 15);
 	snprintf(again, sizeof(again), "%" PRIx64, offset);
 	if (at == 0 || !slice_eq_str(slice_from(text, at), again)) {
 		b->empty = true;
@@ -339,8 +340,8 @@ static int push_pattern(struct plan_builder *b, const struct column *col, enum p
 	/* 'abc%' is exactly a prefix, everything else more than that. */
 	if (n + 1 != text.n || text.p[n] != (uint8_t)any)
 		b->inexact = true;
-	return n ? push_text(b, col->id, PRED_PREFIX, slice_head(text, n)) :
-		   push_none(b, col->id, PRED_NOT_NULL);
+	return n ? push_text(b, col->id, PRED_PREFIX, slice_head(text, n))
+		 : push_none(b, col->id, PRED_NOT_NULL);
 }
 
 /* What every match of the expression begins with must be somewhere in the text. */
@@ -408,14 +409,20 @@ static const struct {
 	int sqlite_op;
 	char op;
 } op_letters[] = {
-	{ SQLITE_INDEX_CONSTRAINT_EQ, PUSH_EQ },	  { SQLITE_INDEX_CONSTRAINT_NE, PUSH_NE },
-	{ SQLITE_INDEX_CONSTRAINT_LT, PUSH_LT },	  { SQLITE_INDEX_CONSTRAINT_LE, PUSH_LE },
-	{ SQLITE_INDEX_CONSTRAINT_GT, PUSH_GT },	  { SQLITE_INDEX_CONSTRAINT_GE, PUSH_GE },
-	{ SQLITE_INDEX_CONSTRAINT_IS, PUSH_IS },	  { SQLITE_INDEX_CONSTRAINT_ISNOT, PUSH_IS_NOT },
+	{ SQLITE_INDEX_CONSTRAINT_EQ, PUSH_EQ },
+	{ SQLITE_INDEX_CONSTRAINT_NE, PUSH_NE },
+	{ SQLITE_INDEX_CONSTRAINT_LT, PUSH_LT },
+	{ SQLITE_INDEX_CONSTRAINT_LE, PUSH_LE },
+	{ SQLITE_INDEX_CONSTRAINT_GT, PUSH_GT },
+	{ SQLITE_INDEX_CONSTRAINT_GE, PUSH_GE },
+	{ SQLITE_INDEX_CONSTRAINT_IS, PUSH_IS },
+	{ SQLITE_INDEX_CONSTRAINT_ISNOT, PUSH_IS_NOT },
 	{ SQLITE_INDEX_CONSTRAINT_ISNULL, PUSH_NULL },
 	{ SQLITE_INDEX_CONSTRAINT_ISNOTNULL, PUSH_NOT_NULL },
-	{ SQLITE_INDEX_CONSTRAINT_LIKE, PUSH_LIKE },	  { SQLITE_INDEX_CONSTRAINT_GLOB, PUSH_GLOB },
-	{ PUSH_CONTAINS, PUSH_CONTAIN },		  { PUSH_REGEX, PUSH_MATCH },
+	{ SQLITE_INDEX_CONSTRAINT_LIKE, PUSH_LIKE },
+	{ SQLITE_INDEX_CONSTRAINT_GLOB, PUSH_GLOB },
+	{ PUSH_CONTAINS, PUSH_CONTAIN },
+	{ PUSH_REGEX, PUSH_MATCH },
 };
 
 bool plan_can_push(const struct sql_table *t, int column, int sqlite_op, const char *collation,
@@ -476,8 +483,8 @@ int plan_push(struct plan_builder *b, enum push_op op, int column, sqlite3_value
 
 		if (b->inexact == before || rc != SQLITE_OK)
 			return rc;
-		query_fail(b->conn, "limit", -1, "join them with OR or IN", "more than %d conditions",
-			   SCAN_PREDS_MAX);
+		query_fail(b->conn, "limit", -1, "join them with OR or IN",
+			   "more than %d conditions", SCAN_PREDS_MAX);
 		return SQLITE_ERROR;
 	}
 	if (col->type == COL_INT)
@@ -491,8 +498,8 @@ int plan_finish(struct plan_builder *b)
 		return SQLITE_NOMEM;
 	for (size_t i = 0; i < b->n_values; i++)
 		if (b->values[i].kind == VALUE_TEXT)
-			b->values[i].text.p =
-				(const uint8_t *)strbuf_str(&b->bytes) + b->values[i].i;
+			b->values[i].text.p = (const uint8_t *)strbuf_str(&b->bytes) +
+					      b->values[i].i;
 	for (size_t i = 0; i < b->n_preds; i++)
 		b->preds[i].values = b->values + b->first_value[i];
 	if (b->from_ns > b->to_ns)

@@ -7,9 +7,9 @@
 
 #include "query/query_int.h"
 
-#define PLAN_TEXT_MAX	   65536  /* bytes of one constant that is pushed down */
-#define PLAN_TEXTS_MAX	   262144 /* of all of them */
-#define TIME_SLACK_NS	   (10 * NSEC_PER_SEC) /* how far a clock step may put a start after its end */
+#define PLAN_TEXT_MAX  65536		   /* bytes of one constant that is pushed down */
+#define PLAN_TEXTS_MAX 262144		   /* of all of them */
+#define TIME_SLACK_NS  (10 * NSEC_PER_SEC) /* how far a clock step may put a start after its end */
 
 /* What SQLite offered, by one letter in the plan's text. */
 enum push_op {
@@ -27,7 +27,7 @@ enum push_op {
 	PUSH_LIKE = 'k',
 	PUSH_GLOB = 'b',
 	PUSH_CONTAIN = 'c',
-	PUSH_MATCH = 'r',  /* regex() */
+	PUSH_MATCH = 'r', /* regex() */
 	PUSH_LIMIT = 'm',
 	PUSH_OFFSET = 'o',
 };

@@ -17,11 +17,11 @@
 
 #include <stdatomic.h>
 
-#define QUERY_SQL_MAX	   65536  /* bytes of one statement */
-#define QUERY_PARAMS_MAX   100	  /* named parameters of one statement */
-#define QUERY_COLUMNS_MAX  200	  /* columns of an answer */
-#define QUERY_LIST_MAX	   10000  /* names in one list of a coverage */
-#define QUERY_VALUE_MAX	   (4 * MIB) /* bytes of one value or row inside the executor */
+#define QUERY_SQL_MAX	  65536	    /* bytes of one statement */
+#define QUERY_PARAMS_MAX  100	    /* named parameters of one statement */
+#define QUERY_COLUMNS_MAX 200	    /* columns of an answer */
+#define QUERY_LIST_MAX	  10000	    /* names in one list of a coverage */
+#define QUERY_VALUE_MAX	  (4 * MIB) /* bytes of one value or row inside the executor */
 
 /* Rows with from_ns <= end_time <= to_ns; 0 and UINT64_MAX: no bound. */
 struct query_range {
@@ -38,9 +38,9 @@ struct query_param {
 };
 
 struct query_limits {
-	uint64_t timeout_ns; /* from the call on; 0: none */
-	uint64_t rows;	     /* rows of the answer; 0: no cap */
-	uint64_t bytes;	     /* bytes of the answer's values; 0: no cap */
+	uint64_t timeout_ns;   /* from the call on; 0: none */
+	uint64_t rows;	       /* rows of the answer; 0: no cap */
+	uint64_t bytes;	       /* bytes of the answer's values; 0: no cap */
 	uint64_t memory_bytes; /* address space of a worker (worker.h); unused in-process */
 };
 
@@ -66,11 +66,11 @@ struct query_cell {
 };
 
 struct query_column {
-	const char *name; /* borrowed for the call */
-	const char *type; /* "INTEGER", "REAL", "TEXT", "BLOB"; "" when no row told */
-	uint8_t unit;	  /* enum col_unit: how to show a cell; UNIT_NONE when unknown */
+	const char *name;      /* borrowed for the call */
+	const char *type;      /* "INTEGER", "REAL", "TEXT", "BLOB"; "" when no row told */
+	uint8_t unit;	       /* enum col_unit: how to show a cell; UNIT_NONE when unknown */
 	const char *unit_name; /* "ns", "ms", "bytes", "1/s", ...; "" when it has none */
-	bool approximate; /* from a sketch (CONTRACT: within 1 % or 2 %) */
+	bool approximate;      /* from a sketch (CONTRACT: within 1 % or 2 %) */
 };
 
 /* columns() comes once, before the first row, for an empty answer too. A negative errno of either
@@ -86,13 +86,13 @@ struct query_list {
 	size_t n; /* at most QUERY_LIST_MAX */
 };
 
-/* How much of the truth an answer holds. Zero it before the first use. query_run() fills it from the
- * scans of the statement; who asked several nodes adds what is known of them with the functions
+/* How much of the truth an answer holds. Zero it before the first use. query_run() fills it from
+ * the scans of the statement; who asked several nodes adds what is known of them with the functions
  * below, which also clear `complete` where it has to be. */
 struct query_coverage {
 	bool complete;	/* no accidental loss in the range, and data reaches back to from_ns */
 	bool truncated; /* stopped by a cap, the deadline or a cancel */
-	uint64_t from_ns, to_ns; /* what the scans really covered; 0 / UINT64_MAX: no bound */
+	uint64_t from_ns, to_ns;       /* what the scans really covered; 0 / UINT64_MAX: no bound */
 	uint64_t oldest_ns, newest_ns; /* rows held in the tables of the statement, 0: none */
 	uint32_t nodes_ok;
 	struct query_list missing; /* names of nodes that did not answer */
@@ -109,12 +109,13 @@ struct query_coverage {
 #define QUERY_ERROR_HINT_MAX	256
 
 /* Codes: syntax, unknown_table, unknown_column, unknown_function, not_allowed, bad_time,
- * bad_argument, bad_param, limit, memory, timeout, cancelled, source, sink, busy, worker, internal. */
+ * bad_argument, bad_param, limit, memory, timeout, cancelled, source, sink, busy, worker, internal.
+ */
 struct query_error {
 	char code[QUERY_ERROR_CODE_MAX];
 	char message[QUERY_ERROR_MESSAGE_MAX];
 	char hint[QUERY_ERROR_HINT_MAX]; /* "" without */
-	int position; /* byte in the statement, from 0; -1 unknown */
+	int position;			 /* byte in the statement, from 0; -1 unknown */
 };
 
 struct query_conn;

@@ -1,4 +1,5 @@
-/* What the files of the SQL surface share: the connection and the state of the running statement. */
+/* What the files of the SQL surface share: the connection and the state of the running statement.
+ */
 #ifndef QUERY_QUERY_INT_H
 #define QUERY_QUERY_INT_H
 
@@ -38,11 +39,11 @@ struct query_conn {
 	const struct sqltext *text;
 	struct query_coverage *cov;
 	struct query_error *error;
-	bool failed;	       /* *error holds why, from a function, a table or the authorizer */
+	bool failed;		 /* *error holds why, from a function, a table or the authorizer */
 	bool distinct_estimated; /* some count_distinct() left its exact range */
-	bool scanned;	       /* at least one scan with a time range was opened */
-	uint64_t now_ns;       /* unix, fixed for the statement */
-	uint64_t deadline_ns;  /* CLOCK_MONOTONIC; 0: none */
+	bool scanned;		 /* at least one scan with a time range was opened */
+	uint64_t now_ns;	 /* unix, fixed for the statement */
+	uint64_t deadline_ns;	 /* CLOCK_MONOTONIC; 0: none */
 };
 
 /* Records the first failure of the statement; later ones are consequences. */
@@ -55,8 +56,8 @@ int query_check_time(struct query_conn *c);
 int funcs_register(struct query_conn *c);
 int vtab_register(struct query_conn *c);
 int columns_register(struct query_conn *c);
-/* The function when tables can use it on a column of theirs, with the constraint by which SQLite then
- * offers it and its user data; NULL for all others. */
+/* The function when tables can use it on a column of theirs, with the constraint by which SQLite
+ * then offers it and its user data; NULL for all others. */
 void (*funcs_pushable(struct query_conn *c, const char *name, int *ret_op,
 		      void **ret_arg))(sqlite3_context *, int, sqlite3_value **);
 const struct function *funcs_table(size_t *ret_n);

@@ -5,8 +5,8 @@
 #include <errno.h>
 
 /* Running: all states of the program move over the text together. A set of states is a list plus,
- * for membership, the index of each instruction in it (Briggs and Torczon 1993), so emptying it costs
- * nothing and one byte of text costs at most one visit of each instruction. */
+ * for membership, the index of each instruction in it (Briggs and Torczon 1993), so emptying it
+ * costs nothing and one byte of text costs at most one visit of each instruction. */
 struct set {
 	uint32_t *dense, *sparse;
 	uint32_t n;
@@ -22,7 +22,8 @@ struct regex {
 
 static bool is_word(int c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	       c == '_';
 }
 
 /* before, after: the bytes around the place, -1 at the ends of the text. */
@@ -173,7 +174,8 @@ static void find_prefix(struct regex_program *prog)
 {
 	uint32_t pc = 0;
 
-	while (pc < prog->n && prog->inst[pc].op == RE_BYTE && prog->literal_n < sizeof(prog->literal))
+	while (pc < prog->n && prog->inst[pc].op == RE_BYTE &&
+	       prog->literal_n < sizeof(prog->literal))
 		prog->literal[prog->literal_n++] = (uint8_t)prog->inst[pc++].x;
 	prog->anchored = prog->inst[0].op == RE_BEGIN;
 }

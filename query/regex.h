@@ -33,7 +33,8 @@ DEFINE_CLEANUP(struct regex, regex_free)
 
 /* Whether the pattern matches anywhere in the text. Not for two threads at once. */
 bool regex_match(struct regex *re, struct slice text);
-/* Bytes every match contains at its start, exactly as written; empty when there are none. Borrowed. */
+/* Bytes every match contains at its start, exactly as written; empty when there are none. Borrowed.
+ */
 struct slice regex_literal(const struct regex *re);
 /* Steps (instructions visited) of all matches so far: what a test counts in place of time. */
 uint64_t regex_steps(const struct regex *re);

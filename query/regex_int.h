@@ -1,4 +1,5 @@
-/* The program a regular expression becomes; shared by regex_parse.c, which makes it, and regex.c. */
+/* The program a regular expression becomes; shared by regex_parse.c, which makes it, and regex.c.
+ */
 #ifndef QUERY_REGEX_INT_H
 #define QUERY_REGEX_INT_H
 

@@ -5,16 +5,16 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* Recursive descent into a tree of nodes, then the program out of the tree: {m,n} writes its operand
- * several times. Both are bounded by the pattern's length and REGEX_PROGRAM_MAX. */
+/* Recursive descent into a tree of nodes, then the program out of the tree: {m,n} writes its
+ * operand several times. Both are bounded by the pattern's length and REGEX_PROGRAM_MAX. */
 enum node_kind { N_EMPTY, N_INST, N_THEN, N_EITHER, N_REPEAT };
 
 struct node {
-	uint8_t kind; /* enum node_kind */
+	uint8_t kind;  /* enum node_kind */
 	uint32_t a, b; /* operands: nodes */
 	struct regex_inst inst;
 	uint32_t least, most; /* of N_REPEAT; most 0: no bound */
-	size_t at; /* in the pattern */
+	size_t at;	      /* in the pattern */
 };
 
 #define NODES_MAX (4 * REGEX_PATTERN_MAX + 16)
@@ -60,8 +60,7 @@ static int add_node(struct parser *p, enum node_kind kind, uint32_t a, uint32_t 
 {
 	if (p->n_nodes >= NODES_MAX)
 		return fail(p, p->at, "the pattern is too long");
-	p->nodes[p->n_nodes] =
-		(struct node){ .kind = (uint8_t)kind, .a = a, .b = b, .at = p->at };
+	p->nodes[p->n_nodes] = (struct node){ .kind = (uint8_t)kind, .a = a, .b = b, .at = p->at };
 	*ret = p->n_nodes++;
 	return 0;
 }
@@ -355,7 +354,8 @@ static bool parse_number(struct parser *p, uint32_t *ret)
 	return true;
 }
 
-/* {m}, {m,} or {m,n}; false, and nothing taken, when the brace starts none: then it is a literal. */
+/* {m}, {m,} or {m,n}; false, and nothing taken, when the brace starts none: then it is a literal.
+ */
 static bool parse_braces(struct parser *p, uint32_t *least, uint32_t *most, bool *empty)
 {
 	size_t start = p->at;

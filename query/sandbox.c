@@ -23,20 +23,33 @@
 
 /* Memory, the socket that is open, the clock, the end. */
 static const int allowed[] = {
-	SCMP_SYS(read),	       SCMP_SYS(write),	       SCMP_SYS(recvfrom),     SCMP_SYS(sendto),
-	SCMP_SYS(recvmsg),     SCMP_SYS(sendmsg),      SCMP_SYS(brk),	       SCMP_SYS(munmap),
-	SCMP_SYS(mremap),      SCMP_SYS(madvise),      SCMP_SYS(futex),	       SCMP_SYS(clock_gettime),
-	SCMP_SYS(gettimeofday), SCMP_SYS(getpid),      SCMP_SYS(gettid),       SCMP_SYS(getrandom),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(sigaltstack),
-	SCMP_SYS(restart_syscall), SCMP_SYS(exit),     SCMP_SYS(exit_group),   SCMP_SYS(close),
+	SCMP_SYS(read),		SCMP_SYS(write),	   SCMP_SYS(recvfrom),
+	SCMP_SYS(sendto),	SCMP_SYS(recvmsg),	   SCMP_SYS(sendmsg),
+	SCMP_SYS(brk),		SCMP_SYS(munmap),	   SCMP_SYS(mremap),
+	SCMP_SYS(madvise),	SCMP_SYS(futex),	   SCMP_SYS(clock_gettime),
+	SCMP_SYS(gettimeofday), SCMP_SYS(getpid),	   SCMP_SYS(gettid),
+	SCMP_SYS(getrandom),	SCMP_SYS(rt_sigreturn),	   SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(sigaltstack),	SCMP_SYS(restart_syscall), SCMP_SYS(exit),
+	SCMP_SYS(exit_group),	SCMP_SYS(close),
 };
 
 /* Asked for by the C library in corners (time zones): it copes with the refusal. */
 static const int refused[] = {
-	SCMP_SYS(open),	      SCMP_SYS(openat),	  SCMP_SYS(stat),    SCMP_SYS(fstat),
-	SCMP_SYS(newfstatat), SCMP_SYS(lstat),	  SCMP_SYS(access),  SCMP_SYS(faccessat),
-	SCMP_SYS(readlink),   SCMP_SYS(readlinkat), SCMP_SYS(lseek), SCMP_SYS(sysinfo),
-	SCMP_SYS(sched_getaffinity), SCMP_SYS(ioctl), SCMP_SYS(fcntl),
+	SCMP_SYS(open),
+	SCMP_SYS(openat),
+	SCMP_SYS(stat),
+	SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(lstat),
+	SCMP_SYS(access),
+	SCMP_SYS(faccessat),
+	SCMP_SYS(readlink),
+	SCMP_SYS(readlinkat),
+	SCMP_SYS(lseek),
+	SCMP_SYS(sysinfo),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(ioctl),
+	SCMP_SYS(fcntl),
 };
 
 static int add_rules(scmp_filter_ctx ctx)

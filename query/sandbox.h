@@ -4,12 +4,13 @@
 
 #include <stdint.h>
 
-/* What may be made ahead, in the fork server, so that a child only loads it. NULL without memory. */
+/* What may be made ahead, in the fork server, so that a child only loads it. NULL without memory.
+ */
 void *sandbox_filter(void);
 
 /* memory_bytes: address space; cpu_s: seconds of processor time; filter: of sandbox_filter(). Open
- * descriptors stay usable, no new ones can be made. 0 or a negative errno: then the process must not
- * go on. */
+ * descriptors stay usable, no new ones can be made. 0 or a negative errno: then the process must
+ * not go on. */
 int sandbox_enter(void *filter, uint64_t memory_bytes, uint64_t cpu_s);
 
 /* Bytes of address space in use, from /proc/self/statm; 0 when it cannot be read. */

@@ -44,7 +44,8 @@ void sketch_done(struct sketch *s)
 	sketch_init(s);
 }
 
-/* Makes bins [base, base + n) out of the old ones; what lies below base goes into the lowest bin. */
+/* Makes bins [base, base + n) out of the old ones; what lies below base goes into the lowest bin.
+ */
 static int store_move(struct sketch_store *st, int32_t base, uint32_t n)
 {
 	uint32_t cap = st->cap ? st->cap : 64;

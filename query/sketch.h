@@ -1,7 +1,7 @@
 /* A quantile sketch with a relative error of at most 1 % (DDSketch: Masson, Rim, Lee, VLDB 2019):
- * counts of logarithmic bins. Merging adds counts, so the answer does not depend on the order or the
- * grouping of merges. Above SKETCH_BINS_MAX bins the lowest ones are folded together: low quantiles
- * of absurdly wide data lose their bound, high ones keep it.
+ * counts of logarithmic bins. Merging adds counts, so the answer does not depend on the order or
+ * the grouping of merges. Above SKETCH_BINS_MAX bins the lowest ones are folded together: low
+ * quantiles of absurdly wide data lose their bound, high ones keep it.
  */
 #ifndef QUERY_SKETCH_H
 #define QUERY_SKETCH_H
@@ -9,8 +9,8 @@
 #include "base/slice.h"
 #include "base/strbuf.h"
 
-#define SKETCH_ALPHA	0.01 /* relative error */
-#define SKETCH_BINS_MAX 2048 /* of the positive and of the negative values each */
+#define SKETCH_ALPHA	 0.01	     /* relative error */
+#define SKETCH_BINS_MAX	 2048	     /* of the positive and of the negative values each */
 #define SKETCH_BYTES_MAX (54 * 1024) /* of a serialised sketch */
 /* A sketch as a text value (column latency_sketch): this, then sketch_put()'s bytes in base64. */
 #define SKETCH_TEXT_PREFIX "ddsk1:"
@@ -36,8 +36,8 @@ void sketch_done(struct sketch *s);
 int sketch_add(struct sketch *s, double x, uint64_t n);
 /* 0 or -ENOMEM (s is then still valid but holds only part of the other). */
 int sketch_merge(struct sketch *s, const struct sketch *other);
-/* Value of rank q * (count - 1), q in 0..1, within SKETCH_ALPHA of the exact one (linear rank, lower);
- * NaN when empty. */
+/* Value of rank q * (count - 1), q in 0..1, within SKETCH_ALPHA of the exact one (linear rank,
+ * lower); NaN when empty. */
 double sketch_quantile(const struct sketch *s, double q);
 /* How many of the values are <= x, within the values' relative error. */
 uint64_t sketch_count_le(const struct sketch *s, double x);

@@ -7,10 +7,11 @@
 #include <inttypes.h>
 
 /* 1973 as nanoseconds: an integer above the first and below the second is some other unit. */
-#define TIME_SMALL 100000000LL
+#define TIME_SMALL  100000000LL
 #define TIME_NS_MIN 100000000000000000LL
 
-int time_from_text(struct slice text, int64_t *ret_ns, const char **ret_reason, const char **ret_hint)
+int time_from_text(struct slice text, int64_t *ret_ns, const char **ret_reason,
+		   const char **ret_hint)
 {
 	uint64_t ns;
 
@@ -27,8 +28,8 @@ int time_from_number(int64_t v, const char **ret_reason, const char **ret_hint)
 {
 	if (v < TIME_SMALL || v >= TIME_NS_MIN)
 		return 0;
-	*ret_reason = v < 100000000000LL ? "this number looks like seconds, times are nanoseconds" :
-					   "this number is too small for nanoseconds since 1970";
+	*ret_reason = v < 100000000000LL ? "this number looks like seconds, times are nanoseconds"
+					 : "this number is too small for nanoseconds since 1970";
 	*ret_hint = "multiply it, or write RFC 3339, as in '2026-01-02T03:04:05Z', or ago('5m')";
 	return -EINVAL;
 }
@@ -88,7 +89,9 @@ static size_t skip_blank(struct slice s, size_t i)
 
 static size_t operator_end(struct slice s, size_t i)
 {
-	static const char *const doubles[] = { "<=", ">=", "==", "!=", "<>", "||", "<<", ">>", "->" };
+	static const char *const doubles[] = {
+		"<=", ">=", "==", "!=", "<>", "||", "<<", ">>", "->"
+	};
 
 	for (size_t k = 0; k < ARRAY_SIZE(doubles); k++)
 		if (slice_starts(slice_from(s, i), slice_str(doubles[k])))
@@ -179,7 +182,8 @@ static bool is_any_op(const struct sqltext *t, size_t i, const char *const *ops,
 /* Operators that bind tighter than a comparison: what stands beside one is no whole operand. */
 static bool is_arithmetic(const struct sqltext *t, size_t i)
 {
-	static const char *const ops[] = { "+", "-", "*", "/", "%", "||", "<<", ">>", "&", "|", "->", "~" };
+	static const char *const ops[] = { "+",	 "-",  "*", "/", "%",  "||",
+					   "<<", ">>", "&", "|", "->", "~" };
 
 	return is_any_op(t, i, ops, ARRAY_SIZE(ops));
 }
@@ -205,7 +209,8 @@ static bool is_time_name(const struct sqltext *t, size_t i)
 	size_t n_tables;
 	const struct table_schema *const *tables = schema_tables(&n_tables);
 
-	if (i >= t->n || t->toks[i].kind != TOK_WORD || is_op(t, i + 1, "(") || is_op(t, i + 1, "."))
+	if (i >= t->n || t->toks[i].kind != TOK_WORD || is_op(t, i + 1, "(") ||
+	    is_op(t, i + 1, "."))
 		return false;
 	for (size_t k = 0; k < n_tables; k++)
 		for (size_t c = 0; c < tables[k]->n_columns; c++) {
@@ -278,8 +283,8 @@ static int replace(struct rewriter *w, const struct tok *k, const char *before, 
 		strbuf_add(&t->rewritten, t->sql.p + k->at, k->n);
 	strbuf_adds(&t->rewritten, after);
 	w->copied = k->at + k->n;
-	t->edits[t->n_edits++] =
-		(struct sql_edit){ k->at, k->n, (uint32_t)(t->rewritten.len - start) };
+	t->edits[t->n_edits++] = (struct sql_edit){ k->at, k->n,
+						    (uint32_t)(t->rewritten.len - start) };
 	return 0;
 }
 
@@ -459,8 +464,8 @@ static size_t skip_parens(const struct sqltext *t, size_t i, size_t to)
 /* The result list of the outermost SELECT. */
 static bool result_list(const struct sqltext *t, struct tok_range *ret)
 {
-	static const char *const ends[] = { "FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER",
-					    "LIMIT", "UNION", "EXCEPT", "INTERSECT" };
+	static const char *const ends[] = { "FROM",  "WHERE", "GROUP", "HAVING", "WINDOW",
+					    "ORDER", "LIMIT", "UNION", "EXCEPT", "INTERSECT" };
 	size_t i = 0;
 
 	while (i < t->n && !is_keyword(t, i, "SELECT"))
@@ -561,7 +566,8 @@ bool sqltext_call(const struct sqltext *t, struct tok_range r, struct slice *ret
 	if (end != r.to && !is_keyword(t, end, "FILTER") && !is_keyword(t, end, "OVER"))
 		return false;
 	*ret_name = sqltext_word(t, r.from);
-	return list_element(t, (struct tok_range){ r.from + 2, end - 1 }, 0, ret_arg, &count, &star);
+	return list_element(t, (struct tok_range){ r.from + 2, end - 1 }, 0, ret_arg, &count,
+			    &star);
 }
 
 struct slice sqltext_name(const struct sqltext *t, struct tok_range r)

@@ -61,7 +61,8 @@ bool sqltext_calls(const struct sqltext *t, struct tok_range r, const char *func
 
 /* What a time constant means. text: RFC 3339; number: nanoseconds. 0, or -EINVAL with a reason and
  * a hint (literals). */
-int time_from_text(struct slice text, int64_t *ret_ns, const char **ret_reason, const char **ret_hint);
+int time_from_text(struct slice text, int64_t *ret_ns, const char **ret_reason,
+		   const char **ret_hint);
 int time_from_number(int64_t v, const char **ret_reason, const char **ret_hint);
 
 #endif

@@ -12,10 +12,10 @@
  * Texts are handed to SQLite as copies: min(), max() and GROUP BY keep what they were given longer
  * than a batch lives.
  */
-#define IDX_ORDERED    1 /* rows must come by end_time ... */
-#define IDX_ASCENDING  2 /* ... upwards */
-#define COST_EVENTS    1e6
-#define COST_SMALL     200.0
+#define IDX_ORDERED	1 /* rows must come by end_time ... */
+#define IDX_ASCENDING	2 /* ... upwards */
+#define COST_EVENTS	1e6
+#define COST_SMALL	200.0
 #define LAST_COLUMN_BIT 63 /* of colUsed: this column or any later one */
 
 struct vt_table {
@@ -128,8 +128,8 @@ static void offer_constraint(struct offer *o, int i)
 
 	if (k->op == SQLITE_INDEX_CONSTRAINT_LIMIT || k->op == SQLITE_INDEX_CONSTRAINT_OFFSET)
 		return;
-	if (!k->usable || !plan_can_push(table, k->iColumn, k->op,
-					 sqlite3_vtab_collation(o->info, i), &op)) {
+	if (!k->usable ||
+	    !plan_can_push(table, k->iColumn, k->op, sqlite3_vtab_collation(o->info, i), &op)) {
 		o->all = false;
 		return;
 	}
@@ -422,7 +422,8 @@ static uint64_t end_time(const struct vt_cursor *cur, const struct vt_input *in)
 	return place >= 0 ? (uint64_t)in->batch.cols[place].ints[in->row] : 0;
 }
 
-/* The input whose row is next: by end time where order was promised, one after the other elsewhere. */
+/* The input whose row is next: by end time where order was promised, one after the other elsewhere.
+ */
 static int choose(struct vt_cursor *cur)
 {
 	uint64_t end = 0;
@@ -440,7 +441,8 @@ static int choose(struct vt_cursor *cur)
 			cur->at = in;
 			return SQLITE_OK;
 		}
-		if (!cur->at || (cur->ascending ? end_time(cur, in) < end : end_time(cur, in) > end)) {
+		if (!cur->at ||
+		    (cur->ascending ? end_time(cur, in) < end : end_time(cur, in) > end)) {
 			cur->at = in;
 			end = end_time(cur, in);
 		}
@@ -563,8 +565,8 @@ static void result_joined(sqlite3_context *ctx, struct value prefix, struct valu
 		text = sqlite3_mprintf("%.*s-%llx-%lld", (int)prefix.text.n,
 				       (const char *)prefix.text.p, hex.i, decimal->i);
 	else
-		text = sqlite3_mprintf("%.*s-%llx", (int)prefix.text.n,
-				       (const char *)prefix.text.p, hex.i);
+		text = sqlite3_mprintf("%.*s-%llx", (int)prefix.text.n, (const char *)prefix.text.p,
+				       hex.i);
 	if (text)
 		sqlite3_result_text(ctx, text, -1, sqlite3_free);
 	else
@@ -605,8 +607,8 @@ static uint64_t mix(uint64_t h, struct value v)
 	return h ^ h >> 29;
 }
 
-/* The same number for the same row in every scan: SQLite removes duplicates by it when it answers OR
- * with several scans, and finds unmatched rows of RIGHT and FULL JOIN. */
+/* The same number for the same row in every scan: SQLite removes duplicates by it when it answers
+ * OR with several scans, and finds unmatched rows of RIGHT and FULL JOIN. */
 static int vt_rowid(sqlite3_vtab_cursor *c, sqlite3_int64 *ret)
 {
 	struct vt_cursor *cur = (struct vt_cursor *)c;
@@ -628,7 +630,8 @@ static int vt_rowid(sqlite3_vtab_cursor *c, sqlite3_int64 *ret)
 }
 
 static int vt_find_function(sqlite3_vtab *v, int n_args, const char *name,
-			    void (**ret_fn)(sqlite3_context *, int, sqlite3_value **), void **ret_arg)
+			    void (**ret_fn)(sqlite3_context *, int, sqlite3_value **),
+			    void **ret_arg)
 {
 	int op = 0;
 

@@ -4,9 +4,9 @@
 
 #include <errno.h>
 
-#define PLAN_NEWEST_FIRST 1u
+#define PLAN_NEWEST_FIRST  1u
 #define COVERAGE_TRUNCATED 1u
-#define KINDS_MIXED 0xff /* instead of one kind for the whole column */
+#define KINDS_MIXED	   0xff /* instead of one kind for the whole column */
 
 static void put_head(struct strbuf *out, char what)
 {
@@ -54,7 +54,8 @@ int wire_put_plan(struct strbuf *out, const struct scan_plan *plan)
 	return out->failed || out->len - start > WIRE_PLAN_MAX ? -E2BIG : 0;
 }
 
-static int get_pred(struct reader *in, struct wire_plan *p, struct scan_pred *pred, size_t *n_values)
+static int get_pred(struct reader *in, struct wire_plan *p, struct scan_pred *pred,
+		    size_t *n_values)
 {
 	struct value *v;
 	size_t n;
@@ -200,12 +201,14 @@ static uint64_t row_bytes(const struct scan_batch *b, size_t row)
 	return n;
 }
 
-int wire_put_batch(struct strbuf *out, const struct scan_batch *batch, size_t first, size_t *ret_next)
+int wire_put_batch(struct strbuf *out, const struct scan_batch *batch, size_t first,
+		   size_t *ret_next)
 {
 	uint64_t bytes = 32 + 8 * batch->n_cols;
 	size_t end = first;
 
-	if (first > batch->n_rows || batch->n_rows > SCAN_BATCH_ROWS || batch->n_cols > SCAN_COLS_MAX)
+	if (first > batch->n_rows || batch->n_rows > SCAN_BATCH_ROWS ||
+	    batch->n_cols > SCAN_COLS_MAX)
 		return -EINVAL;
 	for (; end < batch->n_rows; end++) {
 		bytes += row_bytes(batch, end);

@@ -1,15 +1,14 @@
-/* Plans, batches and coverage as bytes: the same between collector and agent (inside the messages of
- * proto/) and between a collector and its query workers. Little, versioned, and decoded as hostile:
- * every count is checked against its bound and against the bytes that are there before anything is
- * allocated.
+/* Plans, batches and coverage as bytes: the same between collector and agent (inside the messages
+ *of proto/) and between a collector and its query workers. Little, versioned, and decoded as
+ *hostile: every count is checked against its bound and against the bytes that are there before
+ *anything is allocated.
  *
- *	plan     'P' version | table | flags | from | to | limit | n cols, col ... | n preds, pred ...
- *	batch    'B' version | rows | n cols | column ...
- *	coverage 'C' version | fields
+ *	plan     'P' version | table | flags | from | to | limit | n cols, col ... | n preds, pred
+ *... batch    'B' version | rows | n cols | column ... coverage 'C' version | fields
  *
- * All numbers are LEB128, signed ones zigzag. A column of a batch says first which kind all its cells
- * are, or lists the kinds; integers are differences to the one before; a text is new (length, slot,
- * bytes) or the one last put into a slot of the column's 256.
+ * All numbers are LEB128, signed ones zigzag. A column of a batch says first which kind all its
+ *cells are, or lists the kinds; integers are differences to the one before; a text is new (length,
+ *slot, bytes) or the one last put into a slot of the column's 256.
  */
 #ifndef QUERY_WIRE_H
 #define QUERY_WIRE_H
@@ -18,12 +17,13 @@
 #include "base/strbuf.h"
 #include "storage/scan.h"
 
-#define WIRE_VERSION	1
-#define WIRE_PLAN_MAX	(1 * MIB)  /* bytes of an encoded plan */
-#define WIRE_BATCH_MAX	(4 * MIB)  /* bytes of an encoded batch; longer ones are split */
-#define WIRE_SLOTS	256	   /* texts a column can refer back to */
+#define WIRE_VERSION   1
+#define WIRE_PLAN_MAX  (1 * MIB) /* bytes of an encoded plan */
+#define WIRE_BATCH_MAX (4 * MIB) /* bytes of an encoded batch; longer ones are split */
+#define WIRE_SLOTS     256	 /* texts a column can refer back to */
 
-/* Appends the plan without its cancel flag. 0, -EINVAL when scan_plan_check() refuses it, -E2BIG. */
+/* Appends the plan without its cancel flag. 0, -EINVAL when scan_plan_check() refuses it, -E2BIG.
+ */
 int wire_put_plan(struct strbuf *out, const struct scan_plan *plan);
 
 /* A decoded plan; its texts borrow the bytes it was read from. */

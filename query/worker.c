@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define SCANS_MAX     128 /* open at once in one statement */
-#define CANCEL_LOOK_MS 50 /* between looks at the cancel flag */
+#define SCANS_MAX      128 /* open at once in one statement */
+#define CANCEL_LOOK_MS 50  /* between looks at the cancel flag */
 #define STATUS_WAIT_MS 2000
 
 struct worker_pool {
@@ -86,7 +86,8 @@ void worker_pool_free(struct worker_pool *p)
 	free(p);
 }
 
-static int fail(struct session *s, int result, const char *code, const char *hint, const char *message)
+static int fail(struct session *s, int result, const char *code, const char *hint,
+		const char *message)
 {
 	memset(s->error, 0, sizeof(*s->error));
 	s->error->position = -1;
@@ -106,10 +107,11 @@ static int fail_deadline(struct session *s)
 
 static int send_request(struct session *s, enum zygote_op op, int child_fd, int status_fd)
 {
-	struct zygote_request req = { .op = op, .serial = s->serial,
-				      .memory_bytes = s->q->limits.memory_bytes ?
-							      s->q->limits.memory_bytes :
-							      WORKER_MEMORY_DEFAULT };
+	struct zygote_request req = { .op = op,
+				      .serial = s->serial,
+				      .memory_bytes = s->q->limits.memory_bytes
+							      ? s->q->limits.memory_bytes
+							      : WORKER_MEMORY_DEFAULT };
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(2 * sizeof(int))];
@@ -118,8 +120,10 @@ static int send_request(struct session *s, enum zygote_op op, int child_fd, int 
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	int fds[2] = { child_fd, status_fd };
 
-	req.cpu_s = (s->q->limits.timeout_ns ? s->q->limits.timeout_ns : WORKER_TIMEOUT_DEFAULT_NS) /
-			    NSEC_PER_SEC + 2;
+	req.cpu_s = (s->q->limits.timeout_ns ? s->q->limits.timeout_ns
+					     : WORKER_TIMEOUT_DEFAULT_NS) /
+			    NSEC_PER_SEC +
+		    2;
 	if (op == ZYGOTE_RUN) {
 		msg.msg_control = control.bytes;
 		msg.msg_controllen = sizeof(control.bytes);
@@ -182,8 +186,8 @@ static int io_all(struct session *s, void *p, size_t n, bool out)
 	uint8_t *at = p;
 
 	while (n > 0) {
-		ssize_t done = out ? send(s->fd, at, n, MSG_NOSIGNAL | MSG_DONTWAIT) :
-				     recv(s->fd, at, n, MSG_DONTWAIT);
+		ssize_t done = out ? send(s->fd, at, n, MSG_NOSIGNAL | MSG_DONTWAIT)
+				   : recv(s->fd, at, n, MSG_DONTWAIT);
 		int r;
 
 		if (done > 0) {
@@ -376,8 +380,12 @@ static int serve(struct session *s)
 		int type;
 		int (*handle)(struct session *, struct slice);
 	} table[] = {
-		{ FRAME_OPEN, on_open },   { FRAME_NEXT, on_next }, { FRAME_ASK_COVERAGE, on_coverage },
-		{ FRAME_CLOSE, on_close }, { FRAME_COLUMNS, on_columns }, { FRAME_ROWS, on_rows },
+		{ FRAME_OPEN, on_open },
+		{ FRAME_NEXT, on_next },
+		{ FRAME_ASK_COVERAGE, on_coverage },
+		{ FRAME_CLOSE, on_close },
+		{ FRAME_COLUMNS, on_columns },
+		{ FRAME_ROWS, on_rows },
 		{ FRAME_DONE, on_done },
 	};
 
@@ -406,7 +414,8 @@ static int explain_death(struct session *s)
 		return fail(s, -EPIPE, "worker", "restart the program",
 			    "the query worker could not be started");
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
-		return fail(s, -EACCES, "not_allowed", "", "the query tried to reach outside its worker");
+		return fail(s, -EACCES, "not_allowed", "",
+			    "the query tried to reach outside its worker");
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
 		return fail_deadline(s);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
@@ -458,14 +467,21 @@ int worker_run(struct worker_pool *p, struct scan_source *src, const struct quer
 		return -ENOMEM;
 	if (!copy.limits.timeout_ns)
 		copy.limits.timeout_ns = WORKER_TIMEOUT_DEFAULT_NS;
-	*s = (struct session){ .pool = p, .src = src, .q = q, .sink = sink, .fd = -1, .status_fd = -1,
-			       .cov = ret_coverage, .error = ret_error };
+	*s = (struct session){ .pool = p,
+			       .src = src,
+			       .q = q,
+			       .sink = sink,
+			       .fd = -1,
+			       .status_fd = -1,
+			       .cov = ret_coverage,
+			       .error = ret_error };
 	strbuf_init(&s->in, FRAME_MAX);
 	strbuf_init(&s->out, FRAME_MAX + FRAME_HEAD_BYTES);
 	s->serial = atomic_fetch_add(&p->serials, 1) + 1;
 	s->deadline_ns = monotonic_ns() + copy.limits.timeout_ns + WORKER_GRACE_NS;
 	if (atomic_fetch_add(&p->running, 1) >= WORKER_CHILDREN_MAX)
-		r = fail(s, -EBUSY, "busy", "try again in a moment", "too many queries are running");
+		r = fail(s, -EBUSY, "busy", "try again in a moment",
+			 "too many queries are running");
 	else
 		r = run_session(s, &copy);
 	atomic_fetch_sub(&p->running, 1);

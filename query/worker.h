@@ -16,15 +16,16 @@
 
 #include "query/query.h"
 
-#define WORKER_CHILDREN_MAX   32	       /* at once, in one pool */
-#define WORKER_MEMORY_DEFAULT (512 * MIB)      /* address space beyond what the fork server has */
+#define WORKER_CHILDREN_MAX	  32	      /* at once, in one pool */
+#define WORKER_MEMORY_DEFAULT	  (512 * MIB) /* address space beyond what the fork server has */
 #define WORKER_TIMEOUT_DEFAULT_NS (10 * NSEC_PER_SEC)
-#define WORKER_GRACE_NS (200 * NSEC_PER_MSEC)  /* between the deadline and SIGKILL */
+#define WORKER_GRACE_NS		  (200 * NSEC_PER_MSEC) /* between the deadline and SIGKILL */
 
 struct worker_pool;
 
 /* Forks the server. Call it before the program has threads, with only the descriptors open that may
- * be seen by nobody else's code (the server closes all of them but its own). 0 or negative errno. */
+ * be seen by nobody else's code (the server closes all of them but its own). 0 or negative errno.
+ */
 int worker_pool_new(struct worker_pool **ret);
 /* Kills what still runs, ends the server and waits for it. */
 void worker_pool_free(struct worker_pool *p);

@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* In the child: the statement runs here, its scans in the parent. Everything is one question and one
- * answer, so a blocking socket is all there is. */
+/* In the child: the statement runs here, its scans in the parent. Everything is one question and
+ * one answer, so a blocking socket is all there is. */
 #define ROWS_FLUSH_BYTES 65536 /* rows are sent in frames of about this size */
 
 struct proxy_scan {

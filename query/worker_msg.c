@@ -219,7 +219,7 @@ static int get_list(struct reader *in, struct query_list *l)
 void msg_put_done(struct strbuf *out, int result, const struct query_coverage *cov,
 		  const struct query_error *e)
 {
-	put_number(out, (uint64_t)-(int64_t)result);
+	put_number(out, (uint64_t) - (int64_t)result);
 	put_number(out, (cov->complete ? 1u : 0u) | (cov->truncated ? 2u : 0u));
 	put_number(out, cov->from_ns);
 	put_number(out, cov->to_ns);

@@ -39,8 +39,10 @@ void msg_put_query(struct strbuf *out, const struct query *q);
 int msg_get_query(struct slice in, struct query *ret, struct query_param **ret_params);
 
 void msg_put_columns(struct strbuf *out, const struct query_column *cols, size_t n);
-/* cols: QUERY_COLUMNS_MAX. Their texts live in *texts (initialised by the caller). 0 or -EBADMSG. */
-int msg_get_columns(struct slice in, struct query_column *cols, size_t *ret_n, struct strbuf *texts);
+/* cols: QUERY_COLUMNS_MAX. Their texts live in *texts (initialised by the caller). 0 or -EBADMSG.
+ */
+int msg_get_columns(struct slice in, struct query_column *cols, size_t *ret_n,
+		    struct strbuf *texts);
 
 void msg_put_row(struct strbuf *out, const struct query_cell *cells, size_t n);
 /* The next row of a frame; false at its end and when in->bad is set. Texts borrow the frame. */

@@ -52,7 +52,9 @@ static int read_request(struct zygote *z, struct zygote_request *ret, int fds[2]
 		char bytes[CMSG_SPACE(2 * sizeof(int))];
 	} control = { 0 };
 	struct iovec iov = { ret, sizeof(*ret) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.bytes,
 			      .msg_controllen = sizeof(control.bytes) };
 	struct cmsghdr *c;
 	ssize_t n;
@@ -69,7 +71,8 @@ static int read_request(struct zygote *z, struct zygote_request *ret, int fds[2]
 	return n == sizeof(*ret) ? 0 : -EBADMSG;
 }
 
-__attribute__((noreturn)) static void child(struct zygote *z, const struct zygote_request *req, int fd)
+__attribute__((noreturn)) static void child(struct zygote *z, const struct zygote_request *req,
+					    int fd)
 {
 	sigset_t none;
 

@@ -1,6 +1,6 @@
 /* A scan source over rows in memory, as simple as the rules of storage/scan.h: each row is tested
- * against every predicate. Batches are short and their texts are freed before the next one, so that a
- * reader that keeps a pointer is seen by the sanitizers. */
+ * against every predicate. Batches are short and their texts are freed before the next one, so that
+ * a reader that keeps a pointer is seen by the sanitizers. */
 #ifndef TESTS_UNIT_QUERY_MEM_SOURCE_H
 #define TESTS_UNIT_QUERY_MEM_SOURCE_H
 

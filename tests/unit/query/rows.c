@@ -9,8 +9,10 @@ uint64_t rows_random(uint64_t *state)
 	return hash_u64(*state += 0x9e3779b97f4a7c15ULL);
 }
 
-static const char *const paths[] = { "/", "/api/users/17", "/api/users/18", "/API/orders", "/a_b%c",
-				     "", "/caf\xc3\xa9/x", "/api/orders/9?x", "/\xff\xfe" };
+static const char *const paths[] = {
+	"/", "/api/users/17",  "/api/users/18",	  "/API/orders", "/a_b%c",
+	"",  "/caf\xc3\xa9/x", "/api/orders/9?x", "/\xff\xfe"
+};
 static const char *const methods[] = { "GET", "POST", "get", "DELETE" };
 static const char *const hosts[] = { "shop", "cart", "shop.local", "10" };
 
@@ -19,7 +21,8 @@ static const char *pick(const char *const *list, size_t n, uint64_t *state)
 	return list[rows_random(state) % n];
 }
 
-static void add_exchange(struct mem_source *m, size_t i, bool primary, uint64_t end, uint64_t *state)
+static void add_exchange(struct mem_source *m, size_t i, bool primary, uint64_t end,
+			 uint64_t *state)
 {
 	struct mem_row *r = mem_source_row(m, TABLE_HTTP, end);
 	int64_t latency = (int64_t)(rows_random(state) % 5000000);

@@ -8,9 +8,9 @@
 #define T0 1763900000000000000LL /* 2025-11-23T12:13:20Z */
 
 struct answer {
-	struct strbuf text; /* a line per row, cells by '|', NULL as ~ */
+	struct strbuf text;			     /* a line per row, cells by '|', NULL as ~ */
 	struct query_column cols[QUERY_COLUMNS_MAX]; /* names point into names */
-	struct strbuf names; /* by ',' */
+	struct strbuf names;			     /* by ',' */
 	size_t n_cols, rows;
 	struct query_coverage cov;
 	struct query_error error;

@@ -66,10 +66,14 @@ static void test_exec__tables(void)
 	EXPECT_EQ(f.m.preds, 4);
 	check(&f, "SELECT count(*) FROM http WHERE id = 'node-a-01234abcd-3'", "0\n");
 	check(&f, "SELECT count(*) FROM http WHERE id = 'nonsense'", "0\n");
-	check(&f, "SELECT name FROM kelpie_columns WHERE table_name = 'http' AND in_star = 0 ORDER BY 1",
+	check(&f,
+	      "SELECT name FROM kelpie_columns WHERE table_name = 'http' AND in_star = 0 ORDER BY "
+	      "1",
 	      "request_body\nrequest_headers\nresponse_body\nresponse_headers\n");
-	check(&f, "SELECT count(*) FROM http a JOIN http b ON a.exchange_id = b.exchange_id AND "
-		  "a.id = b.id WHERE a.exchange_id IS NOT NULL AND a.conn_id IS NULL", "0\n");
+	check(&f,
+	      "SELECT count(*) FROM http a JOIN http b ON a.exchange_id = b.exchange_id AND "
+	      "a.id = b.id WHERE a.exchange_id IS NOT NULL AND a.conn_id IS NULL",
+	      "0\n");
 	teardown(&f);
 }
 
@@ -124,7 +128,8 @@ static void test_exec__limit_stops_the_scan(void)
 	check(&f, "SELECT count(*) FROM (SELECT 1 FROM http WHERE method = 'GET' LIMIT 5)", "5\n");
 	EXPECT_EQ(f.m.limit, 5);
 	/* Something that only SQLite can test: no early stop. */
-	check(&f, "SELECT count(*) FROM (SELECT 1 FROM http WHERE method LIKE 'get' LIMIT 5)", "5\n");
+	check(&f, "SELECT count(*) FROM (SELECT 1 FROM http WHERE method LIKE 'get' LIMIT 5)",
+	      "5\n");
 	EXPECT_EQ(f.m.limit, 0);
 	check(&f, "SELECT latency_ns >= 0 FROM http ORDER BY latency_ns LIMIT 1", "1\n");
 	EXPECT_EQ(f.m.limit, 0);
@@ -141,26 +146,34 @@ static void test_exec__times(void)
 	check(&f, "SELECT count(*) FROM http WHERE end_time >= '2025-11-23T12:13:25Z'", "50\n");
 	EXPECT_EQ(f.m.from_ns, T0 + 5000000000LL);
 	check(&f, "SELECT count(*) FROM http WHERE '2025-11-23 12:13:25' <= end_time", "50\n");
-	check(&f, "SELECT count(*) FROM http h WHERE h.end_time < '2025-11-23T13:13:25+01:00'", "50\n");
-	check(&f, "SELECT count(*) FROM http WHERE end_time BETWEEN '2025-11-23T12:13:21Z' AND "
-		  "'2025-11-23T12:13:22Z'", "11\n");
+	check(&f, "SELECT count(*) FROM http h WHERE h.end_time < '2025-11-23T13:13:25+01:00'",
+	      "50\n");
+	check(&f,
+	      "SELECT count(*) FROM http WHERE end_time BETWEEN '2025-11-23T12:13:21Z' AND "
+	      "'2025-11-23T12:13:22Z'",
+	      "11\n");
 	check(&f, "SELECT count(*) FROM http WHERE end_time IN ('2025-11-23T12:13:21Z', 5)", "1\n");
-	check(&f, "SELECT sum(CASE WHEN end_time > '2025-11-23T12:13:25Z' THEN 1 ELSE 0 END) FROM http",
+	check(&f,
+	      "SELECT sum(CASE WHEN end_time > '2025-11-23T12:13:25Z' THEN 1 ELSE 0 END) FROM http",
 	      "49\n");
-	check(&f, "SELECT count(*) FROM http WHERE end_time = '2025-11-23' OR end_time > "
-		  "'2025-11-23T12:13:25Z'", "49\n");
-	check(&f, "SELECT count(*) FROM (SELECT end_time AS t FROM http) WHERE t > "
-		  "'2025-11-23T12:13:25Z'", "49\n");
+	check(&f,
+	      "SELECT count(*) FROM http WHERE end_time = '2025-11-23' OR end_time > "
+	      "'2025-11-23T12:13:25Z'",
+	      "49\n");
+	check(&f,
+	      "SELECT count(*) FROM (SELECT end_time AS t FROM http) WHERE t > "
+	      "'2025-11-23T12:13:25Z'",
+	      "49\n");
 	check(&f, "SELECT count(*) FROM http WHERE time > 0", "100\n");
 	check(&f, "SELECT count(*) FROM http WHERE end_time > 1763900005000000000.0", "49\n");
 	check(&f, "SELECT time_bucket('5s', end_time) b, count(*) FROM http GROUP BY b ORDER BY b",
 	      "1763900000000000000|50\n1763900005000000000|50\n");
-	check_error(&f, "SELECT 1 FROM http WHERE time > 'yesterday'", -EINVAL, "bad_time", "RFC 3339",
-		    32);
-	check_error(&f, "SELECT 1 FROM http WHERE time > 1763900000", -EINVAL, "bad_time", "ago('5m')",
-		    32);
-	check_error(&f, "SELECT 1 FROM (SELECT time AS t FROM http) WHERE t > 'x'", -EINVAL, "bad_time",
-		    "RFC 3339", -1);
+	check_error(&f, "SELECT 1 FROM http WHERE time > 'yesterday'", -EINVAL, "bad_time",
+		    "RFC 3339", 32);
+	check_error(&f, "SELECT 1 FROM http WHERE time > 1763900000", -EINVAL, "bad_time",
+		    "ago('5m')", 32);
+	check_error(&f, "SELECT 1 FROM (SELECT time AS t FROM http) WHERE t > 'x'", -EINVAL,
+		    "bad_time", "RFC 3339", -1);
 	teardown(&f);
 }
 
@@ -217,7 +230,8 @@ static void test_exec__coverage(void)
 	EXPECT_STR(strbuf_str(&json),
 		   "{\"complete\":false,\"from\":\"2025-11-23T12:12:20.000000000Z\","
 		   "\"to\":\"2025-11-23T12:13:30.000000000Z\",\"nodes\":{\"ok\":1,\"missing\":[]},"
-		   "\"rows\":1,\"lost\":0,\"sampled\":0,\"truncated\":false,\"approximate\":[\"slow\"],"
+		   "\"rows\":1,\"lost\":0,\"sampled\":0,\"truncated\":false,\"approximate\":["
+		   "\"slow\"],"
 		   "\"scanned\":134,\"notes\":[]}");
 	answer_done(&f.a);
 	q.reach_ns = q.range.from_ns;
@@ -278,21 +292,28 @@ static void test_exec__functions(void)
 		{ "SELECT duration(1250000), duration(12), duration(90000000000), duration(NULL)",
 		  "1.25ms|12ns|1m30s|~\n" },
 		{ "SELECT contains('hello', 'ell'), contains('hello', 'x'), contains(NULL, 'x'), "
-		  "contains('', '')", "1|0|~|1\n" },
+		  "contains('', '')",
+		  "1|0|~|1\n" },
 		{ "SELECT regex('GET /a/17', '^GET /a/\\d+$'), regex(NULL, 'a')", "1|~\n" },
 		{ "SELECT path_template('/users/42/x')", "/users/*/x\n" },
-		{ "SELECT sql_norm('select * from t where a = 5')", "SELECT * FROM t WHERE a = ?\n" },
+		{ "SELECT sql_norm('select * from t where a = 5')",
+		  "SELECT * FROM t WHERE a = ?\n" },
 		{ "SELECT quantile(x, 0.5), p50(x), count_distinct(x) FROM (SELECT 10 x UNION ALL "
-		  "SELECT 10 UNION ALL SELECT 10)", "10|10|1\n" },
-		{ "SELECT p99(x), count_distinct(x), histogram(x) FROM (SELECT NULL x)", "~|0|[]\n" },
+		  "SELECT 10 UNION ALL SELECT 10)",
+		  "10|10|1\n" },
+		{ "SELECT p99(x), count_distinct(x), histogram(x) FROM (SELECT NULL x)",
+		  "~|0|[]\n" },
 		{ "SELECT histogram(value) FROM json_each('[1,2,3,70,-4,0.2]')",
 		  "[{\"le\":0,\"count\":1},{\"le\":0.5,\"count\":1},{\"le\":1,\"count\":1},"
 		  "{\"le\":2,\"count\":1},{\"le\":5,\"count\":1},{\"le\":100,\"count\":1}]\n" },
-		{ "SELECT count(*), count_distinct(path) = count(DISTINCT path) FROM http", "100|1\n" },
-		{ "SELECT count(*) FROM http WHERE contains(path, 'users') != (path LIKE '%users%')",
+		{ "SELECT count(*), count_distinct(path) = count(DISTINCT path) FROM http",
+		  "100|1\n" },
+		{ "SELECT count(*) FROM http WHERE contains(path, 'users') != (path LIKE "
+		  "'%users%')",
 		  "0\n" },
 		{ "SELECT count(*) > 0 FROM http WHERE contains(path, 'users') AND regex(path, "
-		  "'/users/\\d')", "1\n" },
+		  "'/users/\\d')",
+		  "1\n" },
 	};
 	struct fixture f;
 
@@ -303,7 +324,8 @@ static void test_exec__functions(void)
 	check_error(&f, "SELECT ago('soon')", -EINVAL, "bad_argument", "'5m'", -1);
 	check_error(&f, "SELECT regex('a', '(')", -EINVAL, "bad_argument", "", -1);
 	check_error(&f, "SELECT p99(method) FROM http", -EINVAL, "bad_argument", "latency_ns", -1);
-	check_error(&f, "SELECT quantile(latency_ns, 99) FROM http", -EINVAL, "bad_argument", "0.99", -1);
+	check_error(&f, "SELECT quantile(latency_ns, 99) FROM http", -EINVAL, "bad_argument",
+		    "0.99", -1);
 	teardown(&f);
 }
 
@@ -360,9 +382,10 @@ static void test_exec__params(void)
 		{ "none", { .kind = VALUE_NULL } },
 		{ "bad", { .kind = VALUE_INT, .i = 1763900000 } },
 	};
-	struct query q = { .sql = SLICE_LIT("SELECT count(*) > 0, min(end_time) >= 1763900005000000000, "
-					    "count(:none) FROM http WHERE host = :host AND "
-					    "end_time >= @since"),
+	struct query q = { .sql = SLICE_LIT(
+				   "SELECT count(*) > 0, min(end_time) >= 1763900005000000000, "
+				   "count(:none) FROM http WHERE host = :host AND "
+				   "end_time >= @since"),
 			   .range = { 0, UINT64_MAX, true },
 			   .params = params,
 			   .n_params = ARRAY_SIZE(params) };
@@ -385,7 +408,9 @@ static void test_exec__ledger_balance(void)
 	static const struct {
 		const char *kind;
 		int64_t value;
-	} counters[] = { { "in", 100 }, { "out", 90 }, { "held", 7 }, { "loss", 2 }, { "loss", 1 } };
+	} counters[] = {
+		{ "in", 100 }, { "out", 90 }, { "held", 7 }, { "loss", 2 }, { "loss", 1 }
+	};
 	struct fixture f;
 
 	if (!setup(&f, 0))

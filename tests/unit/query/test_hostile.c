@@ -68,18 +68,23 @@ static void test_hostile__refused(void)
 	}
 }
 
-/* What would run for ever is stopped by the deadline; what would eat memory before that, by a limit. */
+/* What would run for ever is stopped by the deadline; what would eat memory before that, by a
+ * limit. */
 static void test_hostile__bounded(void)
 {
 	static const char *const statements[] = {
-		"WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT count(*) FROM r",
-		"WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT max(x) FROM r, "
+		"WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT count(*) "
+		"FROM r",
+		"WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT max(x) "
+		"FROM r, "
 		"http, http b",
 		"SELECT count(*) FROM http a, http b, http c, http d, http e, http f",
-		"SELECT count(*) FROM json_each('[1,2,3,4,5,6,7,8]') a, json_each('[1,2,3,4,5,6,7,8]') b, "
+		"SELECT count(*) FROM json_each('[1,2,3,4,5,6,7,8]') a, "
+		"json_each('[1,2,3,4,5,6,7,8]') b, "
 		"json_each('[1,2,3,4,5,6,7,8]') c, json_each('[1,2,3,4,5,6,7,8]') d, "
 		"json_each('[1,2,3,4,5,6,7,8]') e, json_each('[1,2,3,4,5,6,7,8]') f, "
-		"json_each('[1,2,3,4,5,6,7,8]') g, json_each('[1,2,3,4,5,6,7,8]') h, http i, http j",
+		"json_each('[1,2,3,4,5,6,7,8]') g, json_each('[1,2,3,4,5,6,7,8]') h, http i, http "
+		"j",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
@@ -97,7 +102,8 @@ static void test_hostile__bounded(void)
 	EXPECT_EQ(source.open_scans, 0);
 }
 
-static void repeat(struct strbuf *out, const char *before, const char *s, size_t n, const char *after)
+static void repeat(struct strbuf *out, const char *before, const char *s, size_t n,
+		   const char *after)
 {
 	strbuf_reset(out);
 	strbuf_adds(out, before);
@@ -134,8 +140,8 @@ static void test_hostile__long_and_deep(void)
 	EXPECT_STR(a.error.code, "limit");
 	answer_done(&a);
 	/* More values than a plan takes: SQLite tests them, the answer stays right. */
-	repeat(&sql, "SELECT count(*) FROM http WHERE latency_ns >= 0 AND path IN ('/'", ",'x','y'", 5000,
-	       ",'')");
+	repeat(&sql, "SELECT count(*) FROM http WHERE latency_ns >= 0 AND path IN ('/'", ",'x','y'",
+	       5000, ",'')");
 	ask(conn, strbuf_str(&sql), &a);
 	EXPECT_EQ(a.result, 0);
 	answer_done(&a);
@@ -151,13 +157,46 @@ static void test_hostile__long_and_deep(void)
 static void test_hostile__odd_text(void)
 {
 	static const char *const statements[] = {
-		"'", "\"", "[", "`", "/*", "--", "SELECT '", "SELECT 1 /* ", ":", "?", "$", "@", "x'", "SELECT x'zz'",
-		"time > '", "SELECT time > '2026", "time >", "> time", "time BETWEEN", "time IN (", "time IN",
-		"(((((", ")))))", "SELECT ((((", ";;;;", "SELECT 1 FROM http WHERE time > ''",
-		"SELECT 1e5x, 1..2, 0x, .5.5", "\xff\xfe", "SELECT \xff", "WITH", "WITH x AS (SELECT",
-		"EXPLAIN SELECT 1", "EXPLAIN QUERY PLAN SELECT * FROM http WHERE time > 5", "VALUES (1)",
-		"SELECT count(*) FROM (VALUES (1), (2))", "SELECT CASE", "SELECT * , FROM http",
-		"SELECT *, * FROM kelpie_status", "SELECT p99(", "SELECT p99 FROM http",
+		"'",
+		"\"",
+		"[",
+		"`",
+		"/*",
+		"--",
+		"SELECT '",
+		"SELECT 1 /* ",
+		":",
+		"?",
+		"$",
+		"@",
+		"x'",
+		"SELECT x'zz'",
+		"time > '",
+		"SELECT time > '2026",
+		"time >",
+		"> time",
+		"time BETWEEN",
+		"time IN (",
+		"time IN",
+		"(((((",
+		")))))",
+		"SELECT ((((",
+		";;;;",
+		"SELECT 1 FROM http WHERE time > ''",
+		"SELECT 1e5x, 1..2, 0x, .5.5",
+		"\xff\xfe",
+		"SELECT \xff",
+		"WITH",
+		"WITH x AS (SELECT",
+		"EXPLAIN SELECT 1",
+		"EXPLAIN QUERY PLAN SELECT * FROM http WHERE time > 5",
+		"VALUES (1)",
+		"SELECT count(*) FROM (VALUES (1), (2))",
+		"SELECT CASE",
+		"SELECT * , FROM http",
+		"SELECT *, * FROM kelpie_status",
+		"SELECT p99(",
+		"SELECT p99 FROM http",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
@@ -213,5 +252,5 @@ static void test_hostile__teardown(void)
 }
 
 TEST_MAIN(TEST(test_hostile__setup), TEST(test_hostile__refused), TEST(test_hostile__bounded),
-	  TEST(test_hostile__long_and_deep), TEST(test_hostile__odd_text), TEST(test_hostile__cancel),
-	  TEST(test_hostile__byte_cap), TEST(test_hostile__teardown))
+	  TEST(test_hostile__long_and_deep), TEST(test_hostile__odd_text),
+	  TEST(test_hostile__cancel), TEST(test_hostile__byte_cap), TEST(test_hostile__teardown))

@@ -28,8 +28,8 @@ static void joined(sqlite3_stmt *stmt, int at, const struct mem_row *r, uint16_t
 		snprintf(text, sizeof(text), "%.*s-%" PRIx64 "-%" PRId64, (int)a->text.n,
 			 (const char *)a->text.p, (uint64_t)b->i, r->cells[COL_SEQ].i);
 	else
-		snprintf(text, sizeof(text), "%.*s-%" PRIx64, (int)a->text.n, (const char *)a->text.p,
-			 (uint64_t)b->i);
+		snprintf(text, sizeof(text), "%.*s-%" PRIx64, (int)a->text.n,
+			 (const char *)a->text.p, (uint64_t)b->i);
 	sqlite3_bind_text(stmt, at, text, -1, SQLITE_TRANSIENT);
 }
 
@@ -185,10 +185,13 @@ static void test_oracle__hand_written(void)
 		"SELECT min(host), max(path), min(method), max(method), min(path) FROM http",
 		"SELECT max(end_time), method FROM http",
 		"SELECT h.id, c.state FROM http h JOIN connections c ON c.conn_id = h.conn_id",
-		"SELECT h.id, c.state FROM http h LEFT JOIN connections c ON c.conn_id = h.conn_id AND "
+		"SELECT h.id, c.state FROM http h LEFT JOIN connections c ON c.conn_id = h.conn_id "
+		"AND "
 		"c.state = 'open'",
-		"SELECT h.id, c.conn_id FROM http h RIGHT JOIN connections c ON c.conn_id = h.conn_id",
-		"SELECT h.id, c.conn_id FROM http h FULL JOIN connections c ON c.conn_id = h.conn_id AND "
+		"SELECT h.id, c.conn_id FROM http h RIGHT JOIN connections c ON c.conn_id = "
+		"h.conn_id",
+		"SELECT h.id, c.conn_id FROM http h FULL JOIN connections c ON c.conn_id = "
+		"h.conn_id AND "
 		"h.failed = 1",
 		"SELECT id FROM http WHERE host = 'shop' OR status_code >= 500",
 		"SELECT id FROM http WHERE id = 'node-a-1234abcd-5' OR id = 'node-b-1234abcd-1' OR "
@@ -218,17 +221,21 @@ static void test_oracle__hand_written(void)
 		"SELECT id FROM http WHERE path GLOB '/caf\xc3\xa9*'",
 		"SELECT id FROM http WHERE path > '/api' AND path < '/b'",
 		"SELECT DISTINCT method, host FROM http",
-		"SELECT count(*) FROM http a, http b WHERE a.method = b.method AND a.end_time < b.end_time",
-		"SELECT id, (SELECT count(*) FROM connections c WHERE c.conn_id = h.conn_id) FROM http h",
+		"SELECT count(*) FROM http a, http b WHERE a.method = b.method AND a.end_time < "
+		"b.end_time",
+		"SELECT id, (SELECT count(*) FROM connections c WHERE c.conn_id = h.conn_id) FROM "
+		"http h",
 		"SELECT id FROM http h WHERE EXISTS (SELECT 1 FROM connections c WHERE c.conn_id = "
 		"h.conn_id AND c.bytes_sent > 50000)",
-		"WITH b AS MATERIALIZED (SELECT * FROM http) SELECT b.id, c.id FROM b JOIN http c USING (id)",
+		"WITH b AS MATERIALIZED (SELECT * FROM http) SELECT b.id, c.id FROM b JOIN http c "
+		"USING (id)",
 		"SELECT sum(latency_ns) OVER (PARTITION BY method ORDER BY end_time) FROM http",
 		"SELECT id FROM http UNION ALL SELECT id FROM observations WHERE is_primary = 0",
 		"SELECT id FROM http EXCEPT SELECT id FROM http WHERE failed = 1",
 		"SELECT time - end_time + latency_ns FROM http",
 		"SELECT count(*) FROM http NATURAL JOIN requests",
-		"SELECT state, total(bytes_sent) FROM connections GROUP BY state HAVING count(*) > 1",
+		"SELECT state, total(bytes_sent) FROM connections GROUP BY state HAVING count(*) > "
+		"1",
 	};
 	static const char *const ordered[] = {
 		"SELECT id, end_time FROM http ORDER BY end_time",
@@ -240,7 +247,8 @@ static void test_oracle__hand_written(void)
 		"SELECT id FROM http WHERE id IN ('node-a-1234abcd-5', 'node-a-1234abcd-3', "
 		"'node-b-1234abcd-7') ORDER BY end_time LIMIT 2 OFFSET 1",
 		"SELECT method, count(*) FROM http GROUP BY method ORDER BY method DESC",
-		"SELECT end_time, count(*) FROM http GROUP BY end_time ORDER BY end_time DESC LIMIT 5",
+		"SELECT end_time, count(*) FROM http GROUP BY end_time ORDER BY end_time DESC "
+		"LIMIT 5",
 		"SELECT DISTINCT end_time FROM http ORDER BY end_time DESC LIMIT 5",
 		"SELECT id FROM http WHERE path IS NULL ORDER BY end_time DESC LIMIT 3",
 		"SELECT id FROM http WHERE latency_ns % 2 ORDER BY end_time DESC LIMIT 3",
@@ -268,20 +276,26 @@ static const char *pick(const char *const *list, size_t n, uint64_t *state)
 
 static void add_atom(struct strbuf *sql, uint64_t *state)
 {
-	static const char *const texts[] = { "method", "host", "path", "client_name", "node", "conn_id",
-					     "user_agent", "id", "exchange_id", "outcome" };
-	static const char *const ints[] = { "latency_ns", "status_code", "failed", "server_port",
-					    "request_offset", "is_primary" };
+	static const char *const texts[] = { "method",	    "host",    "path",	     "client_name",
+					     "node",	    "conn_id", "user_agent", "id",
+					     "exchange_id", "outcome" };
+	static const char *const ints[] = { "latency_ns",  "status_code",    "failed",
+					    "server_port", "request_offset", "is_primary" };
 	static const char *const ops[] = { "=", "!=", "<", "<=", ">", ">=", "IS", "IS NOT" };
-	static const char *const text_values[] = { "'GET'", "'shop'", "''", "'/api/users/17'", "NULL",
-						   "'node-a-1234abcd-7'", "'c3-7'", "5", "'10'", "2.5",
-						   "'/'", "'c7'" };
-	static const char *const int_values[] = { "200", "500", "0", "1", "NULL", "2500000", "'500'",
-						  "399.5", "-1", "1e30", "-1e30", "499.0", "'x'" };
-	static const char *const patterns[] = { "'/api%'", "'%users%'", "'/%'", "''", "'%'", "'/_pi%'",
-						"NULL", "'get'", "'10%'" };
+	static const char *const text_values[] = { "'GET'",  "'shop'",
+						   "''",     "'/api/users/17'",
+						   "NULL",   "'node-a-1234abcd-7'",
+						   "'c3-7'", "5",
+						   "'10'",   "2.5",
+						   "'/'",    "'c7'" };
+	static const char *const int_values[] = { "200",     "500",   "0",     "1",  "NULL",
+						  "2500000", "'500'", "399.5", "-1", "1e30",
+						  "-1e30",   "499.0", "'x'" };
+	static const char *const patterns[] = { "'/api%'", "'%users%'", "'/%'",	 "''",	 "'%'",
+						"'/_pi%'", "NULL",	"'get'", "'10%'" };
 	static const char *const globs[] = { "'/api*'", "'*'", "'/[aA]*'", "'GET'", "'/\xff*'" };
-	static const char *const times[] = { "1763900001000000000", "1763900003500000000.0", "NULL" };
+	static const char *const times[] = { "1763900001000000000", "1763900003500000000.0",
+					     "NULL" };
 	const char *t = PICK(texts, state), *i = PICK(ints, state), *op = PICK(ops, state);
 
 	switch (rows_random(state) % 11) {
@@ -299,7 +313,8 @@ static void add_atom(struct strbuf *sql, uint64_t *state)
 		break;
 	case 5:
 		strbuf_addf(sql, "%s %sIN (%s, %s, %s)", i, rows_random(state) % 3 ? "" : "NOT ",
-			    PICK(int_values, state), PICK(int_values, state), PICK(int_values, state));
+			    PICK(int_values, state), PICK(int_values, state),
+			    PICK(int_values, state));
 		break;
 	case 6:
 		strbuf_addf(sql, "%s %sLIKE %s", t, rows_random(state) % 3 ? "" : "NOT ",

@@ -20,9 +20,15 @@ static void test_wire__plan_round_trip(void)
 		{ COL_ERROR, PRED_IS_NULL, NULL, 0 },
 		{ COL_METHOD, PRED_NE, values + 3, 1 },
 	};
-	struct scan_plan plan = { .table = TABLE_HTTP, .from_ns = 5, .to_ns = UINT64_MAX,
-				  .cols = cols, .n_cols = 2, .preds = preds, .n_preds = 4,
-				  .newest_first = true, .limit = 77 };
+	struct scan_plan plan = { .table = TABLE_HTTP,
+				  .from_ns = 5,
+				  .to_ns = UINT64_MAX,
+				  .cols = cols,
+				  .n_cols = 2,
+				  .preds = preds,
+				  .n_preds = 4,
+				  .newest_first = true,
+				  .limit = 77 };
 	struct strbuf out = STRBUF_INIT(WIRE_PLAN_MAX), again = STRBUF_INIT(WIRE_PLAN_MAX);
 	struct wire_plan back;
 
@@ -54,7 +60,8 @@ static bool same_batch(const struct scan_batch *a, size_t first, const struct sc
 				return false;
 			if (y->kinds[i] == VALUE_INT && x->ints[first + i] != y->ints[i])
 				return false;
-			if (y->kinds[i] == VALUE_TEXT && !slice_eq(x->texts[first + i], y->texts[i]))
+			if (y->kinds[i] == VALUE_TEXT &&
+			    !slice_eq(x->texts[first + i], y->texts[i]))
 				return false;
 		}
 	return true;
@@ -64,7 +71,9 @@ static void test_wire__batches_round_trip(void)
 {
 	const uint16_t cols[] = { COL_END_TIME, COL_HTTP_PATH, COL_STATUS_CODE, COL_METHOD,
 				  COL_HTTP_RESPONSE_BODY };
-	struct scan_plan plan = { .table = TABLE_HTTP, .to_ns = UINT64_MAX, .cols = cols, .n_cols = 5 };
+	struct scan_plan plan = {
+		.table = TABLE_HTTP, .to_ns = UINT64_MAX, .cols = cols, .n_cols = 5
+	};
 	struct strbuf out = STRBUF_INIT(WIRE_BATCH_MAX);
 	struct wire_batch got = { 0 };
 	struct mem_source m;
@@ -156,7 +165,8 @@ static void test_wire__coverage(void)
 
 	wire_put_coverage(&out, &cov);
 	ASSERT_EQ(wire_get_coverage(strbuf_slice(&out), &back), 0);
-	EXPECT(memcmp(&cov, &back, sizeof(cov)) == 0 || (back.oldest_ns == UINT64_MAX && back.truncated));
+	EXPECT(memcmp(&cov, &back, sizeof(cov)) == 0 ||
+	       (back.oldest_ns == UINT64_MAX && back.truncated));
 	for (size_t n = 0; n < out.len; n++)
 		EXPECT_EQ(wire_get_coverage(slice_of(out.p, n), &back), -EBADMSG);
 	strbuf_done(&out);

@@ -36,8 +36,10 @@ static void test_worker__same_as_in_process(void)
 {
 	static const char *const statements[] = {
 		"SELECT * FROM http ORDER BY end_time",
-		"SELECT method, count(*), ms(p99(latency_ns)), NULL, 1.5, x'00ff' FROM http GROUP BY 1",
-		"SELECT h.id, c.state FROM http h LEFT JOIN connections c USING (conn_id) ORDER BY 1, 2",
+		"SELECT method, count(*), ms(p99(latency_ns)), NULL, 1.5, x'00ff' FROM http GROUP "
+		"BY 1",
+		"SELECT h.id, c.state FROM http h LEFT JOIN connections c USING (conn_id) ORDER BY "
+		"1, 2",
 		"SELECT id FROM http ORDER BY end_time DESC LIMIT 3",
 		"SELECT path FROM http WHERE path = 'nothing'",
 		"SELECT nope FROM http",
@@ -45,7 +47,8 @@ static void test_worker__same_as_in_process(void)
 		"PRAGMA user_version",
 		"SELECT response_body FROM http WHERE host = :host ORDER BY end_time",
 	};
-	struct query_param params[] = { { "host", { .kind = VALUE_TEXT, .text = SLICE_LIT("shop") } } };
+	struct query_param params[] = { { "host",
+					  { .kind = VALUE_TEXT, .text = SLICE_LIT("shop") } } };
 	struct query_conn *conn;
 
 	ASSERT_EQ(query_open(&source.base, &conn), 0);
@@ -81,10 +84,12 @@ static void test_worker__same_as_in_process(void)
 
 static void test_worker__out_of_memory(void)
 {
-	struct query q = { .sql = SLICE_LIT("SELECT count(DISTINCT hex(zeroblob(200000)) || a.id || b.id) "
-					    "FROM http a, http b"),
-			   .range = { 0, UINT64_MAX, true },
-			   .limits = { .memory_bytes = 64 * MIB, .timeout_ns = 20 * NSEC_PER_SEC } };
+	struct query q = {
+		.sql = SLICE_LIT("SELECT count(DISTINCT hex(zeroblob(200000)) || a.id || b.id) "
+				 "FROM http a, http b"),
+		.range = { 0, UINT64_MAX, true },
+		.limits = { .memory_bytes = 64 * MIB, .timeout_ns = 20 * NSEC_PER_SEC }
+	};
 	struct answer a;
 
 #ifdef __SANITIZE_ADDRESS__
@@ -102,8 +107,9 @@ static void test_worker__out_of_memory(void)
 
 static void test_worker__deadline(void)
 {
-	struct query q = { .sql = SLICE_LIT("WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
-					    "FROM r) SELECT count(*) FROM r"),
+	struct query q = { .sql = SLICE_LIT(
+				   "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
+				   "FROM r) SELECT count(*) FROM r"),
 			   .limits.timeout_ns = 100 * NSEC_PER_MSEC };
 	struct answer a;
 
@@ -152,8 +158,9 @@ static void *cancel_soon(void *flag)
 static void test_worker__cancel(void)
 {
 	atomic_bool cancel = false;
-	struct query q = { .sql = SLICE_LIT("WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
-					    "FROM r) SELECT count(*) FROM r"),
+	struct query q = { .sql = SLICE_LIT(
+				   "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
+				   "FROM r) SELECT count(*) FROM r"),
 			   .cancel = &cancel };
 	struct answer a;
 	pthread_t thread;
@@ -235,7 +242,8 @@ static int accept_columns(void *ctx, const struct query_column *cols, size_t n)
 
 static void test_worker__sink_failure(void)
 {
-	struct query q = { .sql = SLICE_LIT("SELECT path FROM http"), .range = { 0, UINT64_MAX, true } };
+	struct query q = { .sql = SLICE_LIT("SELECT path FROM http"),
+			   .range = { 0, UINT64_MAX, true } };
 	struct query_sink sink = { NULL, accept_columns, refuse_row };
 	struct query_coverage cov;
 	struct query_error e;
@@ -346,7 +354,8 @@ static void test_worker__teardown(void)
 }
 
 TEST_MAIN(TEST(test_worker__setup), TEST(test_worker__same_as_in_process),
-	  TEST(test_worker__out_of_memory), TEST(test_worker__deadline), TEST(test_worker__slow_source),
-	  TEST(test_worker__cancel), TEST(test_worker__many_threads), TEST(test_worker__source_failure),
+	  TEST(test_worker__out_of_memory), TEST(test_worker__deadline),
+	  TEST(test_worker__slow_source), TEST(test_worker__cancel),
+	  TEST(test_worker__many_threads), TEST(test_worker__source_failure),
 	  TEST(test_worker__sink_failure), TEST(test_worker__sandbox),
 	  TEST(test_worker__messages_are_checked), TEST(test_worker__teardown))
