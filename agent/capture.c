@@ -149,9 +149,7 @@ static int cgroup_scope(const char *path, struct capture_cfg *cfg)
 	return -EINVAL;
 }
 
-/* The pid namespace's depth: the number of its processes in each namespace above it is listed in
- * NSpid, but only down to the reader's own namespace, so a nested agent finds out from the kernel's
- * own numbering in BPF; the initial namespace has a fixed inode (PROC_PID_INIT_INO). */
+/* PROC_PID_INIT_INO: the initial pid namespace has a fixed inode. */
 #define PIDNS_INIT_INO 0xEFFFFFFCu
 
 static int pidns_scope(struct capture_cfg *cfg)

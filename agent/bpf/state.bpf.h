@@ -36,8 +36,9 @@ static __always_inline void on_established(struct bpf_counters *n, struct sock *
 	bool known;
 
 	if (old == TCP_SYN_RECV) {
-		/* The owner is known at its first transfer: told then. */
-		if (!c)
+		/* The owner is known at its first transfer: told then. Where only some are wanted, a
+		 * slot is not spent before that. */
+		if (!c && !cfg.cgroup_id && !cfg.pidns_ino)
 			c = conn_add(n, sk, EV_INITIATOR_REMOTE);
 		if (c && !c->announced)
 			conn_locate(c, sk, tp, false);
@@ -107,6 +108,8 @@ static __always_inline void on_destroy(struct sock *sk)
 
 	if (!n || !c)
 		return;
+	if (!c->err)
+		c->err = K(sk, sk_err);
 	conn_tell_close(n, c, KCAST(tcp_sock, sk));
 	conn_forget(c, n, (__u64)sk);
 }

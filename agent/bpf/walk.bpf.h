@@ -17,13 +17,49 @@ static __always_inline bool walk_wanted(struct sock *sk, struct tcp_sock *tp)
 	       state == TCP_FIN_WAIT2;
 }
 
+#define CGROUP_DEPTH 32
+
+/* The same question as task_excluded() asks of the current task. */
+static __always_inline bool walk_in_scope(struct cgroup *cg)
+{
+	if (!cfg.cgroup_id)
+		return true;
+	for (int i = 0; i < CGROUP_DEPTH && cg; i++) {
+		struct cgroup_subsys_state *parent;
+		struct kernfs_node *kn;
+
+		if (K(cg, level) <= (int)cfg.cgroup_level) {
+			kn = K(cg, kn);
+			return kn && K(kn, id) == cfg.cgroup_id;
+		}
+		parent = K(cg, self.parent);
+		cg = parent ? K(parent, cgroup) : NULL;
+	}
+	return false;
+}
+
+static __always_inline struct cgroup *task_cgroup(struct task_struct *t)
+{
+	struct css_set *set = K(t, cgroups);
+
+	return set ? K(set, dfl_cgrp) : NULL;
+}
+
+static __always_inline __u64 cgroup_number(struct cgroup *cg)
+{
+	struct kernfs_node *kn = cg ? K(cg, kn) : NULL;
+
+	return kn ? K(kn, id) : 0;
+}
+
 static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp, struct task_struct *t)
 {
 	struct bpf_counters *n = counters();
 	__u32 tgid = task_tgid(t);
+	struct cgroup *cg = task_cgroup(t);
 	struct conn *c;
 
-	if (!n || !tgid || task_is_self(tgid))
+	if (!n || !tgid || task_is_self(tgid) || !walk_in_scope(cg))
 		return false;
 	c = conn_find(sk);
 	if (c && c->announced)
@@ -35,6 +71,7 @@ static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp, 
 	if (!c->located)
 		conn_locate(c, sk, tp, false);
 	c->tgid = tgid;
+	c->cgroup = cgroup_number(cg);
 	for (int i = 0; i < EV_COMM_LEN; i++)
 		c->comm[i] = K(t, comm[i]);
 	c->announced = 1;

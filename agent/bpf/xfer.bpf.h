@@ -136,26 +136,32 @@ static __always_inline void xfer_run(__u32 dir)
 #endif
 }
 
-/* The task's process in the agent's pid namespace; 0: it is not in there. */
+#define PIDNS_DEPTH 8 /* pid namespaces in one another that are looked through */
+
+/* The task's process in the agent's pid namespace; 0: it is not in there. A task has a number in its
+ * own namespace and in each one above. */
 static __always_inline __u32 task_tgid(struct task_struct *t)
 {
 	struct task_struct *leader;
 	struct pid *pid;
-	struct upid *up;
-	struct pid_namespace *ns;
+	__u64 up;
 
 	if (!cfg.pidns_ino)
 		return K(t, tgid);
 	leader = K(t, group_leader);
 	pid = K(leader, thread_pid);
-	if (!pid || K(pid, level) < cfg.pidns_level)
+	if (!pid)
 		return 0;
-	up = KCAST(upid, (__u64)pid + bpf_core_field_offset(struct pid, numbers) +
-				 (__u64)cfg.pidns_level * bpf_core_type_size(struct upid));
-	ns = K(up, ns);
-	if (!ns || K(ns, ns.inum) != cfg.pidns_ino)
-		return 0;
-	return K(up, nr);
+	up = (__u64)pid + bpf_core_field_offset(struct pid, numbers);
+	for (__u32 i = 0; i < PIDNS_DEPTH && i <= K(pid, level); i++) {
+		struct upid *number = KCAST(upid, up);
+		struct pid_namespace *ns = K(number, ns);
+
+		if (ns && K(ns, ns.inum) == cfg.pidns_ino)
+			return K(number, nr);
+		up += bpf_core_type_size(struct upid);
+	}
+	return 0;
 }
 
 static __always_inline bool task_is_self(__u32 tgid)

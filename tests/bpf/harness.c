@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -100,13 +101,59 @@ void harness_drain(struct harness *h)
 	ring_release(&h->data);
 }
 
+/* A cgroup of our own keeps the rest of the machine out; without cgroup v2 the tests see everything. */
+static char own_cgroup[256];
+
+static void cgroup_remove(void)
+{
+	rmdir(own_cgroup);
+}
+
+static const char *cgroup_make(void)
+{
+	char line[512], dir[200];
+	FILE *f;
+
+	if (own_cgroup[0])
+		return own_cgroup;
+	f = fopen("/proc/self/mounts", "re");
+	if (!f)
+		return NULL;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "cgroup2 %199s cgroup2", dir) == 1 && !own_cgroup[0])
+			snprintf(own_cgroup, sizeof(own_cgroup), "%s/kelpie-test-%d", dir, getpid());
+	fclose(f);
+	if (own_cgroup[0] && mkdir(own_cgroup, 0755))
+		own_cgroup[0] = 0;
+	if (own_cgroup[0])
+		atexit(cgroup_remove);
+	return own_cgroup[0] ? own_cgroup : NULL;
+}
+
+static void cgroup_enter(void)
+{
+	char path[300];
+	FILE *f;
+
+	if (!cgroup_make())
+		return;
+	snprintf(path, sizeof(path), "%s/cgroup.procs", own_cgroup);
+	f = fopen(path, "we");
+	if (f) {
+		fputs("0", f);
+		fclose(f);
+	}
+}
+
 int harness_start(struct harness *h, const struct capture_opts *opts)
 {
+	struct capture_opts scoped = *opts;
 	void *p;
 	int r;
 
 	memset(h, 0, sizeof(*h));
-	r = capture_new(opts, &h->cap);
+	scoped.cgroup = cgroup_make();
+	r = capture_new(&scoped, &h->cap);
 	if (!r)
 		r = capture_load(h->cap);
 	if (r) {
@@ -143,9 +190,12 @@ static void nap(void)
 
 pid_t harness_fork(int (*fn)(void *arg), void *arg)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	cgroup_make();
+	pid = fork();
 	if (pid == 0) {
+		cgroup_enter();
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		_exit(fn(arg));
 	}
