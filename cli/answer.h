@@ -37,8 +37,8 @@ struct answer_col {
 	uint8_t shape; /* enum shape */
 };
 
-/* columns() comes once before the first row, also for an empty answer; coverage() last, with the JSON
- * object of the answer's completeness. A negative errno of any ends the answer with it. */
+/* columns() comes once before the first row, also for an empty answer; coverage() last, with the
+ * JSON object of the answer's completeness. A negative errno of any ends the answer with it. */
 struct answer_sink {
 	void *ctx;
 	int (*columns)(void *ctx, const struct answer_col *cols, size_t n);

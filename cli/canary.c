@@ -121,9 +121,11 @@ static int exchange(int client, int server, size_t way)
 	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 	char request[160], buf[512];
 	int n = snprintf(request, sizeof(request),
-			 "GET /kelpie-doctor/%c HTTP/1.1\r\nHost: kelpie-doctor\r\n\r\n", (char)('a' + way));
+			 "GET /kelpie-doctor/%c HTTP/1.1\r\nHost: kelpie-doctor\r\n\r\n",
+			 (char)('a' + way));
 
-	if (ways[way].put(client, request, (size_t)n) != n || ways[way].get(server, buf, sizeof(buf)) != n ||
+	if (ways[way].put(client, request, (size_t)n) != n ||
+	    ways[way].get(server, buf, sizeof(buf)) != n ||
 	    ways[way].put(server, answer, sizeof(answer) - 1) != (ssize_t)sizeof(answer) - 1 ||
 	    ways[way].get(client, buf, sizeof(buf)) != (ssize_t)sizeof(answer) - 1)
 		return errno ? -errno : -EIO;

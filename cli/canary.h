@@ -1,5 +1,5 @@
-/* A few HTTP exchanges over the loopback interface, made by a child so that the rules that keep Kelpie's
- * own processes out of the capture do not hide them: one by each family of system calls.
+/* A few HTTP exchanges over the loopback interface, made by a child so that the rules that keep
+ * Kelpie's own processes out of the capture do not hide them: one by each family of system calls.
  */
 #ifndef CLI_CANARY_H
 #define CLI_CANARY_H

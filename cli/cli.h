@@ -1,5 +1,5 @@
-/* The command line: one table of commands, one table of flags, exit codes. What each command does is
- * in cmd_*.c; help, completion and docs/cli.md are made from the tables (a test compares them).
+/* The command line: one table of commands, one table of flags, exit codes. What each command does
+ * is in cmd_*.c; help, completion and docs/cli.md are made from the tables (a test compares them).
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -20,7 +20,15 @@ enum cli_exit {
 	EXIT_INTERRUPTED = 130,
 };
 
-enum output { OUTPUT_TABLE, OUTPUT_WIDE, OUTPUT_JSON, OUTPUT_JSONL, OUTPUT_CSV, OUTPUT_NAME, _OUTPUT_MAX };
+enum output {
+	OUTPUT_TABLE,
+	OUTPUT_WIDE,
+	OUTPUT_JSON,
+	OUTPUT_JSONL,
+	OUTPUT_CSV,
+	OUTPUT_NAME,
+	_OUTPUT_MAX
+};
 enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 enum filter_kind {
@@ -63,16 +71,17 @@ struct options {
 	uint64_t last, limit;
 	bool follow, all_namespaces;
 
-	const char *by;	     /* top */
-	bool once;	     /* top */
-	const char *file;    /* sql -f */
-	const char *sql;     /* replay --sql */
-	const char *write;   /* record -w */
-	const char *for_;    /* record --for */
-	bool wait;	     /* status */
+	const char *by;	   /* top */
+	bool once;	   /* top */
+	const char *file;  /* sql -f */
+	const char *sql;   /* replay --sql */
+	const char *write; /* record -w */
+	const char *for_;  /* record --for */
+	bool wait;	   /* status */
 	const char *wait_for;
-	bool yes;	     /* purge */
-	const char *forward[CLI_FORWARD_MAX]; /* "--hook", "sys_exit", ...: handed on to the agent */
+	bool yes; /* purge */
+	const char
+		*forward[CLI_FORWARD_MAX]; /* "--hook", "sys_exit", ...: handed on to the agent */
 	size_t n_forward;
 
 	const char *args[CLI_ARGS_MAX];
@@ -84,8 +93,8 @@ enum flag_group {
 	GROUP_GLOBAL = 1 << 0,
 	GROUP_OUTPUT = 1 << 1,
 	GROUP_FILTER = 1 << 2,
-	GROUP_RANGE = 1 << 3, /* --since, --until */
-	GROUP_LIST = 1 << 4,  /* --limit, --last, --sort-by, --follow */
+	GROUP_RANGE = 1 << 3,  /* --since, --until */
+	GROUP_LIST = 1 << 4,   /* --limit, --last, --sort-by, --follow */
 	GROUP_SOURCE = 1 << 5, /* --server, --data-dir */
 	GROUP_RUN = 1 << 6,
 	GROUP_TOP = 1 << 7,
@@ -104,7 +113,7 @@ struct command {
 	unsigned int groups;		    /* enum flag_group */
 	const char *args;		    /* "[TABLE]", "" for none */
 	size_t args_min, args_max;
-	const char *summary;		    /* one line, no full stop */
+	const char *summary; /* one line, no full stop */
 	const char *examples[2];
 };
 
@@ -118,8 +127,8 @@ struct flag {
 	char shortcut;	  /* 0: none */
 	uint8_t kind;	  /* enum flag_kind, options.c */
 	unsigned int groups;
-	uint16_t offset;  /* member of struct options, or enum filter_kind */
-	const char *arg;  /* "TIME"; NULL: takes none */
+	uint16_t offset; /* member of struct options, or enum filter_kind */
+	const char *arg; /* "TIME"; NULL: takes none */
 	const char *doc;
 	bool hidden;
 };
@@ -127,7 +136,8 @@ struct flag {
 const struct flag *cli_flags(size_t *ret_n);
 
 /* Reads the arguments after the command's name. 0, or -EINVAL with one sentence in why. */
-int cli_parse(const struct command *cmd, int argc, char **argv, struct options *ret, struct strbuf *why);
+int cli_parse(const struct command *cmd, int argc, char **argv, struct options *ret,
+	      struct strbuf *why);
 
 void cli_help(const struct command *cmd, struct strbuf *out);
 void cli_help_all(struct strbuf *out);

@@ -53,13 +53,15 @@ static int set_address(struct client *c, const char *address, struct trouble *t)
 		c->socket = strdup(address + 5);
 		strbuf_adds(&base, "http://localhost");
 		if (!address[5])
-			return trouble_set(t, EXIT_USAGE, "'unix:' without a path; write unix:/path/of.sock");
+			return trouble_set(t, EXIT_USAGE,
+					   "'unix:' without a path; write unix:/path/of.sock");
 	} else if (strncmp(address, "http://", 7) == 0) {
 		strbuf_add(&base, address, strlen(address) - (address[strlen(address) - 1] == '/'));
 	} else if (strchr(address, ':') && !strchr(address, '/')) {
 		strbuf_addf(&base, "http://%s", address);
 	} else {
-		return trouble_set(t, EXIT_USAGE, "'%s' is no address; write unix:PATH or ADDR:PORT", address);
+		return trouble_set(t, EXIT_USAGE,
+				   "'%s' is no address; write unix:PATH or ADDR:PORT", address);
 	}
 	c->base = strbuf_take(&base);
 	if (!c->address || !c->base || (strncmp(address, "unix:", 5) == 0 && !c->socket))
@@ -123,7 +125,8 @@ static size_t on_data(char *data, size_t size, size_t n, void *ctx)
 	struct slice rest = slice_of(data, size * n);
 
 	if (is_error(x)) {
-		strbuf_add(&x->error_body, rest.p, MIN(rest.n, x->error_body.max - x->error_body.len));
+		strbuf_add(&x->error_body, rest.p,
+			   MIN(rest.n, x->error_body.max - x->error_body.len));
 		return size * n;
 	}
 	while (rest.n) {
@@ -149,13 +152,15 @@ static int unreachable(const struct client *c, CURLcode code, struct trouble *t)
 
 	curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &os);
 	if (os == EACCES)
-		return trouble_set(t, EXIT_NOT_ALLOWED,
-				   "not allowed to use %s; become root, or join the group of that socket",
-				   c->address);
+		return trouble_set(
+			t, EXIT_NOT_ALLOWED,
+			"not allowed to use %s; become root, or join the group of that socket",
+			c->address);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return trouble_set(t, EXIT_UNREACHABLE, "no answer from %s in time", c->address);
 	if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING)
-		return trouble_set(t, EXIT_UNREACHABLE, "%s ended in the middle of its answer", c->address);
+		return trouble_set(t, EXIT_UNREACHABLE, "%s ended in the middle of its answer",
+				   c->address);
 	return trouble_set(t, EXIT_UNREACHABLE,
 			   "cannot reach Kelpie at %s: %s; is `kelpie run` running? "
 			   "--server or $KELPIE_SERVER name another address",
@@ -165,8 +170,9 @@ static int unreachable(const struct client *c, CURLcode code, struct trouble *t)
 /* {"error":{"code","message","hint","position"}} with its HTTP status. */
 static int api_error(const struct client *c, long status, struct slice body, struct trouble *t)
 {
-	int code = status == 401 || status == 403 ? EXIT_NOT_ALLOWED :
-		   status == 502 || status == 503 ? EXIT_UNREACHABLE : EXIT_ERROR;
+	int code = status == 401 || status == 403   ? EXIT_NOT_ALLOWED
+		   : status == 502 || status == 503 ? EXIT_UNREACHABLE
+						    : EXIT_ERROR;
 	struct json doc = { 0 };
 	const struct json_node *error = NULL;
 	struct slice message, hint;
@@ -177,8 +183,8 @@ static int api_error(const struct client *c, long status, struct slice body, str
 	hint = json_text(json_get(&doc, error, "hint"));
 	if (message.n)
 		trouble_set(t, code, "%.*s%s%.*s", (int)MIN(message.n, (size_t)1000),
-			    (const char *)message.p, hint.n ? "; " : "", (int)MIN(hint.n, (size_t)500),
-			    (const char *)hint.p);
+			    (const char *)message.p, hint.n ? "; " : "",
+			    (int)MIN(hint.n, (size_t)500), (const char *)hint.p);
 	else
 		trouble_set(t, code, "%s answered with status %ld", c->address, status);
 	json_done(&doc);
@@ -209,7 +215,8 @@ static int run_transfer(struct client *c, struct transfer *x, CURLcode *ret)
 static struct curl_slist *headers_for(const struct client_request *req)
 {
 	const char *token = getenv("KELPIE_TOKEN");
-	struct curl_slist *list = curl_slist_append(NULL, "Accept: application/x-ndjson, application/json");
+	struct curl_slist *list =
+		curl_slist_append(NULL, "Accept: application/x-ndjson, application/json");
 
 	if (req->body.n)
 		list = curl_slist_append(list, "Content-Type: application/json");
@@ -235,14 +242,16 @@ static void set_options(struct client *c, const struct client_request *req, stru
 	curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 	if (req->timeout_ns)
-		curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)(req->timeout_ns / NSEC_PER_MSEC));
+		curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS,
+				 (long)(req->timeout_ns / NSEC_PER_MSEC));
 	curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->curl_error);
 	curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, x);
 	if (strcmp(req->method, "POST") == 0) {
 		curl_easy_setopt(c->easy, CURLOPT_POST, 1L);
 		curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.n);
-		curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, req->body.n ? (const char *)req->body.p : "");
+		curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS,
+				 req->body.n ? (const char *)req->body.p : "");
 	}
 }
 

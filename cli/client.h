@@ -5,7 +5,7 @@
 #include "base/strbuf.h"
 #include "cli/trouble.h"
 
-#define CLIENT_LINE_MAX  (32 * MIB) /* one line of a streamed answer */
+#define CLIENT_LINE_MAX	 (32 * MIB) /* one line of a streamed answer */
 #define CLIENT_ERROR_MAX (64 * KIB) /* kept of an error's body */
 
 struct client;
@@ -16,9 +16,9 @@ void client_free(struct client *c);
 DEFINE_CLEANUP(struct client, client_free)
 
 struct client_request {
-	const char *method; /* "GET", "POST" */
-	const char *path;   /* with the query string */
-	struct slice body;  /* JSON */
+	const char *method;  /* "GET", "POST" */
+	const char *path;    /* with the query string */
+	struct slice body;   /* JSON */
 	uint64_t timeout_ns; /* of the whole; 0: none */
 	/* One line of the answer without its end, borrowed for the call; a negative errno ends the
 	 * request with it. The last line may lack its newline. */

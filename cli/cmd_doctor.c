@@ -1,5 +1,5 @@
-/* doctor: what this machine allows, how the running instance is, and whether a request that is made now
- * is found in the store. Each check has an id that stays.
+/* doctor: what this machine allows, how the running instance is, and whether a request that is made
+ * now is found in the store. Each check has an id that stays.
  */
 #include "cli/canary.h"
 #include "cli/interrupt.h"
@@ -42,7 +42,8 @@ struct check {
 	void (*fn)(struct doctor *d, struct finding *f);
 };
 
-static void found(struct finding *f, enum state state, const char *fix, const char *fmt, ...) __printf(4, 5);
+static void found(struct finding *f, enum state state, const char *fix, const char *fmt, ...)
+	__printf(4, 5);
 
 static void found(struct finding *f, enum state state, const char *fix, const char *fmt, ...)
 {
@@ -114,9 +115,11 @@ static void check_lockdown(struct doctor *d, struct finding *f)
 	(void)d;
 	read_small("/sys/kernel/security/lockdown", text, sizeof(text));
 	if (strstr(text, "[confidentiality]"))
-		found(f, STATE_WARNING, "", "lockdown=confidentiality: kernel memory is read by BTF loads only");
+		found(f, STATE_WARNING, "",
+		      "lockdown=confidentiality: kernel memory is read by BTF loads only");
 	else
-		found(f, STATE_OK, "", "%s", *text ? "no restriction by lockdown" : "lockdown is not built in");
+		found(f, STATE_OK, "", "%s",
+		      *text ? "no restriction by lockdown" : "lockdown is not built in");
 }
 
 static void check_cgroup(struct doctor *d, struct finding *f)
@@ -146,8 +149,8 @@ static void check_version(struct doctor *d, struct finding *f)
 		found(f, STATE_OK, "", "all of version %s", KELPIE_VERSION);
 	else
 		found(f, STATE_WARNING, "install one version of all programs",
-		      "this program is %s, the collector %.*s", KELPIE_VERSION, (int)MIN(v.n, (size_t)40),
-		      (const char *)v.p);
+		      "this program is %s, the collector %.*s", KELPIE_VERSION,
+		      (int)MIN(v.n, (size_t)40), (const char *)v.p);
 }
 
 static void check_agents(struct doctor *d, struct finding *f)
@@ -167,9 +170,11 @@ static void check_agents(struct doctor *d, struct finding *f)
 
 /* Calls fn for every line of every agent's list. */
 static void each_line(struct doctor *d, const char *list,
-		      void (*fn)(struct doctor *d, const struct json_node *line, void *ctx), void *ctx)
+		      void (*fn)(struct doctor *d, const struct json_node *line, void *ctx),
+		      void *ctx)
 {
-	const struct json_node *agents = json_get(&d->status, &d->status.nodes[0], "agents"), *a = NULL;
+	const struct json_node *agents = json_get(&d->status, &d->status.nodes[0], "agents"),
+			       *a = NULL;
 
 	while ((a = json_each(&d->status, agents, a))) {
 		const struct json_node *lines = json_get(&d->status, a, list), *line = NULL;
@@ -222,7 +227,8 @@ static void check_ledger(struct doctor *d, struct finding *f)
 	if (!s.lines)
 		found(f, STATE_WARNING, "", "the agents sent no ledger yet");
 	else if (s.wrong)
-		found(f, STATE_WARNING, "ask again at rest: `kelpie sql 'SELECT * FROM kelpie_ledger_balance'`",
+		found(f, STATE_WARNING,
+		      "ask again at rest: `kelpie sql 'SELECT * FROM kelpie_ledger_balance'`",
 		      "%llu of %llu sums do not close at this moment, the first: %s",
 		      (unsigned long long)s.wrong, (unsigned long long)s.lines, s.first);
 	else
@@ -244,12 +250,14 @@ static void check_loss(struct doctor *d, struct finding *f)
 
 static void check_paused(struct doctor *d, struct finding *f)
 {
-	const struct json_node *agents = json_get(&d->status, &d->status.nodes[0], "agents"), *a = NULL;
+	const struct json_node *agents = json_get(&d->status, &d->status.nodes[0], "agents"),
+			       *a = NULL;
 
 	while ((a = json_each(&d->status, agents, a))) {
 		const struct json_node *status = json_get(&d->status, a, "status");
 
-		if (json_true(json_get(&d->status, json_get(&d->status, status, "capture"), "paused"))) {
+		if (json_true(json_get(&d->status, json_get(&d->status, status, "capture"),
+				       "paused"))) {
 			found(f, STATE_WARNING, "kelpie resume", "the capture is paused");
 			return;
 		}
@@ -300,8 +308,10 @@ static void check_canary(struct doctor *d, struct finding *f, bool ipv6)
 	int r = canary_send(ipv6, &sent);
 
 	if (r < 0) {
-		found(f, ipv6 ? STATE_WARNING : STATE_FAILED, "", "cannot make a request on the loopback "
-		      "interface: %s", strerror(-r));
+		found(f, ipv6 ? STATE_WARNING : STATE_FAILED, "",
+		      "cannot make a request on the loopback "
+		      "interface: %s",
+		      strerror(-r));
 		return;
 	}
 	r = wait_for_rows(d, sent.port, sent.exchanges, &seen);
@@ -355,7 +365,8 @@ static void fetch_status(struct doctor *d)
 	if (source_open(d->o, &d->source, &d->trouble) < 0)
 		return;
 	if (!source_client(d->source)) {
-		trouble_set(&d->trouble, EXIT_UNREACHABLE, "no Kelpie runs on %s", source_name(d->source));
+		trouble_set(&d->trouble, EXIT_UNREACHABLE, "no Kelpie runs on %s",
+			    source_name(d->source));
 		return;
 	}
 	if (client_get(source_client(d->source), "/api/v1/status", &d->body, &d->trouble) < 0)

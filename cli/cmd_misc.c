@@ -107,7 +107,8 @@ static void bash(void)
 	       "\t\t-o|--output) words=\"table wide json jsonl csv name\" ;;\n"
 	       "\t\t--by) words=\"service endpoint client pod statement pair\" ;;\n"
 	       "\t\t--color) words=\"auto always never\" ;;\n"
-	       "\t\t--data-dir|--config|--file|--write) words=; COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+	       "\t\t--data-dir|--config|--file|--write) words=; COMPREPLY=($(compgen -f -- "
+	       "\"$cur\")); return ;;\n"
 	       "\t\tesac\n\tfi\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"
 	       "complete -o default -F _kelpie kelpie kubectl-kelpie\n");
 }
@@ -153,8 +154,8 @@ static void fish(void)
 		for (size_t k = 0; k < m; k++) {
 			if (!takes(&cmds[i], &flags[k]))
 				continue;
-			printf("complete -c kelpie -n '__fish_seen_subcommand_from %s' -l %s", cmds[i].name,
-			       flags[k].name);
+			printf("complete -c kelpie -n '__fish_seen_subcommand_from %s' -l %s",
+			       cmds[i].name, flags[k].name);
 			if (flags[k].shortcut)
 				printf(" -s %c", flags[k].shortcut);
 			printf("%s -d '", flags[k].arg && flags[k].arg[0] != '[' ? " -r" : "");

@@ -49,15 +49,17 @@ static int run_agent(const char *file, const char *dir)
 		;
 	child_done(&agent);
 	if (WIFSIGNALED(status))
-		return cli_fail(EXIT_ERROR, "reading %s ended by signal %d", file, WTERMSIG(status));
+		return cli_fail(EXIT_ERROR, "reading %s ended by signal %d", file,
+				WTERMSIG(status));
 	/* the agent has said why */
 	return WEXITSTATUS(status) ? EXIT_ERROR : EXIT_OK;
 }
 
 int cmd_replay(const struct options *o)
 {
-	static const char everything[] = "SELECT time, client_name, server_name, method, resource, status, "
-					 "latency_ns, outcome FROM requests ORDER BY time";
+	static const char everything[] =
+		"SELECT time, client_name, server_name, method, resource, status, "
+		"latency_ns, outcome FROM requests ORDER BY time";
 	char temporary[] = "/tmp/kelpie-replay.XXXXXX";
 	struct options ask = *o;
 	const char *file = o->args[0];
@@ -67,10 +69,12 @@ int cmd_replay(const struct options *o)
 	if (stat(file, &st) < 0)
 		return cli_fail(EXIT_ERROR, "cannot read %s: %s", file, strerror(errno));
 	if (S_ISDIR(st.st_mode))
-		return cli_fail(EXIT_ERROR, "%s is a directory; name a .pcap, .pcapng or .kev file", file);
+		return cli_fail(EXIT_ERROR, "%s is a directory; name a .pcap, .pcapng or .kev file",
+				file);
 	if (!o->data_dir) {
 		if (!mkdtemp(temporary))
-			return cli_fail(EXIT_ERROR, "cannot make a directory in /tmp: %s", strerror(errno));
+			return cli_fail(EXIT_ERROR, "cannot make a directory in /tmp: %s",
+					strerror(errno));
 		ask.data_dir = temporary;
 	}
 	code = run_agent(file, ask.data_dir);
@@ -87,6 +91,8 @@ int cmd_record(const struct options *o)
 {
 	if (!o->write)
 		return cli_fail(EXIT_USAGE, "record: -w FILE is missing");
-	return cli_fail(EXIT_ERROR, "this agent cannot record raw events; record with "
-			"`tcpdump -w %s` and use `kelpie replay`", o->write);
+	return cli_fail(EXIT_ERROR,
+			"this agent cannot record raw events; record with "
+			"`tcpdump -w %s` and use `kelpie replay`",
+			o->write);
 }

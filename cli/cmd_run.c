@@ -2,10 +2,10 @@
  *
  *	lock DIR/run.lock -> kelpie-collector -> ready -> kelpie-agent -> ready -> "ready ADDRESS"
  *
- * A child that ends is started again, slower each time. SIGTERM or SIGINT: the agent is asked to end
- * first (it stores what it has received), then the collector; what has not ended after STOP_MS is
- * killed. SIGHUP: the configuration is read again, here to check it, then in the children. The kernel
- * ends the children when this process dies by any means.
+ * A child that ends is started again, slower each time. SIGTERM or SIGINT: the agent is asked to
+ *end first (it stores what it has received), then the collector; what has not ended after STOP_MS
+ *is killed. SIGHUP: the configuration is read again, here to check it, then in the children. The
+ *kernel ends the children when this process dies by any means.
  */
 #include "cli/cli.h"
 #include "cli/run.h"
@@ -22,9 +22,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define READY_MS     30000 /* until a child must have said that it is ready */
-#define AGENT_STOP_MS 4000 /* for the agent to store what it has */
-#define STOP_MS	      4600 /* of all; the promise is 5 s */
+#define READY_MS       30000 /* until a child must have said that it is ready */
+#define AGENT_STOP_MS  4000  /* for the agent to store what it has */
+#define STOP_MS	       4600  /* of all; the promise is 5 s */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 10000
 #define STEADY_MS      30000 /* a child that lived so long starts from the beginning */
@@ -59,8 +59,8 @@ static int take_lock(struct run *r)
 	char text[32] = "";
 
 	if (mkdir(r->cfg.data_dir, 0770) < 0 && errno != EEXIST)
-		return cli_fail(EXIT_ERROR, "cannot make the data directory %s: %s", r->cfg.data_dir,
-				strerror(errno));
+		return cli_fail(EXIT_ERROR, "cannot make the data directory %s: %s",
+				r->cfg.data_dir, strerror(errno));
 	strbuf_addf(&path, "%s/" SOURCE_LOCK, r->cfg.data_dir);
 	r->lock = open(strbuf_str(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (r->lock < 0)
@@ -69,12 +69,14 @@ static int take_lock(struct run *r)
 	if (flock(r->lock, LOCK_EX | LOCK_NB) < 0) {
 		(void)!read(r->lock, text, sizeof(text) - 1);
 		text[strcspn(text, "\n")] = 0;
-		return cli_fail(EXIT_ERROR, "another kelpie run%s%s uses %s; stop it, or give --data-dir",
+		return cli_fail(EXIT_ERROR,
+				"another kelpie run%s%s uses %s; stop it, or give --data-dir",
 				*text ? ", pid " : "", text, r->cfg.data_dir);
 	}
 	snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(r->lock, 0) < 0 || pwrite(r->lock, text, strlen(text), 0) < 0)
-		return cli_fail(EXIT_ERROR, "cannot write in %s: %s", r->cfg.data_dir, strerror(errno));
+		return cli_fail(EXIT_ERROR, "cannot write in %s: %s", r->cfg.data_dir,
+				strerror(errno));
 	return EXIT_OK;
 }
 
@@ -114,7 +116,7 @@ static void agent_args(struct run *r, struct child *c)
 	}
 }
 
-static int start(struct run *r, struct child *c)
+static int start(struct child *c)
 {
 	int err = child_start(c);
 
@@ -122,22 +124,24 @@ static int start(struct run *r, struct child *c)
 		return cli_fail(EXIT_ERROR, "cannot start %s: %s%s", c->path, strerror(-err),
 				err == -ENOENT ? "; it belongs beside the program kelpie" : "");
 	c->deadline_ms = child_now_ms() + READY_MS;
-	(void)r;
 	return EXIT_OK;
 }
 
-static void on_ready(struct run *r, struct child *c)
+static int on_ready(struct run *r, struct child *c)
 {
 	if (!child_read_ready(c))
-		return;
+		return EXIT_OK;
 	c->deadline_ms = 0;
 	if (c == &r->collector && !r->agent.pid && !r->agent.restart_at_ms && !r->stopping &&
-	    start(r, &r->agent) != EXIT_OK)
-		r->agent.restart_at_ms = child_now_ms() + BACKOFF_MAX_MS;
+	    start(&r->agent) != EXIT_OK) {
+		r->stopping = true;
+		return EXIT_ERROR;
+	}
 	if (!r->said_ready && r->agent.ready && r->collector.ready) {
 		r->said_ready = true;
 		cli_note("ready %s", r->cfg.listen);
 	}
+	return EXIT_OK;
 }
 
 /* How a child ended, and when it is started again. */
@@ -155,8 +159,9 @@ static int on_child_end(struct run *r, struct child *c, int status)
 		return cli_fail(EXIT_ERROR, "%s ended before it was ready (status %d)", c->name,
 				WEXITSTATUS(status));
 	}
-	c->backoff_ms = lived >= STEADY_MS || !c->backoff_ms ? BACKOFF_MIN_MS :
-							       MIN(c->backoff_ms * 2, BACKOFF_MAX_MS);
+	c->backoff_ms = lived >= STEADY_MS || !c->backoff_ms
+				? BACKOFF_MIN_MS
+				: MIN(c->backoff_ms * 2, BACKOFF_MAX_MS);
 	c->restart_at_ms = now + (uint64_t)c->backoff_ms;
 	if (WIFSIGNALED(status))
 		cli_note("kelpie: %s was ended by signal %d; starting it again in %d ms", c->name,
@@ -173,13 +178,10 @@ static int reap(struct run *r)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		int one = EXIT_OK;
-
 		if (pid == r->agent.pid)
-			one = on_child_end(r, &r->agent, status);
+			code = MAX(code, on_child_end(r, &r->agent, status));
 		else if (pid == r->collector.pid)
-			one = on_child_end(r, &r->collector, status);
-		code = one != EXIT_OK ? one : code;
+			code = MAX(code, on_child_end(r, &r->collector, status));
 	}
 	return code;
 }
@@ -200,7 +202,8 @@ static void reload(struct run *r)
 	struct config_diag diag;
 
 	if (!cfg || load_config(r->o, cfg, &diag) < 0) {
-		cli_note("kelpie: the configuration is not read again: %s", cfg ? diag.message : "no memory");
+		cli_note("kelpie: the configuration is not read again: %s",
+			 cfg ? diag.message : "no memory");
 		return;
 	}
 	cli_note("kelpie: configuration read again");
@@ -214,21 +217,18 @@ static int on_signals(struct run *r)
 	int code = EXIT_OK;
 
 	while (read(r->signals, &si, sizeof(si)) == sizeof(si)) {
-		int one = EXIT_OK;
-
 		if (si.ssi_signo == SIGCHLD)
-			one = reap(r);
+			code = MAX(code, reap(r));
 		else if (si.ssi_signo == SIGHUP)
 			reload(r);
 		else
 			begin_stop(r);
-		code = one != EXIT_OK ? one : code;
 	}
 	return code;
 }
 
 /* What is due by now: restarts, children that never became ready, the steps of stopping. */
-static int on_time(struct run *r)
+static void on_time(struct run *r)
 {
 	struct child *all[] = { &r->collector, &r->agent };
 	uint64_t now = child_now_ms();
@@ -238,7 +238,7 @@ static int on_time(struct run *r)
 
 		if (!r->stopping && c->restart_at_ms && now >= c->restart_at_ms) {
 			c->restart_at_ms = 0;
-			if (start(r, c) != EXIT_OK)
+			if (start(c) != EXIT_OK)
 				c->restart_at_ms = now + BACKOFF_MAX_MS;
 		}
 		if (!r->stopping && c->pid && c->deadline_ms && now >= c->deadline_ms) {
@@ -248,7 +248,7 @@ static int on_time(struct run *r)
 		}
 	}
 	if (!r->stopping)
-		return EXIT_OK;
+		return;
 	if (!r->stop_at_ms)
 		begin_stop(r);
 	if (!r->agent.pid || now >= r->stop_at_ms + AGENT_STOP_MS)
@@ -259,7 +259,6 @@ static int on_time(struct run *r)
 		child_signal(&r->agent, SIGKILL);
 		child_signal(&r->collector, SIGKILL);
 	}
-	return EXIT_OK;
 }
 
 static int loop(struct run *r)
@@ -270,19 +269,17 @@ static int loop(struct run *r)
 		struct pollfd fds[] = { { .fd = r->signals, .events = POLLIN },
 					{ .fd = r->collector.ready_fd, .events = POLLIN },
 					{ .fd = r->agent.ready_fd, .events = POLLIN } };
-		bool waiting = r->stopping || r->agent.restart_at_ms || r->collector.restart_at_ms ||
-			       r->agent.deadline_ms || r->collector.deadline_ms;
-		int one;
+		bool waiting = r->stopping || r->agent.restart_at_ms ||
+			       r->collector.restart_at_ms || r->agent.deadline_ms ||
+			       r->collector.deadline_ms;
 
 		poll(fds, ARRAY_SIZE(fds), waiting ? 50 : -1);
 		if (fds[1].revents)
-			on_ready(r, &r->collector);
+			code = MAX(code, on_ready(r, &r->collector));
 		if (fds[2].revents)
-			on_ready(r, &r->agent);
-		one = on_signals(r);
-		code = one != EXIT_OK ? one : code;
-		one = on_time(r);
-		code = one != EXIT_OK ? one : code;
+			code = MAX(code, on_ready(r, &r->agent));
+		code = MAX(code, on_signals(r));
+		on_time(r);
 	}
 	return code;
 }
@@ -306,16 +303,20 @@ static int set_up(struct run *r)
 {
 	int n, err;
 
-	n = snprintf(r->agent_socket, sizeof(r->agent_socket), "unix:%s/agent.sock", r->cfg.data_dir);
+	n = snprintf(r->agent_socket, sizeof(r->agent_socket), "unix:%s/agent.sock",
+		     r->cfg.data_dir);
 	if (n - 5 >= CONFIG_SOCKET_MAX)
-		return cli_fail(EXIT_ERROR, "the path of the data directory is too long for the socket in it "
-				"(%d bytes at most)", CONFIG_SOCKET_MAX - 12);
+		return cli_fail(EXIT_ERROR,
+				"the path of the data directory is too long for the socket in it "
+				"(%d bytes at most)",
+				CONFIG_SOCKET_MAX - 12);
 	err = write_address(r);
 	if (!err)
 		err = block_signals(r);
 	if (err < 0)
 		return cli_fail(EXIT_ERROR, "cannot start: %s", strerror(-err));
-	if (child_init(&r->collector, "kelpie-collector") < 0 || child_init(&r->agent, "kelpie-agent") < 0)
+	if (child_init(&r->collector, "kelpie-collector") < 0 ||
+	    child_init(&r->agent, "kelpie-agent") < 0)
 		return cli_fail(EXIT_ERROR, "cannot find the other programs beside this one");
 	collector_args(r, &r->collector);
 	agent_args(r, &r->agent);
@@ -340,7 +341,7 @@ int cmd_run(const struct options *o)
 	if (code == EXIT_OK)
 		code = set_up(r);
 	if (code == EXIT_OK)
-		code = start(r, &r->collector);
+		code = start(&r->collector);
 	if (code == EXIT_OK)
 		code = loop(r);
 	child_done(&r->collector);

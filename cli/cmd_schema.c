@@ -58,10 +58,11 @@ static size_t visible(const struct column *const *columns, size_t n)
 
 int schema_show_all(const struct options *o)
 {
-	static const struct answer_col cols[] = { { .name = "name", .type = "TEXT" },
-						  { .name = "columns", .type = "INTEGER",
-						    .unit = "count", .shape = SHAPE_COUNT },
-						  { .name = "doc", .type = "TEXT" } };
+	static const struct answer_col cols[] = {
+		{ .name = "name", .type = "TEXT" },
+		{ .name = "columns", .type = "INTEGER", .unit = "count", .shape = SHAPE_COUNT },
+		{ .name = "doc", .type = "TEXT" }
+	};
 	_cleanup_(printer_freep) struct printer *p = NULL;
 	struct answer_sink sink = { 0 };
 	size_t n, n_common;
@@ -80,7 +81,8 @@ int schema_show_all(const struct options *o)
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct datum row[] = { text_or_null(tables[i]->name),
-				       datum_int((int64_t)visible(tables[i]->columns, tables[i]->n_columns)),
+				       datum_int((int64_t)visible(tables[i]->columns,
+								  tables[i]->n_columns)),
 				       text_or_null(tables[i]->doc) };
 
 		sink.row(sink.ctx, row);
@@ -103,8 +105,8 @@ static int unknown_table(const char *name)
 			near = tables[i]->name;
 		}
 	}
-	return near ? cli_fail(EXIT_ERROR, "no table '%s'; did you mean %s?", name, near) :
-		      cli_fail(EXIT_ERROR, "no table '%s'; `kelpie schema` lists them", name);
+	return near ? cli_fail(EXIT_ERROR, "no table '%s'; did you mean %s?", name, near)
+		    : cli_fail(EXIT_ERROR, "no table '%s'; `kelpie schema` lists them", name);
 }
 
 int schema_show_table(const struct options *o, const char *name)

@@ -75,12 +75,15 @@ int cmd_show(const struct options *o)
 		return trouble_fail(&t);
 	r = look_up(source, "SELECT protocol FROM observations WHERE id = ", id, &exchange, &t);
 	if (!r && !exchange.row)
-		r = look_up(source, "SELECT protocol FROM connections WHERE conn_id = ", id, &connection, &t);
+		r = look_up(source, "SELECT protocol FROM connections WHERE conn_id = ", id,
+			    &connection, &t);
 	if (r < 0)
 		return r == -EINTR ? EXIT_INTERRUPTED : trouble_fail(&t);
 	if (!exchange.row && !connection.row)
-		return cli_fail(EXIT_ERROR, "no request or connection '%s' in %s; ids are printed with -o wide "
-				"or -o name, and go when their rows do", id, source_name(source));
+		return cli_fail(EXIT_ERROR,
+				"no request or connection '%s' in %s; ids are printed with -o wide "
+				"or -o name, and go when their rows do",
+				id, source_name(source));
 	begin(&q, full_statement(&exchange, connection.row), id);
 	s.source = source;
 	print_opts_init(&print, o, NULL);

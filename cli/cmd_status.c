@@ -49,8 +49,11 @@ static enum shape shape_of_key(const char *key)
 	static const struct {
 		const char *end;
 		uint8_t shape;
-	} ends[] = { { "bytes", SHAPE_BYTES },	  { "bytes_max", SHAPE_BYTES }, { "oldest_ns", SHAPE_TIME },
-		     { "newest_ns", SHAPE_TIME }, { "_ns", SHAPE_DURATION } };
+	} ends[] = { { "bytes", SHAPE_BYTES },
+		     { "bytes_max", SHAPE_BYTES },
+		     { "oldest_ns", SHAPE_TIME },
+		     { "newest_ns", SHAPE_TIME },
+		     { "_ns", SHAPE_DURATION } };
 	size_t n = strlen(key);
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
@@ -127,10 +130,10 @@ static void add_agent(struct fields *f, const struct json *doc, const struct jso
 	strbuf_addf(&text, "%.*s: agent %.*s, pid %lld, %s", (int)node.n, (const char *)node.p,
 		    (int)version.n, (const char *)version.p,
 		    (long long)json_int(json_get(doc, agent, "pid"), 0),
-		    !json_true(json_get(doc, agent, "connected")) ? "not connected" :
-		    !json_true(json_get(doc, agent, "responding")) ? "does not answer" :
-		    paused(doc, agent)				    ? "paused" :
-								      "capturing");
+		    !json_true(json_get(doc, agent, "connected"))    ? "not connected"
+		    : !json_true(json_get(doc, agent, "responding")) ? "does not answer"
+		    : paused(doc, agent)			     ? "paused"
+								     : "capturing");
 	add(f, "node", strbuf_slice(&text));
 	add_tree(f, doc, json_get(doc, agent, "status"), "");
 }
@@ -140,7 +143,8 @@ static int print_fields(const struct options *o, const struct json *doc, const c
 	static const struct answer_col cols[] = { { .name = "key", .type = "TEXT" },
 						  { .name = "value", .type = "TEXT" } };
 	_cleanup_(printer_freep) struct printer *p = NULL;
-	const struct json_node *root = &doc->nodes[0], *agents = json_get(doc, root, "agents"), *a = NULL;
+	const struct json_node *root = &doc->nodes[0], *agents = json_get(doc, root, "agents"),
+			       *a = NULL;
 	struct print_opts print;
 	struct fields f = { 0 };
 
@@ -159,20 +163,23 @@ static int print_fields(const struct options *o, const struct json *doc, const c
 	return f.status;
 }
 
-static void balance_row(const struct json *doc, const struct json_node *line, struct answer_sink *sink)
+static void balance_row(const struct json *doc, const struct json_node *line,
+			struct answer_sink *sink)
 {
 	struct datum row[ARRAY_SIZE(balance_cols)];
 
 	for (size_t i = 0; i < ARRAY_SIZE(row); i++) {
 		const struct json_node *n = json_get(doc, line, balance_cols[i].name);
 
-		row[i] = n && n->kind == JSON_STRING ? datum_text(n->text) : datum_int(json_int(n, 0));
+		row[i] = n && n->kind == JSON_STRING ? datum_text(n->text)
+						     : datum_int(json_int(n, 0));
 	}
 	sink->row(sink->ctx, row);
 }
 
 /* The ledger in brief: each stage, and whether its sum closes. */
-static int print_balance(const struct options *o, const struct json *doc, const struct json_node *agent)
+static int print_balance(const struct options *o, const struct json *doc,
+			 const struct json_node *agent)
 {
 	struct answer_col cols[ARRAY_SIZE(balance_cols)] = { 0 };
 	_cleanup_(printer_freep) struct printer *p = NULL;
@@ -224,19 +231,21 @@ static int fetch(struct source *source, struct strbuf *body, struct json *doc, s
 	if (r < 0)
 		return r;
 	if (json_parse(doc, strbuf_slice(body)) < 0 || doc->nodes[0].kind != JSON_OBJECT)
-		return trouble_set(t, EXIT_ERROR, "%s does not answer like Kelpie", source_name(source));
+		return trouble_set(t, EXIT_ERROR, "%s does not answer like Kelpie",
+				   source_name(source));
 	return 0;
 }
 
 /* Until it captures; also until there is something to reach. */
-static int wait_for(const struct options *o, struct source *source, struct strbuf *body, struct json *doc,
-		    struct trouble *t)
+static int wait_for(const struct options *o, struct source *source, struct strbuf *body,
+		    struct json *doc, struct trouble *t)
 {
 	uint64_t wait_ns = WAIT_DEFAULT_NS, end;
 	int r;
 
 	if (o->wait && o->wait_for && parse_duration_ns(slice_str(o->wait_for), &wait_ns) < 0)
-		return trouble_set(t, EXIT_USAGE, "--wait '%s' is no duration; write 30s", o->wait_for);
+		return trouble_set(t, EXIT_USAGE, "--wait '%s' is no duration; write 30s",
+				   o->wait_for);
 	end = wall_ns() + wait_ns;
 	for (;;) {
 		r = fetch(source, body, doc, t);
@@ -278,9 +287,9 @@ int cmd_status(const struct options *o)
 	if (capturing(&doc))
 		return EXIT_OK;
 	return cli_fail(EXIT_ERROR, "nothing is being captured: %s",
-			json_true(json_get(&doc, &doc.nodes[0], "ready")) ?
-				"it is paused; `kelpie resume` goes on" :
-				"no agent is connected; is kelpie-agent running?");
+			json_true(json_get(&doc, &doc.nodes[0], "ready"))
+				? "it is paused; `kelpie resume` goes on"
+				: "no agent is connected; is kelpie-agent running?");
 }
 
 static int keep_body(void *ctx, struct slice line)

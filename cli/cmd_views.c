@@ -13,8 +13,8 @@ struct verb {
 	const struct view *view;
 	const char *sorts[SORTS_MAX]; /* what s goes through in a live view; the first is NULL */
 	/* Builds the statement for now; src may be asked before. */
-	int (*build)(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
-		     struct trouble *t);
+	int (*build)(struct question *q, const struct options *o, struct source *src,
+		     struct strbuf *why, struct trouble *t);
 };
 
 struct asking {
@@ -38,8 +38,8 @@ static int ignore_columns(void *ctx, const struct answer_col *cols, size_t n)
 	return n ? 0 : -EINVAL;
 }
 
-/* Rates are per second since the first row of the range: a Kelpie that runs for ten seconds does not
- * divide by five minutes. */
+/* Rates are per second since the first row of the range: a Kelpie that runs for ten seconds does
+ * not divide by five minutes. */
 static int rate_span(const struct question *range, struct source *src, uint64_t now_ns,
 		     uint64_t *ret_ns, struct trouble *t)
 {
@@ -61,8 +61,8 @@ static int rate_span(const struct question *range, struct source *src, uint64_t 
 	return 0;
 }
 
-static int build_top(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
-		     struct trouble *t)
+static int build_top(struct question *q, const struct options *o, struct source *src,
+		     struct strbuf *why, struct trouble *t)
 {
 	uint64_t now = wall_ns(), span = SQLGEN_RANGE_NS;
 	int r = sqlgen_range(q, o, now, SQLGEN_RANGE_NS, why);
@@ -74,8 +74,8 @@ static int build_top(struct question *q, const struct options *o, struct source 
 	return r < 0 ? r : sqlgen_top(q, o, span, why);
 }
 
-static int build_slow(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
-		      struct trouble *t)
+static int build_slow(struct question *q, const struct options *o, struct source *src,
+		      struct strbuf *why, struct trouble *t)
 {
 	int r = sqlgen_range(q, o, wall_ns(), SQLGEN_RANGE_NS, why);
 
@@ -94,8 +94,8 @@ static int build_errors(struct question *q, const struct options *o, struct sour
 	return r < 0 ? r : sqlgen_errors(q, o, why);
 }
 
-static int build_conns(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
-		       struct trouble *t)
+static int build_conns(struct question *q, const struct options *o, struct source *src,
+		       struct strbuf *why, struct trouble *t)
 {
 	int r = sqlgen_range(q, o, wall_ns(), SQLGEN_RANGE_NS, why);
 
@@ -104,8 +104,8 @@ static int build_conns(struct question *q, const struct options *o, struct sourc
 	return r < 0 ? r : sqlgen_conns(q, o, why);
 }
 
-static int build_tap(struct question *q, const struct options *o, struct source *src, struct strbuf *why,
-		     struct trouble *t)
+static int build_tap(struct question *q, const struct options *o, struct source *src,
+		     struct strbuf *why, struct trouble *t)
 {
 	int r = sqlgen_range(q, o, wall_ns(), SQLGEN_RANGE_NS, why);
 
@@ -128,8 +128,9 @@ static int show_once(const struct asking *a, const struct print_opts *print, str
 		     struct trouble *t)
 {
 	_cleanup_(question_done) struct question q;
-	struct showing s = { .o = a->o, .source = a->source, .q = &q, .print = print,
-			     .what = a->verb->what };
+	struct showing s = {
+		.o = a->o, .source = a->source, .q = &q, .print = print, .what = a->verb->what
+	};
 	int r;
 
 	question_init(&q);
@@ -251,9 +252,11 @@ static bool on_terminal(const struct options *o)
 int cmd_top(const struct options *o)
 {
 	enum top_by by = top_by_parse(o->by);
-	struct verb verb = { o->by ? o->by : "services", &view_top[TOP_SERVICE],
-			     { NULL, "rate_per_s", "error_pct", "p99_ns", "requests" }, build_top };
-	static const char *const plural[_TOP_MAX] = { "services", "endpoints", "clients",
+	struct verb verb = { o->by ? o->by : "services",
+			     &view_top[TOP_SERVICE],
+			     { NULL, "rate_per_s", "error_pct", "p99_ns", "requests" },
+			     build_top };
+	static const char *const plural[_TOP_MAX] = { "services", "endpoints",	"clients",
 						      "pods",	  "statements", "pairs" };
 
 	if (by < _TOP_MAX) {
@@ -265,21 +268,32 @@ int cmd_top(const struct options *o)
 
 int cmd_slow(const struct options *o)
 {
-	static const struct verb verb = { "requests", &view_slow, { NULL, "time", "ttfb_ns", "response_bytes", "request_bytes" }, build_slow };
+	static const struct verb verb = { "requests",
+					  &view_slow,
+					  { NULL, "time", "ttfb_ns", "response_bytes",
+					    "request_bytes" },
+					  build_slow };
 
 	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
 }
 
 int cmd_errors(const struct options *o)
 {
-	static const struct verb verb = { "errors", &view_errors, { NULL, "time", "latency_ns", "server_name", "status" }, build_errors };
+	static const struct verb verb = { "errors",
+					  &view_errors,
+					  { NULL, "time", "latency_ns", "server_name", "status" },
+					  build_errors };
 
 	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
 }
 
 int cmd_conns(const struct options *o)
 {
-	static const struct verb verb = { "connections", &view_conns, { NULL, "bytes_sent", "bytes_received", "rtt_ns", "opened" }, build_conns };
+	static const struct verb verb = { "connections",
+					  &view_conns,
+					  { NULL, "bytes_sent", "bytes_received", "rtt_ns",
+					    "opened" },
+					  build_conns };
 
 	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
 }

@@ -1,6 +1,6 @@
-/* Filters as predicates: comma lists are OR, several flags AND, * and ? globs; a filter that names one
- * end matches either end. What is exact becomes = or IN and what starts plainly GLOB 'x*', because
- * those are pushed down into storage.
+/* Filters as predicates: comma lists are OR, several flags AND, * and ? globs; a filter that names
+ * one end matches either end. What is exact becomes = or IN and what starts plainly GLOB 'x*',
+ * because those are pushed down into storage.
  */
 #include "cli/sqlgen.h"
 
@@ -151,16 +151,26 @@ static int on_node(struct compile *c, struct slice v)
 static const struct {
 	const char *type, *suffix, *kind; /* kind: value of *_workload_kind, or NULL */
 } ends[] = {
-	{ "pod", "pod", NULL },		     { "po", "pod", NULL },
-	{ "service", "service", NULL },	     { "svc", "service", NULL },
-	{ "name", "name", NULL },	     { "namespace", "namespace", NULL },
-	{ "ns", "namespace", NULL },	     { "node", "node", NULL },
-	{ "workload", "workload", NULL },    { "deploy", "workload", "Deployment" },
-	{ "deployment", "workload", "Deployment" }, { "sts", "workload", "StatefulSet" },
-	{ "statefulset", "workload", "StatefulSet" }, { "ds", "workload", "DaemonSet" },
-	{ "daemonset", "workload", "DaemonSet" },     { "job", "workload", "Job" },
-	{ "cronjob", "workload", "CronJob" },	      { "comm", "comm", NULL },
-	{ "addr", "addr", NULL },	     { "ip", "addr", NULL },
+	{ "pod", "pod", NULL },
+	{ "po", "pod", NULL },
+	{ "service", "service", NULL },
+	{ "svc", "service", NULL },
+	{ "name", "name", NULL },
+	{ "namespace", "namespace", NULL },
+	{ "ns", "namespace", NULL },
+	{ "node", "node", NULL },
+	{ "workload", "workload", NULL },
+	{ "deploy", "workload", "Deployment" },
+	{ "deployment", "workload", "Deployment" },
+	{ "sts", "workload", "StatefulSet" },
+	{ "statefulset", "workload", "StatefulSet" },
+	{ "ds", "workload", "DaemonSet" },
+	{ "daemonset", "workload", "DaemonSet" },
+	{ "job", "workload", "Job" },
+	{ "cronjob", "workload", "CronJob" },
+	{ "comm", "comm", NULL },
+	{ "addr", "addr", NULL },
+	{ "ip", "addr", NULL },
 	{ "container", "container", NULL },
 };
 
@@ -183,8 +193,10 @@ static int add_end(struct compile *c, const char *end, struct slice v)
 				kind = ends[i].kind;
 			}
 		if (!suffix)
-			return refuse(c, v, "has an unknown type; known: pod, service, name, namespace, "
-					    "node, workload, deploy, sts, ds, job, comm, addr, container");
+			return refuse(
+				c, v,
+				"has an unknown type; known: pod, service, name, namespace, "
+				"node, workload, deploy, sts, ds, job, comm, addr, container");
 		name = slice_from(v, slash + 1);
 		/* service/x also finds what has no Kubernetes service but that name */
 		if (strcmp(suffix, "service") == 0)
@@ -350,17 +362,25 @@ static const struct {
 	int (*fn)(struct compile *c, struct slice v);
 	bool connections; /* has a meaning there */
 } compilers[_FILTER_MAX] = {
-	[FILTER_NAMESPACE] = { on_namespace, true }, [FILTER_POD] = { on_pod, true },
-	[FILTER_SERVICE] = { on_service, true },     [FILTER_WORKLOAD] = { on_workload, true },
-	[FILTER_NODE] = { on_node, true },	     [FILTER_FROM] = { on_from, true },
-	[FILTER_TO] = { on_to, true },		     [FILTER_PROTOCOL] = { on_protocol, true },
-	[FILTER_PID] = { on_pid, true },	     [FILTER_PORT] = { on_port, true },
-	[FILTER_STATUS] = { on_status, false },	     [FILTER_METHOD] = { on_method, false },
-	[FILTER_PATH] = { on_path, false },	     [FILTER_MIN_LATENCY] = { on_min_latency, false },
+	[FILTER_NAMESPACE] = { on_namespace, true },
+	[FILTER_POD] = { on_pod, true },
+	[FILTER_SERVICE] = { on_service, true },
+	[FILTER_WORKLOAD] = { on_workload, true },
+	[FILTER_NODE] = { on_node, true },
+	[FILTER_FROM] = { on_from, true },
+	[FILTER_TO] = { on_to, true },
+	[FILTER_PROTOCOL] = { on_protocol, true },
+	[FILTER_PID] = { on_pid, true },
+	[FILTER_PORT] = { on_port, true },
+	[FILTER_STATUS] = { on_status, false },
+	[FILTER_METHOD] = { on_method, false },
+	[FILTER_PATH] = { on_path, false },
+	[FILTER_MIN_LATENCY] = { on_min_latency, false },
 	[FILTER_FAILED] = { on_failed, true },
 };
 
-int sqlgen_where(struct question *q, const struct options *o, enum sql_target target, struct strbuf *why)
+int sqlgen_where(struct question *q, const struct options *o, enum sql_target target,
+		 struct strbuf *why)
 {
 	for (size_t i = 0; i < o->n_filters; i++) {
 		const struct filter *f = &o->filters[i];
@@ -369,7 +389,8 @@ int sqlgen_where(struct question *q, const struct options *o, enum sql_target ta
 		int r;
 
 		if (target == SQL_CONNECTIONS && !compilers[f->kind].connections) {
-			strbuf_addf(why, "--%s has no meaning for connections", filter_name(f->kind));
+			strbuf_addf(why, "--%s has no meaning for connections",
+				    filter_name(f->kind));
 			return -EINVAL;
 		}
 		if (f->kind != FILTER_FAILED && !value.n)

@@ -5,7 +5,8 @@
 #include "cli/json.h"
 #include "cli/screen.h"
 
-/* CONTRACT: {"complete","from","to","nodes":{"ok","missing":[]},"rows","lost","sampled","truncated",
+/* CONTRACT:
+ * {"complete","from","to","nodes":{"ok","missing":[]},"rows","lost","sampled","truncated",
  * "approximate":[]}, with "notes":[] beside. */
 
 bool footer_complete(struct slice coverage)
@@ -41,7 +42,8 @@ static void add_range(const struct footer *f, struct strbuf *out)
 		strbuf_adds(out, "last ");
 		format_duration(f->now_ns - f->q->from_ns, out);
 		/* 5m00s is 5m to people */
-		if (out->len > 3 && strcmp(out->p + out->len - 3, "00s") == 0 && out->p[out->len - 4] == 'm') {
+		if (out->len > 3 && strcmp(out->p + out->len - 3, "00s") == 0 &&
+		    out->p[out->len - 4] == 'm') {
 			out->len -= 3;
 			out->p[out->len] = 0;
 		}
@@ -69,7 +71,8 @@ static void add_list(const struct json *doc, const struct json_node *list, struc
 		strbuf_addf(out, " and %zu more", (size_t)list->n - shown);
 }
 
-static void add_completeness(const struct json *doc, const struct json_node *cov, struct strbuf *out)
+static void add_completeness(const struct json *doc, const struct json_node *cov,
+			     struct strbuf *out)
 {
 	const struct json_node *complete = json_get(doc, cov, "complete");
 	const struct json_node *missing = json_get(doc, json_get(doc, cov, "nodes"), "missing");
@@ -101,10 +104,12 @@ static void add_why_empty(const struct footer *f, bool has_notes, struct strbuf 
 	if (f->rows || has_notes)
 		return;
 	if (f->filtered)
-		strbuf_adds(out, "nothing matches these filters in this range; try without them, or --since 1h\n");
+		strbuf_adds(out, "nothing matches these filters in this range; try without them, "
+				 "or --since 1h\n");
 	else
-		strbuf_adds(out, "nothing was seen in this range; `kelpie status` says what is watched, "
-				 "`kelpie doctor` what is in the way\n");
+		strbuf_adds(out,
+			    "nothing was seen in this range; `kelpie status` says what is watched, "
+			    "`kelpie doctor` what is in the way\n");
 }
 
 void footer_add(const struct footer *f, struct strbuf *out)

@@ -1,5 +1,5 @@
-/* What stands under an answer, on stderr: how many rows, of which range, how complete, from where; and
- * why there is nothing.
+/* What stands under an answer, on stderr: how many rows, of which range, how complete, from where;
+ * and why there is nothing.
  */
 #ifndef CLI_FOOTER_H
 #define CLI_FOOTER_H

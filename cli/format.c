@@ -19,10 +19,9 @@ enum shape shape_of(const char *name, const char *unit)
 		const char *unit;
 		uint8_t shape;
 	} units[] = {
-		{ "unix_ns", SHAPE_TIME }, { "time", SHAPE_TIME },    { "ns", SHAPE_DURATION },
-		{ "bytes", SHAPE_BYTES },
-		{ "count", SHAPE_COUNT },  { "1/s", SHAPE_RATE },    { "bool", SHAPE_BOOL },
-		{ "json", SHAPE_JSON },	   { "%", SHAPE_PERCENT },
+		{ "unix_ns", SHAPE_TIME }, { "time", SHAPE_TIME },   { "ns", SHAPE_DURATION },
+		{ "bytes", SHAPE_BYTES },  { "count", SHAPE_COUNT }, { "1/s", SHAPE_RATE },
+		{ "bool", SHAPE_BOOL },	   { "json", SHAPE_JSON },   { "%", SHAPE_PERCENT },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
@@ -142,7 +141,8 @@ void format_bytes(uint64_t v, struct strbuf *out)
 
 static void add_time(int64_t ns, const struct format_clock *clock, struct strbuf *out)
 {
-	time_t now = (time_t)(clock->now_ns / NSEC_PER_SEC), sec = (time_t)(ns / (int64_t)NSEC_PER_SEC);
+	time_t now = (time_t)(clock->now_ns / NSEC_PER_SEC),
+	       sec = (time_t)(ns / (int64_t)NSEC_PER_SEC);
 	struct tm at, today;
 
 	if (ns < 0) {

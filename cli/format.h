@@ -12,7 +12,8 @@ struct format_clock {
 /* For a table: "12.3ms", "1.2k/s", "12:03:04.118", "-" for NULL. Escaped already (screen.h). */
 void format_cell(const struct datum *d, enum shape shape, const struct format_clock *clock,
 		 struct strbuf *out);
-/* For JSON, CSV: RFC 3339 times, numbers exactly, booleans 0/1. No quotes, no escapes. NULL: nothing.*/
+/* For JSON, CSV: RFC 3339 times, numbers exactly, booleans 0/1. No quotes, no escapes. NULL:
+ * nothing.*/
 void format_exact(const struct datum *d, enum shape shape, struct strbuf *out);
 /* The shortest decimal that reads back as the same double. */
 void format_real(double v, struct strbuf *out);

@@ -57,7 +57,8 @@ int interrupt_fd(void)
 
 int interrupt_wait(int fd, int ms)
 {
-	struct pollfd fds[] = { { .fd = pipe_fds[0], .events = POLLIN }, { .fd = fd, .events = POLLIN } };
+	struct pollfd fds[] = { { .fd = pipe_fds[0], .events = POLLIN },
+				{ .fd = fd, .events = POLLIN } };
 	int n;
 
 	if (seen)

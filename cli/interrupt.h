@@ -11,8 +11,8 @@ bool interrupted(void);
 void interrupt_clear(void);
 /* Readable while interrupted() holds; -1 before interrupt_install(). */
 int interrupt_fd(void);
-/* Sleeps at most ms milliseconds or until fd (>= 0) is readable. 1: fd is readable; 0: time is over;
- * -EINTR: interrupted. */
+/* Sleeps at most ms milliseconds or until fd (>= 0) is readable. 1: fd is readable; 0: time is
+ * over; -EINTR: interrupted. */
 int interrupt_wait(int fd, int ms);
 
 #endif

@@ -235,10 +235,13 @@ static int parse_word(struct jparser *p, struct json_node *n)
 		const char *word;
 		uint8_t kind;
 		int64_t i;
-	} words[] = { { "true", JSON_BOOL, 1 }, { "false", JSON_BOOL, 0 }, { "null", JSON_NULL, 0 } };
+	} words[] = { { "true", JSON_BOOL, 1 },
+		      { "false", JSON_BOOL, 0 },
+		      { "null", JSON_NULL, 0 } };
 
 	for (size_t k = 0; k < ARRAY_SIZE(words); k++)
-		if (slice_starts(slice_of(p->p, (size_t)(p->end - p->p)), slice_str(words[k].word))) {
+		if (slice_starts(slice_of(p->p, (size_t)(p->end - p->p)),
+				 slice_str(words[k].word))) {
 			n->kind = words[k].kind;
 			n->i = words[k].i;
 			p->p += strlen(words[k].word);

@@ -1,5 +1,5 @@
-/* A reader of JSON texts (RFC 8259): the answers of the API. Bounded depth and size; strings are decoded
- * to UTF-8. A document is one allocation of nodes and one of decoded text.
+/* A reader of JSON texts (RFC 8259): the answers of the API. Bounded depth and size; strings are
+ * decoded to UTF-8. A document is one allocation of nodes and one of decoded text.
  */
 #ifndef CLI_JSON_H
 #define CLI_JSON_H
@@ -15,11 +15,12 @@ struct json_node {
 	uint8_t kind; /* enum json_kind */
 	int64_t i;    /* JSON_INT; JSON_BOOL 0/1 */
 	double d;     /* JSON_REAL */
-	struct slice text; /* JSON_STRING: decoded. Number: as written. Array, object: source text */
-	struct slice key;  /* of a member */
-	uint32_t next;	   /* index of the next sibling, 0: none */
-	uint32_t child;	   /* index of the first, 0: none */
-	uint32_t n;	   /* children */
+	struct slice
+		text;	  /* JSON_STRING: decoded. Number: as written. Array, object: source text */
+	struct slice key; /* of a member */
+	uint32_t next;	  /* index of the next sibling, 0: none */
+	uint32_t child;	  /* index of the first, 0: none */
+	uint32_t n;	  /* children */
 };
 
 struct json {

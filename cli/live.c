@@ -77,7 +77,8 @@ static void catch_stop(void)
 	sigaction(SIGCONT, &cont, NULL);
 }
 
-/* Line by line over the old frame, so that nothing flickers; never more lines than the screen has. */
+/* Line by line over the old frame, so that nothing flickers; never more lines than the screen has.
+ */
 static void paint(struct slice frame, const char *status)
 {
 	_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(LIVE_FRAME_MAX * 2);
@@ -155,7 +156,8 @@ static void status_line(const struct session *s, struct strbuf *out)
 	strbuf_adds(out, s->paused ? "paused · " : "");
 	if (s->state.sort)
 		strbuf_addf(out, "by %s · ", s->state.sort);
-	strbuf_adds(out, s->help ? "q: quit, p or space: pause, s: next order, Ctrl-Z: to the shell" : HELP);
+	strbuf_adds(out, s->help ? "q: quit, p or space: pause, s: next order, Ctrl-Z: to the shell"
+				 : HELP);
 }
 
 int live_run(live_draw draw, void *ctx, const char *const *sorts, size_t n_sorts, struct trouble *t)

@@ -107,13 +107,15 @@ static void set_params(const struct question *q, struct query_param *params,
 
 		snprintf(names[i], sizeof(names[i]), "p%zu", i + 1);
 		params[i].name = names[i];
-		params[i].value = (struct value){ .kind = d.kind == DATUM_TEXT ? VALUE_TEXT : VALUE_INT,
+		params[i].value = (struct value){ .kind = d.kind == DATUM_TEXT ? VALUE_TEXT
+									       : VALUE_INT,
 						  .i = d.i,
 						  .text = d.text };
 	}
 }
 
-int local_ask(struct local *l, const struct question *q, const struct answer_sink *sink, struct trouble *t)
+int local_ask(struct local *l, const struct question *q, const struct answer_sink *sink,
+	      struct trouble *t)
 {
 	_cleanup_(freep) struct relay *relay = calloc(1, sizeof(*relay));
 	_cleanup_(strbuf_done) struct strbuf json = STRBUF_INIT(MIB);
@@ -135,7 +137,8 @@ int local_ask(struct local *l, const struct question *q, const struct answer_sin
 	set_params(q, params, names);
 	r = query_run(l->conn, &run, &own, &cov, &error);
 	if (r < 0 && *error.message)
-		r = trouble_set(t, EXIT_ERROR, "%s%s%s", error.message, *error.hint ? "; " : "", error.hint);
+		r = trouble_set(t, EXIT_ERROR, "%s%s%s", error.message, *error.hint ? "; " : "",
+				error.hint);
 	if (r == 0 && sink->coverage) {
 		query_coverage_json(&cov, &json);
 		r = sink->coverage(sink->ctx, strbuf_slice(&json));

@@ -20,7 +20,9 @@ enum flag_kind {
 
 #define AT(member) ((uint16_t)offsetof(struct options, member))
 #define FILTER_FLAG(name, shortcut, kind, arg, doc)                                                \
-	{ name, shortcut, FLAG_FILTER, GROUP_FILTER, kind, arg, doc, false }
+	{                                                                                          \
+		name, shortcut, FLAG_FILTER, GROUP_FILTER, kind, arg, doc, false                   \
+	}
 
 static const struct flag flags[] = {
 	FILTER_FLAG("namespace", 'n', FILTER_NAMESPACE, "NS", "either end is in this namespace"),
@@ -30,7 +32,8 @@ static const struct flag flags[] = {
 	FILTER_FLAG("service", 0, FILTER_SERVICE, "NAME", "either end has this name"),
 	FILTER_FLAG("workload", 0, FILTER_WORKLOAD, "NAME", "either end is of this workload"),
 	FILTER_FLAG("node", 0, FILTER_NODE, "NODE", "either end, or the observer, is on this node"),
-	FILTER_FLAG("from", 0, FILTER_FROM, "TYPE/NAME", "the client: pod/x, deploy/x, comm/curl, addr/::1"),
+	FILTER_FLAG("from", 0, FILTER_FROM, "TYPE/NAME",
+		    "the client: pod/x, deploy/x, comm/curl, addr/::1"),
 	FILTER_FLAG("to", 0, FILTER_TO, "TYPE/NAME", "the server, in the same way"),
 	FILTER_FLAG("protocol", 0, FILTER_PROTOCOL, "NAME", "http, pgsql, redis, ..."),
 	FILTER_FLAG("pid", 0, FILTER_PID, "PID", "either end is this process"),
@@ -43,46 +46,55 @@ static const struct flag flags[] = {
 	{ "not", 0, FLAG_NOT, GROUP_FILTER, 0, NULL,
 	  "turns the next filter round; lists: a,b; globs: a*", false },
 
-	{ "since", 0, FLAG_TEXT, GROUP_RANGE, AT(since), "TIME", "5m ago, or 2026-01-02T03:04:05Z", false },
-	{ "until", 0, FLAG_TEXT, GROUP_RANGE, AT(until), "TIME", "the end of the range (now)", false },
+	{ "since", 0, FLAG_TEXT, GROUP_RANGE, AT(since), "TIME", "5m ago, or 2026-01-02T03:04:05Z",
+	  false },
+	{ "until", 0, FLAG_TEXT, GROUP_RANGE, AT(until), "TIME", "the end of the range (now)",
+	  false },
 	{ "last", 0, FLAG_COUNT, GROUP_LIST, AT(last), "N", "the N most recent rows", false },
 	{ "limit", 0, FLAG_COUNT, GROUP_LIST, AT(limit), "N", "at most N rows", false },
-	{ "sort-by", 0, FLAG_TEXT, GROUP_LIST, AT(sort_by), "COLUMN", "another order; -COLUMN: ascending",
-	  false },
+	{ "sort-by", 0, FLAG_TEXT, GROUP_LIST, AT(sort_by), "COLUMN",
+	  "another order; -COLUMN: ascending", false },
 	{ "follow", 'f', FLAG_BOOL, GROUP_LIST, AT(follow), NULL, "go on as things happen", false },
 
-	{ "by", 0, FLAG_TEXT, GROUP_TOP, AT(by), "WHAT", "service, endpoint, client, pod, statement, pair",
+	{ "by", 0, FLAG_TEXT, GROUP_TOP, AT(by), "WHAT",
+	  "service, endpoint, client, pod, statement, pair", false },
+	{ "once", 0, FLAG_BOOL, GROUP_TOP, AT(once), NULL, "one table instead of a live view",
 	  false },
-	{ "once", 0, FLAG_BOOL, GROUP_TOP, AT(once), NULL, "one table instead of a live view", false },
-	{ "file", 'f', FLAG_TEXT, GROUP_SQL, AT(file), "FILE", "the statement is in a file", false },
+	{ "file", 'f', FLAG_TEXT, GROUP_SQL, AT(file), "FILE", "the statement is in a file",
+	  false },
 	{ "sql", 0, FLAG_TEXT, GROUP_REPLAY, AT(sql), "SQL", "ask this of the recording", false },
-	{ "write", 'w', FLAG_TEXT, GROUP_RECORD, AT(write), "FILE", "where to write (mode 0600)", false },
+	{ "write", 'w', FLAG_TEXT, GROUP_RECORD, AT(write), "FILE", "where to write (mode 0600)",
+	  false },
 	{ "for", 0, FLAG_TEXT, GROUP_RECORD, AT(for_), "TIME", "end after this time", false },
-	{ "wait", 0, FLAG_OPTIONAL, GROUP_STATUS, AT(wait), "[=TIME]", "until it captures (30s)", false },
+	{ "wait", 0, FLAG_OPTIONAL, GROUP_STATUS, AT(wait), "[=TIME]", "until it captures (30s)",
+	  false },
 	{ "yes", 'y', FLAG_BOOL, GROUP_PURGE, AT(yes), NULL, "do not ask", false },
 
-	{ "data-dir", 0, FLAG_TEXT, GROUP_RUN | GROUP_SOURCE | GROUP_DATA_DIR | GROUP_CONFIG, AT(data_dir),
-	  "DIR", "directory of the stored data", false },
-	{ "listen", 0, FLAG_TEXT, GROUP_RUN | GROUP_CONFIG, AT(listen), "ADDRESS", "unix:PATH or ADDR:PORT",
-	  false },
+	{ "data-dir", 0, FLAG_TEXT, GROUP_RUN | GROUP_SOURCE | GROUP_DATA_DIR | GROUP_CONFIG,
+	  AT(data_dir), "DIR", "directory of the stored data", false },
+	{ "listen", 0, FLAG_TEXT, GROUP_RUN | GROUP_CONFIG, AT(listen), "ADDRESS",
+	  "unix:PATH or ADDR:PORT", false },
 	{ "config", 0, FLAG_TEXT, GROUP_RUN | GROUP_CONFIG, AT(config), "FILE",
 	  "configuration (/etc/kelpie/kelpie.yaml)", false },
 	{ "hook", 0, FLAG_FORWARD, GROUP_RUN, 0, "RUNG", "one rung of the hook ladder", true },
 	{ "ring-bytes", 0, FLAG_FORWARD, GROUP_RUN, 0, "SIZE", "size of the data ring", true },
 	{ "reads", 0, FLAG_FORWARD, GROUP_RUN, 0, "WAY", "how kernel memory is read", true },
-	{ "cgroup", 0, FLAG_FORWARD, GROUP_RUN, 0, "DIR", "only processes below this cgroup", true },
+	{ "cgroup", 0, FLAG_FORWARD, GROUP_RUN, 0, "DIR", "only processes below this cgroup",
+	  true },
 	{ "node", 0, FLAG_FORWARD, GROUP_RUN, 0, "NAME", "name of this node", true },
 	{ "set", 0, FLAG_FORWARD, GROUP_RUN, 0, "KEY=VALUE", "a key of the configuration", true },
 	{ "simulate", 0, FLAG_FORWARD, GROUP_RUN, 0, "WHAT", "a fault, for tests", true },
-	{ "simulate-leak", 0, FLAG_FORWARD, GROUP_RUN, 0, "HOP", "lose one unit at a hop, for tests", true },
+	{ "simulate-leak", 0, FLAG_FORWARD, GROUP_RUN, 0, "HOP",
+	  "lose one unit at a hop, for tests", true },
 	{ "server", 0, FLAG_TEXT, GROUP_SOURCE, AT(server), "ADDRESS",
 	  "unix:PATH or ADDR:PORT ($KELPIE_SERVER)", false },
 
 	{ "output", 'o', FLAG_OUTPUT, GROUP_OUTPUT, AT(output), "FORMAT",
 	  "table, wide, json, jsonl, csv, name", false },
-	{ "no-headers", 0, FLAG_BOOL, GROUP_OUTPUT, AT(no_headers), NULL, "tables and CSV without a head",
+	{ "no-headers", 0, FLAG_BOOL, GROUP_OUTPUT, AT(no_headers), NULL,
+	  "tables and CSV without a head", false },
+	{ "utc", 0, FLAG_BOOL, GROUP_OUTPUT, AT(utc), NULL, "times of tables in UTC, not local",
 	  false },
-	{ "utc", 0, FLAG_BOOL, GROUP_OUTPUT, AT(utc), NULL, "times of tables in UTC, not local", false },
 	{ "csv-exact", 0, FLAG_BOOL, GROUP_OUTPUT, AT(csv_exact), NULL,
 	  "no ' before =, +, -, @ in CSV texts", false },
 	{ "color", 0, FLAG_COLOR, GROUP_OUTPUT, AT(color), "WHEN", "auto, always, never", false },
@@ -176,7 +188,8 @@ static int set_output(struct parse *p, const struct flag *f, const char *value)
 
 	(void)f;
 	if (output == _OUTPUT_MAX) {
-		strbuf_addf(p->why, "-o '%s' is none of table, wide, json, jsonl, csv, name", value);
+		strbuf_addf(p->why, "-o '%s' is none of table, wide, json, jsonl, csv, name",
+			    value);
 		return -EINVAL;
 	}
 	p->o->output = output;
@@ -218,10 +231,9 @@ static int set_forward(struct parse *p, const struct flag *f, const char *value)
 }
 
 static int (*const setters[_FLAG_MAX])(struct parse *, const struct flag *, const char *) = {
-	[FLAG_BOOL] = set_bool,	      [FLAG_TEXT] = set_text,	[FLAG_COUNT] = set_count,
-	[FLAG_FILTER] = set_filter,   [FLAG_NOT] = set_not,	[FLAG_OUTPUT] = set_output,
-	[FLAG_COLOR] = set_color,     [FLAG_OPTIONAL] = set_optional,
-	[FLAG_FORWARD] = set_forward,
+	[FLAG_BOOL] = set_bool,	    [FLAG_TEXT] = set_text,	    [FLAG_COUNT] = set_count,
+	[FLAG_FILTER] = set_filter, [FLAG_NOT] = set_not,	    [FLAG_OUTPUT] = set_output,
+	[FLAG_COLOR] = set_color,   [FLAG_OPTIONAL] = set_optional, [FLAG_FORWARD] = set_forward,
 };
 
 static bool belongs(const struct parse *p, const struct flag *f)
@@ -232,8 +244,8 @@ static bool belongs(const struct parse *p, const struct flag *f)
 static const struct flag *find_flag(const struct parse *p, struct slice name, char shortcut)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
-		if (belongs(p, &flags[i]) && (shortcut ? flags[i].shortcut == shortcut :
-							slice_eq_str(name, flags[i].name)))
+		if (belongs(p, &flags[i]) &&
+		    (shortcut ? flags[i].shortcut == shortcut : slice_eq_str(name, flags[i].name)))
 			return &flags[i];
 	return NULL;
 }
@@ -249,7 +261,8 @@ static int unknown_flag(struct parse *p, const char *arg)
 		size_t d, n = MIN(strcspn(name, "="), sizeof(typed) - 1);
 
 		memcpy(typed, name, n);
-		d = belongs(p, &flags[i]) && !flags[i].hidden ? text_distance(typed, flags[i].name) : best;
+		d = belongs(p, &flags[i]) && !flags[i].hidden ? text_distance(typed, flags[i].name)
+							      : best;
 		if (d < best) {
 			best = d;
 			near = flags[i].name;
@@ -266,7 +279,8 @@ static int take_flag(struct parse *p, int argc, char **argv, int *at)
 	const char *arg = argv[(*at)++], *value = NULL;
 	bool is_long = arg[1] == '-';
 	size_t n = is_long ? strcspn(arg + 2, "=") : 1;
-	const struct flag *f = find_flag(p, slice_of(arg + 2, is_long ? n : 0), is_long ? 0 : arg[1]);
+	const struct flag *f = find_flag(p, slice_of(arg + 2, is_long ? n : 0),
+					 is_long ? 0 : arg[1]);
 
 	if (!f)
 		return unknown_flag(p, arg);
@@ -305,7 +319,8 @@ static int take_arg(struct parse *p, const char *arg)
 	return 0;
 }
 
-int cli_parse(const struct command *cmd, int argc, char **argv, struct options *ret, struct strbuf *why)
+int cli_parse(const struct command *cmd, int argc, char **argv, struct options *ret,
+	      struct strbuf *why)
 {
 	struct parse p = { .cmd = cmd, .o = ret, .why = why };
 	bool flags_end = false;

@@ -29,7 +29,8 @@ void print_opts_init(struct print_opts *p, const struct options *o, const struct
 		.out = stdout,
 	};
 	if (o->color == COLOR_AUTO)
-		p->color = p->terminal && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
+		p->color = p->terminal && !(no_color && *no_color) &&
+			   !(term && strcmp(term, "dumb") == 0);
 	else
 		p->color = o->color == COLOR_ALWAYS;
 }
@@ -72,7 +73,8 @@ int print_flush(struct printer *p)
 {
 	if (p->line.failed && !p->status)
 		p->status = -E2BIG;
-	if (!p->status && p->line.len && fwrite(p->line.p, 1, p->line.len, p->opts.out) != p->line.len)
+	if (!p->status && p->line.len &&
+	    fwrite(p->line.p, 1, p->line.len, p->opts.out) != p->line.len)
 		p->status = errno ? -errno : -EIO;
 	strbuf_reset(&p->line);
 	return p->status;
@@ -116,10 +118,9 @@ static int on_coverage(void *ctx, struct slice json)
 
 struct answer_sink printer_sink(struct printer *p)
 {
-	return (struct answer_sink){ .ctx = p,
-				     .columns = on_columns,
-				     .row = on_row,
-				     .coverage = on_coverage };
+	return (struct answer_sink){
+		.ctx = p, .columns = on_columns, .row = on_row, .coverage = on_coverage
+	};
 }
 
 int print_end(struct printer *p)

@@ -1,5 +1,5 @@
-/* Answers on stdout in the six formats of -o. A printer is an answer_sink; print_end() writes what is
- * still held (tables are laid out when all rows are there).
+/* Answers on stdout in the six formats of -o. A printer is an answer_sink; print_end() writes what
+ * is still held (tables are laid out when all rows are there).
  */
 #ifndef CLI_PRINT_H
 #define CLI_PRINT_H

@@ -7,13 +7,13 @@
 
 #include <errno.h>
 
-#define GAP	     2	/* columns between two cells */
-#define FLEX_MIN     12 /* of a text column of a statement */
-#define NATURAL_MAX  64 /* longer texts are cut unless -o wide */
-#define SGR_RED	     "\x1b[31m"
-#define SGR_YELLOW   "\x1b[33m"
-#define SGR_BOLD     "\x1b[1m"
-#define SGR_RESET    "\x1b[0m"
+#define GAP	    2  /* columns between two cells */
+#define FLEX_MIN    12 /* of a text column of a statement */
+#define NATURAL_MAX 64 /* longer texts are cut unless -o wide */
+#define SGR_RED	    "\x1b[31m"
+#define SGR_YELLOW  "\x1b[33m"
+#define SGR_BOLD    "\x1b[1m"
+#define SGR_RESET   "\x1b[0m"
 
 static bool is_wide(const struct printer *p)
 {
@@ -57,11 +57,12 @@ static void layout_from_columns(struct printer *p)
 		const struct answer_col *c = &p->cols[i];
 		bool flex = !format_right((enum shape)c->shape, c->type) && c->shape != SHAPE_TIME;
 
-		add_layout(p, (struct layout_col){ .source = i,
-						   .head = c->name,
-						   .shape = c->shape,
-						   .flags = flex ? VIEW_FLEX : 0,
-						   .priority = (uint8_t)(255 - MIN(i, (size_t)254)) });
+		add_layout(p,
+			   (struct layout_col){ .source = i,
+						.head = c->name,
+						.shape = c->shape,
+						.flags = flex ? VIEW_FLEX : 0,
+						.priority = (uint8_t)(255 - MIN(i, (size_t)254)) });
 	}
 }
 
@@ -73,8 +74,9 @@ static size_t total(const struct printer *p, bool least)
 		const struct layout_col *l = &p->layout[i];
 
 		if (l->kept)
-			sum += (sum ? GAP : 0) +
-			       (least && (l->flags & VIEW_FLEX) ? MIN(l->min, l->natural) : l->natural);
+			sum += (sum ? GAP : 0) + (least && (l->flags & VIEW_FLEX)
+							  ? MIN(l->min, l->natural)
+							  : l->natural);
 	}
 	return sum;
 }

@@ -1,5 +1,5 @@
-/* The prompt: statements end with ; at the end of a line, lines that start with \ are commands. Plain
- * lines without an editor; the terminal's own line editing is what there is.
+/* The prompt: statements end with ; at the end of a line, lines that start with \ are commands.
+ * Plain lines without an editor; the terminal's own line editing is what there is.
  */
 #include "cli/prompt.h"
 
@@ -32,7 +32,9 @@ static void ask(struct prompt *p, struct slice sql)
 	_cleanup_(question_done) struct question q;
 	_cleanup_(strbuf_done) struct strbuf why = STRBUF_INIT(1024);
 	struct print_opts print;
-	struct showing s = { .o = &p->o, .source = p->source, .q = &q, .print = &print, .what = "rows" };
+	struct showing s = {
+		.o = &p->o, .source = p->source, .q = &q, .print = &print, .what = "rows"
+	};
 	uint64_t start = wall_ns();
 	struct trouble t;
 	int code;
@@ -163,8 +165,8 @@ static void meta_help(struct prompt *p, const char *arg)
 	(void)p;
 	(void)arg;
 	for (size_t i = 0; i < ARRAY_SIZE(metas); i++)
-		printf("%s%-*s %s\n", metas[i].name, (int)(18 - strlen(metas[i].name)), metas[i].arg,
-		       metas[i].doc);
+		printf("%s%-*s %s\n", metas[i].name, (int)(18 - strlen(metas[i].name)),
+		       metas[i].arg, metas[i].doc);
 	printf("A statement ends with ; at the end of a line.\n");
 }
 

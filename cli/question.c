@@ -77,8 +77,9 @@ void question_explain(const struct question *q, struct strbuf *out)
 			break;
 		for (n = 2; n < rest.n && rest.p[n] >= '0' && rest.p[n] <= '9'; n++)
 			;
-		if (rest.n > 2 && rest.p[1] == 'p' && parse_u64(slice_of(rest.p + 2, n - 2), &number) == 0 &&
-		    number >= 1 && number <= q->n_params) {
+		if (rest.n > 2 && rest.p[1] == 'p' &&
+		    parse_u64(slice_of(rest.p + 2, n - 2), &number) == 0 && number >= 1 &&
+		    number <= q->n_params) {
 			struct datum d = question_param(q, (size_t)number - 1);
 
 			add_literal(&d, out);

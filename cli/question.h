@@ -1,5 +1,5 @@
-/* A statement with its bound parameters and its range: what is asked of a source. Values of people's
- * flags are never pasted into the text.
+/* A statement with its bound parameters and its range: what is asked of a source. Values of
+ * people's flags are never pasted into the text.
  */
 #ifndef CLI_QUESTION_H
 #define CLI_QUESTION_H
@@ -12,13 +12,14 @@
 
 struct question {
 	struct strbuf sql;
-	struct datum params[QUESTION_PARAMS_MAX]; /* named p1, p2, ... ; text: offset in text + length */
+	struct datum
+		params[QUESTION_PARAMS_MAX]; /* named p1, p2, ... ; text: offset in text + length */
 	size_t text_at[QUESTION_PARAMS_MAX];
 	size_t n_params;
 	struct strbuf text;
 	uint64_t from_ns, to_ns; /* 0, UINT64_MAX: not said */
 	bool is_default;	 /* nobody asked for this range */
-	bool all;		 /* everything retained was asked for, whatever the source's default */
+	bool all; /* everything retained was asked for, whatever the source's default */
 };
 
 void question_init(struct question *q);

@@ -33,7 +33,8 @@ static bool add_object(struct record *r, struct slice text)
 {
 	struct json doc = { 0 };
 	const struct json_node *n = NULL;
-	bool object = json_parse(&doc, text) == 0 && doc.nodes[0].kind == JSON_OBJECT && doc.nodes[0].n;
+	bool object = json_parse(&doc, text) == 0 && doc.nodes[0].kind == JSON_OBJECT &&
+		      doc.nodes[0].n;
 
 	while (object && (n = json_each(&doc, &doc.nodes[0], n))) {
 		strbuf_addf(&r->out, "\n%*s  ", (int)r->width, "");
@@ -60,7 +61,8 @@ static int on_row(void *ctx, const struct datum *cells)
 		strbuf_addf(&r->out, "%-*s  ", (int)r->width, strbuf_str(&name));
 		if (r->cols[i].shape != SHAPE_JSON || cells[i].kind != DATUM_TEXT ||
 		    !add_object(r, cells[i].text))
-			format_cell(&cells[i], (enum shape)r->cols[i].shape, &r->s->print->clock, &r->out);
+			format_cell(&cells[i], (enum shape)r->cols[i].shape, &r->s->print->clock,
+				    &r->out);
 		strbuf_addch(&r->out, '\n');
 	}
 	if (r->out.failed)

@@ -26,8 +26,8 @@ int child_init(struct child *c, const char *name);
 void child_done(struct child *c);
 /* Both are copied. Arguments beyond CHILD_ARGS_MAX are an assertion failure. */
 void child_arg(struct child *c, const char *flag, const char *value);
-/* Forks and executes it in a process group of its own, with SIGTERM as its parent's last will. 0 or a
- * negative errno, that of execve() included. */
+/* Forks and executes it in a process group of its own, with SIGTERM as its parent's last will. 0 or
+ * a negative errno, that of execve() included. */
 int child_start(struct child *c);
 /* Reads the pipe; true when the child has become ready by this call. */
 bool child_read_ready(struct child *c);

@@ -8,7 +8,8 @@ struct range {
 	uint32_t first, last;
 };
 
-/* Unicode 15, East Asian Width W and F, in coarse blocks; what is wrongly wide only loses a column. */
+/* Unicode 15, East Asian Width W and F, in coarse blocks; what is wrongly wide only loses a column.
+ */
 static const struct range wide[] = {
 	{ 0x1100, 0x115f },   { 0x231a, 0x231b },   { 0x2329, 0x232a },	  { 0x23e9, 0x23ec },
 	{ 0x23f0, 0x23f0 },   { 0x23f3, 0x23f3 },   { 0x25fd, 0x25fe },	  { 0x2614, 0x2615 },
@@ -27,14 +28,14 @@ static const struct range wide[] = {
 	{ 0x1f90c, 0x1f9ff }, { 0x1fa70, 0x1faff }, { 0x20000, 0x3fffd },
 };
 
-/* Never shown: controls, what reorders or hides text, what changes the character before, what has no
- * assigned form. */
+/* Never shown: controls, what reorders or hides text, what changes the character before, what has
+ * no assigned form. */
 static const struct range unprintable[] = {
-	{ 0x00, 0x1f },	      { 0x7f, 0x9f },	  { 0xad, 0xad },     { 0x034f, 0x034f },
-	{ 0x061c, 0x061c },   { 0x070f, 0x070f }, { 0x115f, 0x1160 }, { 0x17b4, 0x17b5 },
-	{ 0x180b, 0x180f },   { 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f },
-	{ 0x3164, 0x3164 },   { 0xe000, 0xf8ff }, { 0xfe00, 0xfe0f }, { 0xfeff, 0xfeff },
-	{ 0xffa0, 0xffa0 },   { 0xfff0, 0xfffb }, { 0xfffe, 0xffff }, { 0x1bca0, 0x1bca3 },
+	{ 0x00, 0x1f },	      { 0x7f, 0x9f },	    { 0xad, 0xad },	   { 0x034f, 0x034f },
+	{ 0x061c, 0x061c },   { 0x070f, 0x070f },   { 0x115f, 0x1160 },	   { 0x17b4, 0x17b5 },
+	{ 0x180b, 0x180f },   { 0x200b, 0x200f },   { 0x2028, 0x202e },	   { 0x2060, 0x206f },
+	{ 0x3164, 0x3164 },   { 0xe000, 0xf8ff },   { 0xfe00, 0xfe0f },	   { 0xfeff, 0xfeff },
+	{ 0xffa0, 0xffa0 },   { 0xfff0, 0xfffb },   { 0xfffe, 0xffff },	   { 0x1bca0, 0x1bca3 },
 	{ 0x1d173, 0x1d17a }, { 0x1f3fb, 0x1f3ff }, { 0xe0000, 0x10ffff },
 };
 
@@ -80,7 +81,9 @@ struct screen_char screen_next(struct slice s)
 	struct screen_char c = { .n = n, .columns = 1 };
 
 	if (!n)
-		return (struct screen_char){ .n = 1, .code = s.p[0], .columns = -1, .invalid = true };
+		return (struct screen_char){
+			.n = 1, .code = s.p[0], .columns = -1, .invalid = true
+		};
 	c.code = decode(s.p, n);
 	if (within(unprintable, ARRAY_SIZE(unprintable), c.code))
 		c.columns = -1;

@@ -1,6 +1,6 @@
-/* What may reach a terminal. Captured bytes are hostile: a cell is shown as printable characters only,
- * everything else as text (\n, \x1b, \u202e), so that no escape sequence, C1 control, bidirectional
- * override or invalid UTF-8 of somebody's traffic is ever obeyed.
+/* What may reach a terminal. Captured bytes are hostile: a cell is shown as printable characters
+ * only, everything else as text (\n, \x1b, \u202e), so that no escape sequence, C1 control,
+ * bidirectional override or invalid UTF-8 of somebody's traffic is ever obeyed.
  */
 #ifndef CLI_SCREEN_H
 #define CLI_SCREEN_H
@@ -10,8 +10,8 @@
 #define SCREEN_WIDTH_DEFAULT 80 /* columns, when the terminal does not say */
 #define SCREEN_WIDTH_MIN     20
 
-/* One step through s: the character's length in bytes and its columns (0 for a combining mark, 2 for
- * East Asian wide and emoji). columns < 0: not to be shown as it is. s.n > 0. */
+/* One step through s: the character's length in bytes and its columns (0 for a combining mark, 2
+ * for East Asian wide and emoji). columns < 0: not to be shown as it is. s.n > 0. */
 struct screen_char {
 	size_t n;
 	uint32_t code; /* of the character; the byte when it is no UTF-8 */

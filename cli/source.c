@@ -105,7 +105,8 @@ int source_open(const struct options *o, struct source **ret, struct trouble *t)
 	if (!s)
 		return trouble_set(t, EXIT_ERROR, "out of memory");
 	if (o->server && o->data_dir)
-		return trouble_set(t, EXIT_USAGE, "--server and --data-dir are two sources; give one");
+		return trouble_set(t, EXIT_USAGE,
+				   "--server and --data-dir are two sources; give one");
 	if (o->data_dir)
 		r = open_data_dir(s, o->data_dir, t);
 	else
@@ -180,8 +181,10 @@ static int on_row(struct decode *d, const struct json_node *line)
 	if (!values)
 		values = json_get(&d->doc, line, "row");
 	if (!d->have_columns || !values || values->kind != JSON_ARRAY || values->n != d->n_cols)
-		return trouble_set(d->t, EXIT_ERROR, "an answer that makes no sense: a row of %u cells "
-				   "for %zu columns", values ? values->n : 0, d->n_cols);
+		return trouble_set(d->t, EXIT_ERROR,
+				   "an answer that makes no sense: a row of %u cells "
+				   "for %zu columns",
+				   values ? values->n : 0, d->n_cols);
 	while ((v = json_each(&d->doc, values, v))) {
 		d->cells[n] = datum_of(v);
 		if (d->cols[n].shape == SHAPE_TIME)
@@ -210,8 +213,8 @@ static int on_error(struct decode *d, const struct json_node *line)
 	message = json_text(json_get(&d->doc, error, "message"));
 	hint = json_text(json_get(&d->doc, error, "hint"));
 	return trouble_set(d->t, EXIT_ERROR, "%.*s%s%.*s", (int)MIN(message.n, (size_t)1000),
-			   (const char *)message.p, hint.n ? "; " : "", (int)MIN(hint.n, (size_t)500),
-			   (const char *)hint.p);
+			   (const char *)message.p, hint.n ? "; " : "",
+			   (int)MIN(hint.n, (size_t)500), (const char *)hint.p);
 }
 
 static int on_line(void *ctx, struct slice text)
@@ -299,12 +302,14 @@ int source_ask(struct source *s, const struct question *q, const struct answer_s
 	return exchange(s, &req, sink, t);
 }
 
-int source_stream(struct source *s, const char *path, const struct answer_sink *sink, struct trouble *t)
+int source_stream(struct source *s, const char *path, const struct answer_sink *sink,
+		  struct trouble *t)
 {
 	struct client_request req = { .method = "GET", .path = path };
 
 	if (s->local)
 		return trouble_set(t, EXIT_USAGE,
-				   "a live stream needs a running Kelpie; %s is a directory", s->name);
+				   "a live stream needs a running Kelpie; %s is a directory",
+				   s->name);
 	return exchange(s, &req, sink, t);
 }

@@ -13,8 +13,8 @@
 
 struct source;
 
-/* --server, --data-dir (the socket of a live instance on it, else its files), $KELPIE_SERVER, the local
- * socket. 0 or -EIO with *t set. */
+/* --server, --data-dir (the socket of a live instance on it, else its files), $KELPIE_SERVER, the
+ * local socket. 0 or -EIO with *t set. */
 int source_open(const struct options *o, struct source **ret, struct trouble *t);
 void source_free(struct source *s);
 DEFINE_CLEANUP(struct source, source_free)
@@ -26,8 +26,10 @@ struct client *source_client(const struct source *s);
 /* One statement. 0; -EINTR; -EIO with *t set; else what the sink returned. */
 int source_ask(struct source *s, const struct question *q, const struct answer_sink *sink,
 	       struct trouble *t);
-/* A stream of typed lines (schema, row, coverage, error), as GET of a path. Returns as source_ask(). */
-int source_stream(struct source *s, const char *path, const struct answer_sink *sink, struct trouble *t);
+/* A stream of typed lines (schema, row, coverage, error), as GET of a path. Returns as
+ * source_ask(). */
+int source_stream(struct source *s, const char *path, const struct answer_sink *sink,
+		  struct trouble *t);
 
 /* Bare files; local.c. */
 struct local;

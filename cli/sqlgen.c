@@ -152,29 +152,33 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, st
 	int r;
 
 	if (by == _TOP_MAX) {
-		strbuf_addf(why, "--by '%s' is none of: service, endpoint, client, pod, statement, pair",
+		strbuf_addf(why,
+			    "--by '%s' is none of: service, endpoint, client, pod, statement, pair",
 			    o->by);
 		return -EINVAL;
 	}
-	strbuf_addf(&q->sql, "SELECT %s, count(*) AS requests, round(count(*) * 1e9 / ", tops[by].key);
+	strbuf_addf(&q->sql, "SELECT %s, count(*) AS requests, round(count(*) * 1e9 / ",
+		    tops[by].key);
 	question_bind_int(q, (int64_t)MIN(MAX(span_ns, (uint64_t)1), (uint64_t)INT64_MAX));
-	strbuf_addf(&q->sql,
-		    ", 6) AS rate_per_s, "
-		    "sum(coalesce(failed, 0)) AS errors, "
-		    "round(100.0 * sum(coalesce(failed, 0)) / count(*), 2) AS error_pct, "
-		    "sum(coalesce(client_error, 0)) AS client_errors, "
-		    "p50(latency_ns) AS p50_ns, p90(latency_ns) AS p90_ns, p99(latency_ns) AS p99_ns, "
-		    "max(latency_ns) AS max_ns, sum(request_bytes) AS request_bytes, "
-		    "sum(response_bytes) AS response_bytes FROM %s",
-		    table_of(o));
+	strbuf_addf(
+		&q->sql,
+		", 6) AS rate_per_s, "
+		"sum(coalesce(failed, 0)) AS errors, "
+		"round(100.0 * sum(coalesce(failed, 0)) / count(*), 2) AS error_pct, "
+		"sum(coalesce(client_error, 0)) AS client_errors, "
+		"p50(latency_ns) AS p50_ns, p90(latency_ns) AS p90_ns, p99(latency_ns) AS p99_ns, "
+		"max(latency_ns) AS max_ns, sum(request_bytes) AS request_bytes, "
+		"sum(response_bytes) AS response_bytes FROM %s",
+		table_of(o));
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)
 		return r;
 	strbuf_addf(&q->sql, " GROUP BY %s", tops[by].group);
-	r = add_order(q, o,
-		      "requests rate_per_s errors error_pct client_errors p50_ns p90_ns p99_ns max_ns "
-		      "request_bytes response_bytes service resource method client pod",
-		      "errors DESC, p99_ns DESC, requests DESC", why);
+	r = add_order(
+		q, o,
+		"requests rate_per_s errors error_pct client_errors p50_ns p90_ns p99_ns max_ns "
+		"request_bytes response_bytes service resource method client pod",
+		"errors DESC, p99_ns DESC, requests DESC", why);
 	if (r < 0)
 		return r;
 	add_limit(q, o, TOP_LIMIT);
@@ -182,8 +186,10 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, st
 }
 
 #define RECORD_COLUMNS                                                                             \
-	"time, end_time, client_name, server_name, protocol, method, resource, status, latency_ns, " \
-	"ttfb_ns, request_ns, request_bytes, response_bytes, failed, client_error, outcome, error, " \
+	"time, end_time, client_name, server_name, protocol, method, resource, status, "           \
+	"latency_ns, "                                                                             \
+	"ttfb_ns, request_ns, request_bytes, response_bytes, failed, client_error, outcome, "      \
+	"error, "                                                                                  \
 	"trace_id, role, node, id"
 #define RECORD_WORDS                                                                               \
 	"time end_time latency_ns ttfb_ns request_ns request_bytes response_bytes client_name "    \
@@ -205,7 +211,8 @@ int sqlgen_tap(struct question *q, const struct options *o, uint64_t after_ns, s
 		r = add_order(q, o, RECORD_WORDS, "end_time", why);
 		if (r < 0)
 			return r;
-		strbuf_addf(&q->sql, " LIMIT %llu", (unsigned long long)(o->limit ? o->limit : 10000));
+		strbuf_addf(&q->sql, " LIMIT %llu",
+			    (unsigned long long)(o->limit ? o->limit : 10000));
 		return finish(q, why);
 	}
 	strbuf_addf(&q->sql, " ORDER BY end_time DESC LIMIT %llu", (unsigned long long)o->last);
@@ -252,24 +259,29 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 	int r;
 
 	strbuf_addf(&q->sql,
-		    "SELECT time, end_time, client_name, server_name, protocol, method, resource, status, "
+		    "SELECT time, end_time, client_name, server_name, protocol, method, resource, "
+		    "status, "
 		    "latency_ns, outcome, error, failed, client_error, id FROM %s",
 		    table_of(o));
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)
 		return r;
-	strbuf_addf(&q->sql, "%s(failed = 1 OR client_error = 1)", o->n_filters ? " AND " : " WHERE ");
+	strbuf_addf(&q->sql, "%s(failed = 1 OR client_error = 1)",
+		    o->n_filters ? " AND " : " WHERE ");
 	if (wants_connections(o)) {
-		strbuf_adds(&q->sql, " UNION ALL SELECT coalesce(opened, end_time), end_time, client_name, "
-				     "server_name, protocol, 'connect', NULL, NULL, NULL, state, error, 1, 0, "
-				     "conn_id FROM connections");
+		strbuf_adds(
+			&q->sql,
+			" UNION ALL SELECT coalesce(opened, end_time), end_time, client_name, "
+			"server_name, protocol, 'connect', NULL, NULL, NULL, state, error, 1, 0, "
+			"conn_id FROM connections");
 		r = sqlgen_where(q, o, SQL_CONNECTIONS, why);
 		if (r < 0)
 			return r;
 		strbuf_addf(&q->sql, "%serror IS NOT NULL AND requests = 0",
 			    o->n_filters ? " AND " : " WHERE ");
 	}
-	r = add_order(q, o, "time end_time latency_ns client_name server_name method resource status",
+	r = add_order(q, o,
+		      "time end_time latency_ns client_name server_name method resource status",
 		      "end_time DESC", why);
 	if (r < 0)
 		return r;
@@ -281,18 +293,22 @@ int sqlgen_conns(struct question *q, const struct options *o, struct strbuf *why
 {
 	int r;
 
-	strbuf_adds(&q->sql,
-		    "SELECT state, client_name, server_name, client_addr, client_port, server_addr, "
-		    "server_port, protocol, requests, open_requests, bytes_sent, bytes_received, rtt_ns, "
-		    "retransmits, why_unreadable, error, opened, closed, bytes_skipped, bytes_lost, comm, "
-		    "pid, node, error IS NOT NULL AS failed, conn_id FROM connections");
+	strbuf_adds(
+		&q->sql,
+		"SELECT state, client_name, server_name, client_addr, client_port, server_addr, "
+		"server_port, protocol, requests, open_requests, bytes_sent, bytes_received, "
+		"rtt_ns, "
+		"retransmits, why_unreadable, error, opened, closed, bytes_skipped, bytes_lost, "
+		"comm, "
+		"pid, node, error IS NOT NULL AS failed, conn_id FROM connections");
 	r = sqlgen_where(q, o, SQL_CONNECTIONS, why);
 	if (r < 0)
 		return r;
-	r = add_order(q, o,
-		      "state requests open_requests bytes_sent bytes_received rtt_ns retransmits opened "
-		      "closed bytes_lost client_name server_name",
-		      "error IS NOT NULL DESC, open_requests DESC, requests DESC", why);
+	r = add_order(
+		q, o,
+		"state requests open_requests bytes_sent bytes_received rtt_ns retransmits opened "
+		"closed bytes_lost client_name server_name",
+		"error IS NOT NULL DESC, open_requests DESC, requests DESC", why);
 	if (r < 0)
 		return r;
 	add_limit(q, o, CONN_LIMIT);

@@ -16,12 +16,14 @@ enum top_by { TOP_SERVICE, TOP_ENDPOINT, TOP_CLIENT, TOP_POD, TOP_STATEMENT, TOP
 /* Position of a name ("endpoint"); _TOP_MAX when unknown. NULL: TOP_SERVICE. */
 enum top_by top_by_parse(const char *name);
 
-/* All return 0, or -EINVAL with one sentence in why (a value that is none, a filter that has no meaning
- * for the table, a statement that became too long). */
+/* All return 0, or -EINVAL with one sentence in why (a value that is none, a filter that has no
+ * meaning for the table, a statement that became too long). */
 
 /* Appends " WHERE ..." (nothing when there is no filter). */
-int sqlgen_where(struct question *q, const struct options *o, enum sql_target target, struct strbuf *why);
-/* Sets the range from --since and --until; default_ns: how far back when --since is not given, 0: all. */
+int sqlgen_where(struct question *q, const struct options *o, enum sql_target target,
+		 struct strbuf *why);
+/* Sets the range from --since and --until; default_ns: how far back when --since is not given, 0:
+ * all. */
 int sqlgen_range(struct question *q, const struct options *o, uint64_t now_ns, uint64_t default_ns,
 		 struct strbuf *why);
 

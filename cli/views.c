@@ -13,9 +13,14 @@
 		{ "max_ns", "MAX", SHAPE_DURATION, 30, 0, VIEW_WIDE },                             \
 		{ "requests", "REQUESTS", SHAPE_COUNT, 45, 0, 0 },                                 \
 		{ "request_bytes", "IN", SHAPE_BYTES, 30, 0, VIEW_WIDE },                          \
-		{ "response_bytes", "OUT", SHAPE_BYTES, 35, 0, 0 }
+	{                                                                                          \
+		"response_bytes", "OUT", SHAPE_BYTES, 35, 0, 0                                     \
+	}
 
-#define VIEW_OF(cols) { cols, ARRAY_SIZE(cols) }
+#define VIEW_OF(cols)                                                                              \
+	{                                                                                          \
+		cols, ARRAY_SIZE(cols)                                                             \
+	}
 
 static const struct view_col top_service[] = {
 	{ "service", "SERVICE", SHAPE_PLAIN, 100, 12, VIEW_FLEX | VIEW_NAME },
@@ -48,8 +53,8 @@ static const struct view_col top_pair[] = {
 };
 
 const struct view view_top[_TOP_MAX] = {
-	[TOP_SERVICE] = VIEW_OF(top_service), [TOP_ENDPOINT] = VIEW_OF(top_endpoint),
-	[TOP_CLIENT] = VIEW_OF(top_client),   [TOP_POD] = VIEW_OF(top_pod),
+	[TOP_SERVICE] = VIEW_OF(top_service),	  [TOP_ENDPOINT] = VIEW_OF(top_endpoint),
+	[TOP_CLIENT] = VIEW_OF(top_client),	  [TOP_POD] = VIEW_OF(top_pod),
 	[TOP_STATEMENT] = VIEW_OF(top_statement), [TOP_PAIR] = VIEW_OF(top_pair),
 };
 
@@ -171,7 +176,8 @@ int show_answer(const struct showing *s, struct strbuf *footer, struct trouble *
 	if (r == -EPIPE || end == -EPIPE)
 		return EXIT_OK; /* head, less: nobody wants more */
 	if (r == -E2BIG)
-		trouble_set(t, EXIT_ERROR, "the answer is too large for a table; use -o jsonl or --limit");
+		trouble_set(t, EXIT_ERROR,
+			    "the answer is too large for a table; use -o jsonl or --limit");
 	else if (r < 0 && r != -EIO)
 		trouble_set(t, EXIT_ERROR, "cannot show the answer: %s", strerror(-r));
 	else if (r == 0 && end < 0)

@@ -19,8 +19,8 @@ struct showing {
 	const char *what; /* "requests" */
 };
 
-/* Asks, prints, writes the footer to footer (NULL: stderr). Returns an exit code. On failure *t says
- * why and nothing was said yet. */
+/* Asks, prints, writes the footer to footer (NULL: stderr). Returns an exit code. On failure *t
+ * says why and nothing was said yet. */
 int show_answer(const struct showing *s, struct strbuf *footer, struct trouble *t);
 
 uint64_t wall_ns(void);

@@ -25,7 +25,8 @@ static void compile(char *out, size_t size, const char *verb, ...)
 	question_init(&q);
 	r = cli_parse(cli_command(verb), argc, argv, &o, &why);
 	if (r == 0)
-		r = sqlgen_where(&q, &o, strcmp(verb, "conns") ? SQL_REQUESTS : SQL_CONNECTIONS, &why);
+		r = sqlgen_where(&q, &o, strcmp(verb, "conns") ? SQL_REQUESTS : SQL_CONNECTIONS,
+				 &why);
 	if (r == 0)
 		question_explain(&q, &text);
 	snprintf(out, size, "%s", r == 0 ? strbuf_str(&text) : strbuf_str(&why));
@@ -43,48 +44,56 @@ static void compile(char *out, size_t size, const char *verb, ...)
 
 static void test_filter__either_end(void)
 {
-	EXPECT_WHERE(" WHERE (client_namespace = 'shop' OR server_namespace = 'shop')", "slow", "-n", "shop");
+	EXPECT_WHERE(" WHERE (client_namespace = 'shop' OR server_namespace = 'shop')", "slow",
+		     "-n", "shop");
 	EXPECT_WHERE(" WHERE (client_pod IN ('a', 'b') OR client_pod GLOB 'c*' OR "
 		     "server_pod IN ('a', 'b') OR server_pod GLOB 'c*')",
 		     "slow", "--pod", "a,c*,b");
-	EXPECT_WHERE(" WHERE (client_node = 'n' OR server_node = 'n' OR node = 'n')", "slow", "--node=n");
+	EXPECT_WHERE(" WHERE (client_node = 'n' OR server_node = 'n' OR node = 'n')", "slow",
+		     "--node=n");
 	EXPECT_WHERE(" WHERE (client_name GLOB 'o?[[]x]*' OR server_name GLOB 'o?[[]x]*')", "slow",
 		     "--service", "o?[x]*");
-	EXPECT_WHERE(" WHERE (client_port IN (80, 443) OR server_port IN (80, 443))", "slow", "--port",
-		     "80,443");
-	EXPECT_WHERE(" WHERE (client_pid IN (7) OR server_pid IN (7) OR pid IN (7))", "conns", "--pid", "7");
+	EXPECT_WHERE(" WHERE (client_port IN (80, 443) OR server_port IN (80, 443))", "slow",
+		     "--port", "80,443");
+	EXPECT_WHERE(" WHERE (client_pid IN (7) OR server_pid IN (7) OR pid IN (7))", "conns",
+		     "--pid", "7");
 }
 
 static void test_filter__ends(void)
 {
 	EXPECT_WHERE(" WHERE (client_pod = 'x')", "slow", "--from", "pod/x");
-	EXPECT_WHERE(" WHERE ((server_workload_kind = 'Deployment' AND server_workload GLOB 'c*') OR "
-		     "server_comm = 'nginx')",
-		     "slow", "--to", "deploy/c*,comm/nginx");
+	EXPECT_WHERE(
+		" WHERE ((server_workload_kind = 'Deployment' AND server_workload GLOB 'c*') OR "
+		"server_comm = 'nginx')",
+		"slow", "--to", "deploy/c*,comm/nginx");
 	EXPECT_WHERE(" WHERE (server_name = 'cart')", "slow", "--to", "svc/cart");
 	EXPECT_WHERE(" WHERE (client_addr = '::1')", "slow", "--from", "addr/::1");
-	EXPECT_WHERE("--to 'nod/x' has an unknown type; known: pod, service, name, namespace, node, "
-		     "workload, deploy, sts, ds, job, comm, addr, container",
-		     "slow", "--to", "nod/x");
+	EXPECT_WHERE(
+		"--to 'nod/x' has an unknown type; known: pod, service, name, namespace, node, "
+		"workload, deploy, sts, ds, job, comm, addr, container",
+		"slow", "--to", "nod/x");
 }
 
 static void test_filter__status(void)
 {
-	EXPECT_WHERE(" WHERE ((status_code >= 500 AND status_code < 600))", "slow", "--status", "5xx");
+	EXPECT_WHERE(" WHERE ((status_code >= 500 AND status_code < 600))", "slow", "--status",
+		     "5xx");
 	EXPECT_WHERE(" WHERE (status_code >= 400)", "slow", "--status", ">=400");
 	EXPECT_WHERE(" WHERE (status_code != 200)", "slow", "--status", "!=200");
 	EXPECT_WHERE(" WHERE (status_code = 404 OR status = '404')", "slow", "--status", "404");
-	EXPECT_WHERE(" WHERE (status = '42P01' OR (status_code >= 400 AND status_code < 500))", "slow",
-		     "--status", "42P01,4XX");
-	EXPECT_WHERE("--status '>=many' is no comparison; write '>=400'", "slow", "--status", ">=many");
+	EXPECT_WHERE(" WHERE (status = '42P01' OR (status_code >= 400 AND status_code < 500))",
+		     "slow", "--status", "42P01,4XX");
+	EXPECT_WHERE("--status '>=many' is no comparison; write '>=400'", "slow", "--status",
+		     ">=many");
 }
 
 static void test_filter__not_and_all(void)
 {
-	EXPECT_WHERE(" WHERE (method = 'GET') IS NOT TRUE AND (failed = 1)", "slow", "--not", "--method",
-		     "GET", "--failed");
+	EXPECT_WHERE(" WHERE (method = 'GET') IS NOT TRUE AND (failed = 1)", "slow", "--not",
+		     "--method", "GET", "--failed");
 	EXPECT_WHERE(" WHERE (latency_ns >= 100000000)", "slow", "--min-latency", "100ms");
-	EXPECT_WHERE(" WHERE (path GLOB '/cart/*' OR resource GLOB '/cart/*')", "slow", "--path", "/cart/*");
+	EXPECT_WHERE(" WHERE (path GLOB '/cart/*' OR resource GLOB '/cart/*')", "slow", "--path",
+		     "/cart/*");
 	EXPECT_WHERE(" WHERE (error IS NOT NULL)", "conns", "--failed");
 	EXPECT_WHERE("", "slow", "-A");
 }
@@ -92,19 +101,22 @@ static void test_filter__not_and_all(void)
 static void test_filter__values_stay_values(void)
 {
 	EXPECT_WHERE(" WHERE (method = 'x'' OR 1=1 --')", "slow", "--method", "x' OR 1=1 --");
-	EXPECT_WHERE(" WHERE (method = ':p1' OR method GLOB '*:p2')", "slow", "--method", ":p1,*:p2");
+	EXPECT_WHERE(" WHERE (method = ':p1' OR method GLOB '*:p2')", "slow", "--method",
+		     ":p1,*:p2");
 }
 
 static void test_filter__refused(void)
 {
-	EXPECT_WHERE("--min-latency 'slow' is no duration; write 100ms, 2s", "slow", "--min-latency", "slow");
+	EXPECT_WHERE("--min-latency 'slow' is no duration; write 100ms, 2s", "slow",
+		     "--min-latency", "slow");
 	EXPECT_WHERE("--port '80x' is no such number", "slow", "--port", "80x");
 	EXPECT_WHERE("--port '65536' is no such number", "slow", "--port", "65536");
 	EXPECT_WHERE("--pod 'a,,b' has an empty entry", "slow", "--pod", "a,,b");
 	EXPECT_WHERE("--pod '' is empty", "slow", "--pod", "");
 	EXPECT_WHERE("--status has no meaning for connections", "conns", "--status", "5xx");
 	EXPECT_WHERE("--not stands before a filter", "slow", "--not");
-	EXPECT_WHERE("--not stands before a filter, and --limit is none", "slow", "--not", "--limit", "3");
+	EXPECT_WHERE("--not stands before a filter, and --limit is none", "slow", "--not",
+		     "--limit", "3");
 	EXPECT_WHERE("unknown flag --stauts; did you mean --status?", "slow", "--stauts", "5xx");
 	EXPECT_WHERE("--since needs a value: TIME", "slow", "--since");
 	EXPECT_WHERE("--failed takes no value", "slow", "--failed=1");

@@ -114,7 +114,8 @@ static void test_table__docs(void)
 	for (const char *p = strbuf_str(&doc); (p = strstr(p, "| `--")); p += 5) {
 		size_t len = strspn(p + 5, "abcdefghijklmnopqrstuvwxyz-"), k = 0;
 
-		while (k < m && (strlen(flags[k].name) != len || strncmp(flags[k].name, p + 5, len) != 0))
+		while (k < m &&
+		       (strlen(flags[k].name) != len || strncmp(flags[k].name, p + 5, len) != 0))
 			k++;
 		if (!EXPECT(k < m))
 			printf("# unknown flag in docs/cli.md: --%.*s\n", (int)len, p + 5);
@@ -134,7 +135,9 @@ static void test_table__configuration_docs(void)
 		if (strncmp(keys[i].name, "capture.protocols.", 18) == 0)
 			continue;
 		snprintf(want, sizeof(want), "| `%s` | `%s` |", keys[i].name,
-			 *keys[i].fallback ? keys[i].fallback : keys[i].type == CONFIG_LIST ? "[]" : "\"\"");
+			 *keys[i].fallback	       ? keys[i].fallback
+			 : keys[i].type == CONFIG_LIST ? "[]"
+						       : "\"\"");
 		if (!EXPECT(strstr(strbuf_str(&doc), want) != NULL))
 			printf("# no row: %s\n", want);
 		EXPECT(strstr(strbuf_str(&doc), keys[i].doc) != NULL);

@@ -26,25 +26,36 @@ static void test_screen__escapes(void)
 	ESCAPED("\x1b[2J\x1b]0;t\x07", "\\x1b[2J\\x1b]0;t\\x07");
 	ESCAPED("a\nb\r\tc", "a\\nb\\r\\tc");
 	ESCAPED("\0\x7f", "\\x00\\x7f");
-	ESCAPED("\xc2\x9b" "31m", "\\u009b31m");	      /* C1 CSI as UTF-8 */
-	ESCAPED("\x9b" "31m", "\\x9b31m");		      /* and as a raw byte */
-	ESCAPED("\xe2\x80\xae" "gpj", "\\u202egpj");	      /* right-to-left override */
+	ESCAPED("\xc2\x9b"
+		"31m",
+		"\\u009b31m"); /* C1 CSI as UTF-8 */
+	ESCAPED("\x9b"
+		"31m",
+		"\\x9b31m"); /* and as a raw byte */
+	ESCAPED("\xe2\x80\xae"
+		"gpj",
+		"\\u202egpj");				       /* right-to-left override */
 	ESCAPED("\xe2\x81\xa6\xe2\x81\xa9", "\\u2066\\u2069"); /* isolates */
-	ESCAPED("a\xe2\x80\x8b" "b\xef\xbb\xbf", "a\\u200bb\\ufeff");
+	ESCAPED("a\xe2\x80\x8b"
+		"b\xef\xbb\xbf",
+		"a\\u200bb\\ufeff");
 	ESCAPED("\xc0\xaf\xed\xa0\x80\xf5\x80", "\\xc0\\xaf\\xed\\xa0\\x80\\xf5\\x80");
 	ESCAPED("\xf3\xa0\x80\x81", "\\ue0001"); /* tag characters */
-	ESCAPED("\xcc\x81" "e\xcc\x81\xcc\x81\xcc\x81", "\\u0301e\xcc\x81\xcc\x81\\u0301");
+	ESCAPED("\xcc\x81"
+		"e\xcc\x81\xcc\x81\xcc\x81",
+		"\\u0301e\xcc\x81\xcc\x81\\u0301");
 }
 
-/* 20,000 random strings, half of their bytes dangerous ones: what comes out is printable and stays as it
- * is when it is escaped again. */
+/* 20,000 random strings, half of their bytes dangerous ones: what comes out is printable and stays
+ * as it is when it is escaped again. */
 static void test_screen__nothing_gets_through(void)
 {
 	static const uint8_t dangerous[] = { 0x1b, 0x9b, 0xc2, 0xe2, 0x80, 0xae, 0x00, 0xf0 };
 	uint64_t state = 1;
 
 	for (int round = 0; round < 20000; round++) {
-		_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(65536), again = STRBUF_INIT(65536);
+		_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(65536),
+						     again = STRBUF_INIT(65536);
 		uint8_t bytes[24];
 		size_t n;
 
@@ -141,9 +152,11 @@ static void expect_json(const char *text, int want)
 
 static void test_json__accepts_and_refuses(void)
 {
-	static const char *const good[] = { "null", " [1, -2.5e3, \"x\"] ", "{\"a\":{\"b\":[]}}", "0", "\"\\u00e9\"" };
-	static const char *const bad[] = { "",	   "{",	    "[1,]",   "{\"a\"}", "nul",	 "01x", "\"a",
-					   "\"\n\"", "[1]]", "\"\\x\"", "-",	  "1e",	 "{1:2}", "\"\\u12\"" };
+	static const char *const good[] = { "null", " [1, -2.5e3, \"x\"] ", "{\"a\":{\"b\":[]}}",
+					    "0", "\"\\u00e9\"" };
+	static const char *const bad[] = { "",	  "{",	 "[1,]",   "{\"a\"}",  "nul",
+					   "01x", "\"a", "\"\n\"", "[1]]",     "\"\\x\"",
+					   "-",	  "1e",	 "{1:2}",  "\"\\u12\"" };
 	_cleanup_(strbuf_done) struct strbuf deep = STRBUF_INIT(4096);
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
@@ -157,8 +170,9 @@ static void test_json__accepts_and_refuses(void)
 
 static void test_json__values(void)
 {
-	static const char text[] = "{\"i\":9223372036854775807,\"d\":0.1,\"s\":\"a\\u00e9\\ud83e\\udd80\\n\","
-				   "\"half\":\"\\ud800x\",\"t\":true,\"big\":18446744073709551616,\"a\":[1,2,3]}";
+	static const char text[] =
+		"{\"i\":9223372036854775807,\"d\":0.1,\"s\":\"a\\u00e9\\ud83e\\udd80\\n\","
+		"\"half\":\"\\ud800x\",\"t\":true,\"big\":18446744073709551616,\"a\":[1,2,3]}";
 	struct json doc = { 0 };
 	const struct json_node *root;
 
@@ -175,12 +189,16 @@ static void test_json__values(void)
 	json_done(&doc);
 }
 
-/* A string that was written reads back as the same bytes when they are UTF-8, and holds nothing that a
- * terminal obeys. */
+/* A string that was written reads back as the same bytes when they are UTF-8, and holds nothing
+ * that a terminal obeys. */
 static void test_json__strings_round_trip(void)
 {
-	static const char *const texts[] = { "plain", "\x1b[31m\x07\x7f", "q\"\\/", "\xc2\x9b\xe2\x80\xae",
-					     "🦀\xf3\xa0\x80\x81", "\n\r\t" };
+	static const char *const texts[] = { "plain",
+					     "\x1b[31m\x07\x7f",
+					     "q\"\\/",
+					     "\xc2\x9b\xe2\x80\xae",
+					     "🦀\xf3\xa0\x80\x81",
+					     "\n\r\t" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(4096);
