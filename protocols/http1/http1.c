@@ -209,12 +209,14 @@ static enum step response_start(struct walk *w, uint64_t off, struct slice line)
 
 	if (status_line_parse(line, &r) != LINE_OK)
 		return STEP_LOST;
+	if (!w->in->force && off >= h->orphans_until && pairing_in_doubt(&h->pairing, off))
+		return STEP_WAIT;
 	s->status = (uint16_t)r.status;
 	if (r.status < 200 && r.status != 101) {
 		interim_note(h, r.status);
 		return STEP_GO;
 	}
-	s->key = pairing_response(&h->pairing, off < h->orphans_until, &class);
+	s->key = pairing_response(&h->pairing, off, off < h->orphans_until, &class);
 	s->class = (uint8_t)class;
 	s->open = true;
 	sink_begin(w->out, MSG_RESPONSE, w->in->dir, s->key, off);
@@ -283,12 +285,13 @@ static enum step phase_start(struct walk *w)
 	if (step == STEP_GO)
 		step = is_request(w) ? request_start(w, w->in->off + begin, line, cut) :
 				       response_start(w, w->in->off + begin, line);
-	if (step == STEP_LOST) {
+	if (step == STEP_LOST || step == STEP_WAIT) {
 		w->at = begin;
 		s->in_long_line = false;
 		s->flags = 0;
-		return s->lost || s->seen_message || w->h->mid ? STEP_LOST : STEP_STOP;
 	}
+	if (step == STEP_LOST)
+		return s->lost || s->seen_message || w->h->mid ? STEP_LOST : STEP_STOP;
 	if (step == STEP_GO) {
 		s->lost = false;
 		s->seen_message = true;
@@ -590,13 +593,15 @@ static enum step (*const phases[_PHASE_MAX])(struct walk *) = {
 	[CLOSE] = phase_close,
 };
 
-static void note_lost(struct http1 *h, struct half *s, enum msg_kind kind)
+/* between: what is lost begins with a message, as far as is known. */
+static void note_lost(struct http1 *h, struct half *s, enum msg_kind kind, bool between,
+		      uint64_t off)
 {
-	s->lost = true;
 	if (kind == MSG_REQUEST)
-		pairing_lost_requests(&h->pairing);
+		pairing_lost_requests(&h->pairing, between && !s->lost);
 	else
-		pairing_lost_responses(&h->pairing);
+		pairing_lost_responses(&h->pairing, off);
+	s->lost = true;
 }
 
 /* The direction ends here, and so does what is open in it. */
@@ -612,7 +617,7 @@ static void finish(struct walk *w)
 static struct parse_result conclude(struct walk *w, enum step step)
 {
 	struct parse_result r = { .st = PARSE_OK, .next = PROTO_UNKNOWN };
-	bool framing_lost = w->half->phase != START || is_request(w);
+	bool between = w->half->phase == START;
 
 	switch (step) {
 	case STEP_GO:
@@ -635,8 +640,8 @@ static struct parse_result conclude(struct walk *w, enum step step)
 	case STEP_LOST:
 		r.st = PARSE_RESYNC;
 		message_end(w->half, w->kind, w->out, position(w), MSG_LOST | MSG_DEGRADED);
-		if (framing_lost)
-			note_lost(w->h, w->half, w->kind);
+		if (!between || is_request(w))
+			note_lost(w->h, w->half, w->kind, between, position(w));
 		w->half->lost = true;
 		break;
 	case STEP_SWITCH:
@@ -666,6 +671,8 @@ static struct parse_result http1_parse(void *st, const struct parse_in *in, stru
 
 	if (h->over)
 		return (struct parse_result){ .st = PARSE_STOP, .next = PROTO_UNKNOWN };
+	if (in->eof && is_request(&w) && in->buf.n == 0)
+		h->pairing.requests_over = true;
 	if (in->force && !is_request(&w))
 		h->orphans_until = MAX(h->orphans_until, in->off + in->buf.n);
 	while (step == STEP_GO)
@@ -679,6 +686,7 @@ static void http1_init(void *st, enum dir client, bool mid)
 
 	h->client = (uint8_t)client;
 	h->mid = mid;
+	h->half[0].lost = h->half[1].lost = mid;
 }
 
 void http1_want_bodies(void *st, uint64_t max_bytes)
@@ -711,6 +719,7 @@ static void http1_gap(void *st, enum dir dir, uint64_t off, uint64_t lost, struc
 	struct half *s = &h->half[dir];
 	enum msg_kind kind = dir == (enum dir)h->client ? MSG_REQUEST : MSG_RESPONSE;
 	bool known_end = s->phase == LENGTH || s->phase == CHUNK_DATA;
+	bool between = s->phase == START;
 
 	if (lost == 0 || h->over)
 		return;
@@ -727,12 +736,12 @@ static void http1_gap(void *st, enum dir dir, uint64_t off, uint64_t lost, struc
 		if (inside)
 			return;
 		if (chunk)
-			message_end(s, kind, out, off, 0);
+			message_end(s, kind, out, off, MSG_DEGRADED);
 	} else {
-		message_end(s, kind, out, off, MSG_LOST);
+		message_end(s, kind, out, off, MSG_LOST | MSG_DEGRADED);
 	}
 	s->scanned = 0;
-	note_lost(h, s, kind);
+	note_lost(h, s, kind, between, off);
 }
 
 static void http1_close(void *st, struct sink *out)

@@ -260,10 +260,13 @@ static void play_bytes(struct convo *c, enum dir dir, struct slice s)
 	}
 }
 
-static void play_gap(struct convo *c, enum dir dir, uint64_t lost)
+/* Tells of the bytes that are missing before what comes now. */
+static void tell_gap(struct convo *c, enum dir dir)
 {
 	struct convo_dir *d = &c->dir[dir];
+	uint64_t lost = d->missing;
 
+	d->missing = 0;
 	lost -= skip(c, dir, lost);
 	if (lost == 0 || c->over)
 		return;
@@ -285,12 +288,20 @@ void convo_play(struct convo *c, const struct turn *t)
 	}
 	if (c->dir[t->dir].eof)
 		return;
+	if (t->kind == TURN_GAP) {
+		c->dir[t->dir].missing += t->lost;
+		return;
+	}
+	tell_gap(c, t->dir);
+	if (c->over) {
+		c->passed += t->bytes.n;
+		return;
+	}
 	switch (t->kind) {
+	case TURN_GAP:
+		break;
 	case TURN_BYTES:
 		play_bytes(c, t->dir, t->bytes);
-		break;
-	case TURN_GAP:
-		play_gap(c, t->dir, t->lost);
 		break;
 	case TURN_EOF:
 		c->dir[t->dir].eof = true;

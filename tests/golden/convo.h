@@ -32,7 +32,8 @@ struct convo_log {
 
 struct convo_dir {
 	struct strbuf buf;
-	uint64_t off, skip_until, fed;
+	uint64_t off, skip_until;
+	uint64_t missing; /* bytes lost since the last ones that came: a gap shows by what follows it */
 	bool waiting, eof;
 };
 
