@@ -397,16 +397,19 @@ int uplink_start(const struct uplink_config *cfg, struct uplink **ret)
 {
 	_cleanup_(uplink_stopp) struct uplink *u = NULL;
 	struct sockaddr_un addr;
+	const char *path;
 	int err;
 
 	if (!cfg->socket_path || !cfg->node || !cfg->source || !cfg->ops)
 		return -EINVAL;
-	if (strlen(cfg->socket_path) >= sizeof(addr.sun_path) || strlen(cfg->node) > 253)
+	path = strncmp(cfg->socket_path, "unix:", 5) == 0 ? cfg->socket_path + 5 : cfg->socket_path;
+	if (strlen(path) >= sizeof(addr.sun_path) || strlen(cfg->node) > 253)
 		return -ENAMETOOLONG;
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
 	u->cfg = *cfg;
+	u->cfg.socket_path = path;
 	u->wake_fd = u->epoll_fd = -1;
 	u->stream = 1;
 	pthread_mutex_init(&u->lock, NULL);

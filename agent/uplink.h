@@ -51,7 +51,8 @@ struct uplink_ops {
 
 /* Strings and pointers are borrowed until uplink_stop(). */
 struct uplink_config {
-	const char *socket_path; /* the collector's Unix socket for agents */
+	const char *socket_path; /* the collector's Unix socket for agents, with or
+				  * without "unix:" before it */
 	const char *node;	 /* name of this node, at most 253 bytes */
 	uint64_t epoch;		 /* this agent's start, unix ns: COL_EPOCH of its rows */
 	struct scan_source *source;

@@ -197,11 +197,13 @@ static int open_sockets(struct program *p, const struct guard_user *user)
 		.gid = root && group ? group->gr_gid : (gid_t)-1,
 		.dir_uid = root ? user->uid : (uid_t)-1,
 	};
-	/* Agents run as another user than the collector: whom that is was said or is ours, and each
-	 * is checked by the kernel's word when it connects. */
+	/* With several users whose processes are agents the mode cannot name them; the kernel's
+	 * word on who connects is checked in any case. */
 	const struct listen_opts agents = {
-		.mode = p->n_agent_uids ? 0666 : 0660,
-		.uid = root ? user->uid : (uid_t)-1,
+		.mode = p->n_agent_uids > 1 ? 0666 : 0660,
+		.uid = !root		 ? (uid_t)-1
+		       : p->n_agent_uids ? p->agent_uids[0]
+					 : user->uid,
 		.gid = root ? user->gid : (gid_t)-1,
 		.dir_uid = api.dir_uid,
 	};

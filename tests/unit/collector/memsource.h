@@ -18,9 +18,9 @@ struct memsource {
 	uint64_t epoch;
 	uint64_t n_rows, base_ns, step_ns;
 	uint64_t delay_ns; /* before each batch, sliced so that a cancel is seen */
-	bool hang;	   /* never answers until cancelled */
-	bool deaf;	   /* does not even see a cancel, until released */
-	bool fail;	   /* open() says -EIO */
+	atomic_bool hang;  /* never answers until cancelled */
+	atomic_bool deaf;  /* does not even see a cancel, until released */
+	atomic_bool fail;  /* open() says -EIO */
 	atomic_bool release;
 	atomic_uint opened, closed, cancelled;
 };
