@@ -172,17 +172,23 @@ static void put_times(struct pipeline *p, struct row_builder *b, const struct ex
 			(int64_t)(req->last_ns - MIN(req->first_ns, req->last_ns)));
 }
 
+/* Bytes were lost in which the message ended. */
+static bool end_unknown(const struct message *m)
+{
+	return (m->flags & (MSG_LOST | MSG_DEGRADED)) == (MSG_LOST | MSG_DEGRADED);
+}
+
 static void put_sizes(struct row_builder *b, const struct exchange *x)
 {
 	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
 
-	if (req->done)
+	if (req->done && !end_unknown(req))
 		row_int(b, COL_REQUEST_BYTES, (int64_t)(req->end - req->off));
-	if (resp->done)
+	if (resp->done && !end_unknown(resp))
 		row_int(b, COL_RESPONSE_BYTES, (int64_t)(resp->end - resp->off));
-	if (req->body_bytes >= 0)
+	if (req->body_bytes >= 0 && !end_unknown(req))
 		row_int(b, COL_REQUEST_BODY_BYTES, req->body_bytes);
-	if (resp->body_bytes >= 0)
+	if (resp->body_bytes >= 0 && !end_unknown(resp))
 		row_int(b, COL_RESPONSE_BODY_BYTES, resp->body_bytes);
 }
 

@@ -63,7 +63,7 @@ enum msg_kind { MSG_REQUEST, MSG_RESPONSE, MSG_PUSH };
 enum msg_flag {
 	MSG_TRUNCATED = 1 << 0, /* stored content was cut */
 	MSG_LOST = 1 << 1,	/* bytes of the message were lost: it is not complete */
-	MSG_DEGRADED = 1 << 2,	/* some field is unknown */
+	MSG_DEGRADED = 1 << 2,	/* some field is unknown; with MSG_LOST also where the message ends */
 	MSG_CUT_EOF = 1 << 3,	/* the direction ended inside the message */
 	MSG_TUNNEL = 1 << 4,	/* the exchange ends here, the connection becomes a tunnel */
 };
