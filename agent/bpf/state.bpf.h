@@ -117,7 +117,9 @@ static __always_inline void on_destroy(struct sock *sk)
 SEC("?tp_btf/inet_sock_set_state")
 int state_btf(__u64 *ctx)
 {
-	on_state((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2], bpf_get_current_task_btf());
+	/* not bpf_get_current_task_btf(): it came with 5.11 */
+	on_state((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2],
+		 KCAST(task_struct, bpf_get_current_task()));
 	return 0;
 }
 

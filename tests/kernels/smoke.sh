@@ -52,7 +52,7 @@ requests()
 	done
 }
 
-mkdir -p /tmp/www /tmp/data
+mkdir -p /tmp/www
 dd if=/dev/zero of=/tmp/www/large bs=1k count=300 2>/dev/null
 uname -r
 nginx -c /etc/nginx-smoke.conf -e /tmp/nginx-error.log &
@@ -61,7 +61,7 @@ wait_for 20 nginx_answers
 check nginx_answers $?
 : >/tmp/truth.log # what came before Kelpie
 
-"$bin/kelpie" run --data-dir /tmp/data --listen "$KELPIE_SERVER" 2>/tmp/kelpie.log &
+"$bin/kelpie" run --data-dir /data/kelpie --listen "$KELPIE_SERVER" 2>/tmp/kelpie.log &
 kelpie=$!
 wait_for 60 is_ready
 check ready $?
