@@ -59,7 +59,9 @@ int capture_load(struct capture *c);
 /* Attaches; capture runs when this returns 0. */
 int capture_attach(struct capture *c);
 
-/* Announces the connections that are open already: EV_CONN_OPEN with EV_F_OLD in the control ring.
+/* Announces the connections that are open already: EV_CONN_OPEN with EV_F_OLD in the control ring, and
+ * with EV_F_KNOWN those that were told before (a new reader asks again; a socket that several
+ * processes hold is told once for each).
  * ret_found: sockets announced. -ENOTSUP: the kernel has no such iterator. */
 int capture_walk(struct capture *c, uint64_t *ret_found);
 

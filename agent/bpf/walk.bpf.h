@@ -57,25 +57,28 @@ static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp, 
 	struct bpf_counters *n = counters();
 	__u32 tgid = task_tgid(t);
 	struct cgroup *cg = task_cgroup(t);
+	__u8 flags = EV_F_OLD;
 	struct conn *c;
 
 	if (!n || !tgid || task_is_self(tgid) || !walk_in_scope(cg))
 		return false;
 	c = conn_find(sk);
-	if (c && c->announced)
-		return false;
 	if (!c)
 		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN);
 	if (!c || c->ignored)
 		return false;
+	if (c->announced)
+		flags |= EV_F_KNOWN; /* told again: a new parser knows nothing */
 	if (!c->located)
 		conn_locate(c, sk, tp, false);
-	c->tgid = tgid;
-	c->cgroup = cgroup_number(cg);
-	for (int i = 0; i < EV_COMM_LEN; i++)
-		c->comm[i] = K(t, comm[i]);
+	if (!c->tgid) {
+		c->tgid = tgid;
+		c->cgroup = cgroup_number(cg);
+		for (int i = 0; i < EV_COMM_LEN; i++)
+			c->comm[i] = K(t, comm[i]);
+	}
 	c->announced = 1;
-	conn_tell(n, c, sk, EV_CONN_OPEN, EV_F_OLD, 0);
+	conn_tell(n, c, sk, EV_CONN_OPEN, flags, 0);
 	return true;
 }
 
