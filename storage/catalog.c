@@ -3,6 +3,7 @@
  */
 #include "storage/store_int.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 
@@ -72,14 +73,15 @@ void catalog_each(struct catalog *c, void (*fn)(void *ctx, const char *name), vo
 	strbuf_done(&names);
 }
 
-void catalog_put(struct catalog *c, const struct bucket *b)
+int catalog_put(struct catalog *c, const struct bucket *b)
 {
 	sqlite3_stmt *st = NULL;
+	int rc;
 
 	if (!c || !c->db ||
 	    sqlite3_prepare_v2(c->db, "INSERT OR REPLACE INTO bucket VALUES(?, ?, ?, ?, ?, ?, ?)", -1, &st,
 			       NULL) != SQLITE_OK)
-		return;
+		return -EIO;
 	sqlite3_bind_text(st, 1, b->name, -1, SQLITE_STATIC);
 	sqlite3_bind_text(st, 2, schema_table(b->table)->name, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(st, 3, (int64_t)b->rows);
@@ -87,20 +89,23 @@ void catalog_put(struct catalog *c, const struct bucket *b)
 	sqlite3_bind_int64(st, 5, (int64_t)b->tmax);
 	sqlite3_bind_int64(st, 6, (int64_t)b->meta_bytes);
 	sqlite3_bind_int64(st, 7, (int64_t)b->payload_bytes);
-	(void)sqlite3_step(st);
+	rc = sqlite3_step(st);
 	sqlite3_finalize(st);
+	return rc == SQLITE_DONE ? 0 : -EIO;
 }
 
-void catalog_del(struct catalog *c, const char *name)
+int catalog_del(struct catalog *c, const char *name)
 {
 	sqlite3_stmt *st = NULL;
+	int rc;
 
 	if (!c || !c->db ||
 	    sqlite3_prepare_v2(c->db, "DELETE FROM bucket WHERE name = ?", -1, &st, NULL) != SQLITE_OK)
-		return;
+		return -EIO;
 	sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
-	(void)sqlite3_step(st);
+	rc = sqlite3_step(st);
 	sqlite3_finalize(st);
+	return rc == SQLITE_DONE ? 0 : -EIO;
 }
 
 void catalog_begin(struct catalog *c)

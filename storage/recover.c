@@ -198,7 +198,7 @@ static void note_missing(void *ctx, const char *name)
 			return;
 	s->c.files_missing++;
 	store_damage_add(s, name, "known to the catalogue, not in the directory");
-	catalog_del(s->catalog, name);
+	(void)catalog_del(s->catalog, name);
 }
 
 int recover_load(struct store *s, struct store_diag *diag)
@@ -223,7 +223,7 @@ int recover_load(struct store *s, struct store_diag *diag)
 	catalog_each(s->catalog, note_missing, s);
 	for (size_t i = 0; i < s->n_buckets; i++)
 		if (!s->buckets[i]->log)
-			catalog_put(s->catalog, s->buckets[i]);
+			(void)catalog_put(s->catalog, s->buckets[i]);
 	catalog_commit(s->catalog);
 	return 0;
 }

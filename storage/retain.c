@@ -78,7 +78,7 @@ static void expire(struct store *s, struct bucket *b, bool now)
 	s->c.rows_expired += bucket_rows(b);
 	s->c.rows_stored -= bucket_rows(b);
 	buckets_remove(s, b);
-	catalog_del(s->catalog, b->name);
+	(void)catalog_del(s->catalog, b->name);
 	b->doomed = true;
 	if (now) { /* a scan that has it gets an error: the disk is full */
 		snprintf(file, sizeof(file), "%s.%s", b->name, b->log ? "log" : "meta.db");

@@ -44,6 +44,7 @@ static void swap_in(struct store *s, struct bucket *b, struct sealed_head *head,
 	char file[BUCKET_NAME_MAX + 8];
 	struct rowlog *log = b->log;
 	uint64_t run_ns = b->log->last_run_ns;
+	unsigned int errors;
 
 	pthread_mutex_lock(&s->lock);
 	s->c.rows_stored -= log->rows - head->rows;
@@ -55,10 +56,14 @@ static void swap_in(struct store *s, struct bucket *b, struct sealed_head *head,
 	b->log = NULL;
 	pthread_mutex_unlock(&s->lock);
 	snprintf(file, sizeof(file), "%s.log", b->name);
-	(void)io_unlink(s->dirfd, file);
+	errors = io_sync(s->dirfd) < 0;
+	errors += io_unlink(s->dirfd, file) < 0; /* left behind, it goes at the next start */
+	errors += catalog_put(s->catalog, b) < 0;
 	rowlog_put(log);
 	sealed_head_done(head);
-	catalog_put(s->catalog, b);
+	pthread_mutex_lock(&s->lock);
+	s->c.write_errors += errors;
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void seal_failed(struct store *s, int err)

@@ -46,7 +46,8 @@ struct sealer;
 int sealer_new(const char *dir, int dirfd, const char *name, struct rowlog *log, struct sealer **ret);
 /* Copies segments until about `budget` bytes are done. 1: more to do; 0: all copied; negative errno. */
 int sealer_step(struct sealer *s, struct squeezer *z, size_t budget);
-/* Syncs and renames into place. 0 or negative errno. Sizes of the files are returned. */
+/* Syncs the files and renames them into place; the caller syncs the folder. 0 or negative errno. Sizes
+ * of the files are returned. */
 int sealer_finish(struct sealer *s, struct sealed_head *ret_head, uint64_t *ret_meta_bytes,
 		  uint64_t *ret_payload_bytes);
 /* Removes what was not finished. */

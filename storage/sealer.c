@@ -273,7 +273,6 @@ int sealer_finish(struct sealer *s, struct sealed_head *ret_head, uint64_t *ret_
 	if (err < 0)
 		return err;
 	s->meta.tmp[0] = 0;
-	(void)io_sync(s->dirfd);
 	*ret_head = s->head;
 	s->head.segs = NULL;
 	return 0;

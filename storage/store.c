@@ -303,7 +303,7 @@ static void drop_unreadable(struct store *s)
 		s->c.rows_damaged += b->rows;
 		recover_set_aside(s, b, "found damaged by a query");
 		buckets_remove(s, b);
-		catalog_del(s->catalog, b->name);
+		(void)catalog_del(s->catalog, b->name);
 		bucket_put(b);
 	}
 }

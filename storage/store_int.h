@@ -112,7 +112,8 @@ void catalog_each(struct catalog *c, void (*fn)(void *ctx, const char *name), vo
 /* Many changes as one write. */
 void catalog_begin(struct catalog *c);
 void catalog_commit(struct catalog *c);
-void catalog_put(struct catalog *c, const struct bucket *b);
-void catalog_del(struct catalog *c, const char *name);
+/* 0 or -EIO */
+int catalog_put(struct catalog *c, const struct bucket *b);
+int catalog_del(struct catalog *c, const char *name);
 
 #endif
