@@ -65,6 +65,7 @@ struct conn {
 	bool aborted;	   /* this end reset it: left without FIN and without an error */
 	bool in_parser;	   /* guards against a parser that is driven from its own sink */
 	bool role_known;
+	bool poisoned; /* it made a parser crash: never parsed again */
 	uint8_t eof_first; /* 0 none, 1 + dir of the direction that ended first */
 	int32_t err;
 	uint32_t srtt_us, retransmits;

@@ -82,7 +82,11 @@ static void put_target(struct pipeline *p, struct conn *c, struct exchange *x, s
 	join_text(p, b, COL_HTTP_HOST, redact_text(host, buf, sizeof(buf)));
 	if (t.query.n)
 		row_text(b, COL_HTTP_QUERY, redact_query(&p->redact, t.query, buf, sizeof(buf)));
-	if (t.form == TARGET_AUTHORITY || t.form == TARGET_ASTERISK || !t.path.n)
+	if (t.form == TARGET_AUTHORITY || !t.path.n)
+		t.path = t.host;
+	if (t.form == TARGET_ASTERISK)
+		t.path = SLICE_LIT("*");
+	if (!t.path.n)
 		return;
 	t.path = redact_path(t.path, buf, sizeof(buf));
 	row_text(b, COL_HTTP_PATH, t.path);

@@ -29,7 +29,6 @@ struct parser {
 	uint64_t opens_pos; /* of the control ring: opens before it were given to the pipeline */
 	uint32_t snapshot_done;
 	bool stop;
-	bool crash_magic; /* see maybe_crash() */
 };
 
 static void *out_reserve(void *ctx, uint32_t n)
@@ -75,17 +74,6 @@ static void take_ctl(struct parser *ps, uint64_t until, bool ends)
 	}
 }
 
-/* Hidden test switch: a request that carries this header makes the parser crash, as a bug would. */
-static void maybe_crash(const struct parser *ps, const struct ev_hdr *h)
-{
-	const struct ev_data *d = (const struct ev_data *)(const void *)h;
-	static const char magic[] = "X-Kelpie-Crash: now";
-
-	if (ps->crash_magic && h->type == EV_DATA &&
-	    memmem(d->data, d->cap_len, magic, sizeof(magic) - 1))
-		__builtin_trap();
-}
-
 /* The opens that are there, without taking the ends among them. */
 static void take_opens(struct parser *ps)
 {
@@ -112,7 +100,6 @@ static uint64_t drain(struct parser *ps)
 		/* Opened after the snapshot: its record is there by now. */
 		if (!pipeline_knows(ps->pipe, ((const struct ev_data *)(const void *)h)->conn))
 			take_opens(ps);
-		maybe_crash(ps, h);
 		pipeline_event(ps->pipe, h);
 	}
 	ring_rewind(&ps->ctl, ends_from);
@@ -197,6 +184,7 @@ static int setup(struct parser *ps)
 		.want_bodies = cfg->payload.bodies,
 		.body_max_bytes = (uint32_t)MIN(cfg->payload.max_bytes, (uint64_t)16384),
 		.idle_timeout_ns = IDLE_REQUEST_NS,
+		.simulate_crash = a->simulate && strcmp(a->simulate, "parser-crash") == 0,
 		.out = { ps, out_reserve, out_commit, out_publish, out_want_proc },
 	};
 	void *ctl;
@@ -236,7 +224,6 @@ int parser_main(const struct parser_args *a)
 
 	log_setup("parser", (enum log_level)a->cfg->log.level, (enum log_format)a->cfg->log.format);
 	ps = (struct parser){ .args = a };
-	ps.crash_magic = a->simulate && strcmp(a->simulate, "parser-crash") == 0;
 	r = setup(&ps);
 	if (r == 0)
 		r = sandbox_enter(&box, &what);

@@ -170,7 +170,8 @@ static void on_open(struct pipeline *p, const struct ev_conn *ev)
 		count(p, L3_CONN_EVICTED, 1);
 		return;
 	}
-	if (poisoned(p, c->id))
+	c->poisoned = poisoned(p, c->id);
+	if (c->poisoned)
 		stream_ignore(p, c, "made the parser crash");
 }
 
@@ -217,6 +218,15 @@ static void on_close(struct pipeline *p, const struct ev_close *ev)
 	conn_del(&p->conns, c);
 }
 
+/* What a bug in a parser would do, for tests of what follows. */
+static void crash_if_asked(const struct conn *c, const struct ev_data *ev)
+{
+	static const char magic[] = "X-Kelpie-Crash: now";
+
+	if (c->state != CONN_IGNORED && memmem(ev->data, ev->cap_len, magic, sizeof(magic) - 1))
+		__builtin_trap();
+}
+
 static void on_data(struct pipeline *p, const struct ev_data *ev)
 {
 	struct conn *c = conn_get(&p->conns, ev->conn);
@@ -233,6 +243,10 @@ static void on_data(struct pipeline *p, const struct ev_data *ev)
 	if (!c->tgid)
 		c->tgid = ev->tgid;
 	c->copied_bytes += ev->cap_len;
+	if (c->poisoned) {
+		count(p, L3_POISON, 1);
+		return;
+	}
 	if (p->paused) {
 		struct ev_data unseen = *ev;
 
@@ -242,6 +256,8 @@ static void on_data(struct pipeline *p, const struct ev_data *ev)
 		stream_data(p, c, &unseen);
 		return;
 	}
+	if (unlikely(p->opts.simulate_crash))
+		crash_if_asked(c, ev);
 	count(p, L3_OUT, 1);
 	stream_data(p, c, ev);
 }

@@ -58,6 +58,7 @@ struct pipeline_opts {
 	bool wire;		   /* records come from packets: role is `wire`, positions may jump */
 	uint64_t idle_timeout_ns;  /* an open request without traffic is given up after this */
 	bool clock_from_events;	   /* replay: event times are unix time already */
+	bool simulate_crash; /* hidden test switch: the header "X-Kelpie-Crash: now" is a bug */
 };
 
 /* NULL without memory. */
