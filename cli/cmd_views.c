@@ -71,7 +71,9 @@ static int build_top(struct question *q, const struct options *o, struct source 
 		return r;
 	if (src && !o->explain)
 		r = rate_span(q, src, now, &span, t);
-	return r < 0 ? r : sqlgen_top(q, o, span, why);
+	if (r < 0)
+		return r;
+	return sqlgen_top(q, o, span, src && source_client(src) && sqlgen_top_can_run(q, o, now), why);
 }
 
 static int build_slow(struct question *q, const struct options *o, struct source *src,
@@ -316,7 +318,8 @@ static void tap_path(const struct options *o, struct strbuf *path)
 
 struct limited {
 	struct answer_sink inner;
-	uint64_t left; /* rows still wanted */
+	uint64_t left;	  /* rows still wanted */
+	uint64_t skipped; /* told already */
 };
 
 static int limited_columns(void *ctx, const struct answer_col *cols, size_t n)
@@ -334,7 +337,20 @@ static int limited_row(void *ctx, const struct datum *cells)
 	return r < 0 ? r : --l->left ? 0 : -ECANCELED;
 }
 
-/* What was skipped because this end, or the rate limit, was too slow stands in the stream. */
+/* What was left out because this end, or the rate limit, was too slow stands between the rows. */
+static int tap_progress(void *ctx, uint64_t skipped)
+{
+	struct limited *l = ctx;
+
+	if (skipped > l->skipped) {
+		fflush(stdout);
+		cli_note("── %llu requests skipped: more than can be shown ──",
+			 (unsigned long long)(skipped - l->skipped));
+	}
+	l->skipped = skipped;
+	return 0;
+}
+
 static int tap_coverage(void *ctx, struct slice json)
 {
 	struct limited *l = ctx;
@@ -351,7 +367,7 @@ static int tap_live(const struct options *o)
 	_cleanup_(printer_freep) struct printer *p = NULL;
 	const struct asking dry = { .o = o, .verb = &tap_verb };
 	struct limited l = { .left = o->limit ? o->limit : UINT64_MAX };
-	struct answer_sink sink = { &l, limited_columns, limited_row, tap_coverage };
+	struct answer_sink sink = { &l, limited_columns, limited_row, tap_coverage, tap_progress };
 	struct print_opts print;
 	struct trouble t;
 	int r = check_usage(&dry);

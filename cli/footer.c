@@ -71,6 +71,13 @@ static void add_list(const struct json *doc, const struct json_node *list, struc
 		strbuf_addf(out, " and %zu more", (size_t)list->n - shown);
 }
 
+static bool has_notes(const struct json *doc, const struct json_node *cov)
+{
+	const struct json_node *notes = json_get(doc, cov, "notes");
+
+	return notes && notes->n;
+}
+
 static void add_completeness(const struct json *doc, const struct json_node *cov,
 			     struct strbuf *out)
 {
@@ -92,6 +99,9 @@ static void add_completeness(const struct json *doc, const struct json_node *cov
 	}
 	if (json_true(json_get(doc, cov, "truncated")))
 		strbuf_adds(out, " · cut at a limit");
+	else if (!json_true(complete) && lost <= 0 && !(missing && missing->n) &&
+		 !has_notes(doc, cov))
+		strbuf_adds(out, ": capturing began later than this range");
 	if (json_int(json_get(doc, cov, "sampled"), 0) > 0) {
 		strbuf_adds(out, " · sampled: ");
 		format_count((double)json_int(json_get(doc, cov, "sampled"), 0), out);

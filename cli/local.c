@@ -28,7 +28,7 @@ static int relay_columns(void *ctx, const struct query_column *cols, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		struct answer_col *c = &r->cols[i];
-		const char *unit = cols[i].unit == UNIT_TIME_NS ? "time" : cols[i].unit_name;
+		const char *unit = cols[i].unit_name;
 
 		*c = (struct answer_col){ 0 };
 		snprintf(c->name, sizeof(c->name), "%s", cols[i].name);

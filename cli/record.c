@@ -85,7 +85,7 @@ int record_answer(const struct showing *s, struct trouble *t)
 {
 	_cleanup_(freep) struct record *r = calloc(1, sizeof(*r));
 	_cleanup_(strbuf_done) struct strbuf text = STRBUF_INIT(MIB);
-	struct answer_sink sink = { r, on_columns, on_row, on_coverage };
+	struct answer_sink sink = { r, on_columns, on_row, on_coverage, NULL };
 	int err;
 
 	if (!r)

@@ -203,6 +203,13 @@ static int on_coverage(struct decode *d, const struct json_node *line)
 	return d->sink->coverage ? d->sink->coverage(d->sink->ctx, coverage->text) : 0;
 }
 
+static int on_progress(struct decode *d, const struct json_node *line)
+{
+	int64_t skipped = json_int(json_get(&d->doc, line, "skipped"), 0);
+
+	return d->sink->progress && skipped > 0 ? d->sink->progress(d->sink->ctx, (uint64_t)skipped) : 0;
+}
+
 static int on_error(struct decode *d, const struct json_node *line)
 {
 	const struct json_node *error = json_get(&d->doc, line, "error");
@@ -225,6 +232,7 @@ static int on_line(void *ctx, struct slice text)
 	} types[] = { { "row", on_row },
 		      { "schema", on_schema },
 		      { "coverage", on_coverage },
+		      { "progress", on_progress },
 		      { "error", on_error } };
 	struct decode *d = ctx;
 	struct slice type;
@@ -236,7 +244,7 @@ static int on_line(void *ctx, struct slice text)
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		if (slice_eq_str(type, types[i].type))
 			return types[i].fn(d, &d->doc.nodes[0]);
-	return 0; /* progress, and kinds of later versions */
+	return 0; /* kinds of later versions */
 }
 
 static int exchange(struct source *s, struct client_request *req, const struct answer_sink *sink,

@@ -146,39 +146,59 @@ int sqlgen_oldest(struct question *q, struct strbuf *why)
 	return finish(q, why);
 }
 
-int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, struct strbuf *why)
+bool sqlgen_top_can_run(const struct question *range, const struct options *o, uint64_t now_ns)
+{
+	static const uint8_t kept[] = { FILTER_SERVICE, FILTER_FROM, FILTER_TO, FILTER_PROTOCOL,
+					FILTER_METHOD };
+
+	if (o->output != OUTPUT_TABLE || o->until || top_by_parse(o->by) == TOP_POD ||
+	    (o->sort_by && (strstr(o->sort_by, "bytes") || strstr(o->sort_by, "max_ns"))) ||
+	    range->from_ns + SQLGEN_RANGE_NS + NSEC_PER_SEC < now_ns)
+		return false;
+	for (size_t i = 0; i < o->n_filters; i++)
+		if (!memchr(kept, o->filters[i].kind, sizeof(kept)) || strchr(o->filters[i].value, '/'))
+			return false;
+	return true;
+}
+
+/* What both sources of top name alike, so that views and orders do not care. */
+static const struct {
+	const char *count, *errors, *client_errors, *latency, *rest;
+} top_source[] = {
+	{ "count(*)", "sum(coalesce(failed, 0))", "sum(coalesce(client_error, 0))", "latency_ns",
+	  ", max(latency_ns) AS max_ns, sum(request_bytes) AS request_bytes, "
+	  "sum(response_bytes) AS response_bytes" },
+	{ "sum(requests)", "sum(errors)", "sum(client_errors)", "latency_sketch", "" },
+};
+
+int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bool running,
+	       struct strbuf *why)
 {
 	enum top_by by = top_by_parse(o->by);
+	const char *n = top_source[running].count, *latency = top_source[running].latency;
 	int r;
 
 	if (by == _TOP_MAX) {
-		strbuf_addf(why,
-			    "--by '%s' is none of: service, endpoint, client, pod, statement, pair",
+		strbuf_addf(why, "--by '%s' is none of: service, endpoint, client, pod, statement, pair",
 			    o->by);
 		return -EINVAL;
 	}
-	strbuf_addf(&q->sql, "SELECT %s, count(*) AS requests, round(count(*) * 1e9 / ",
-		    tops[by].key);
+	strbuf_addf(&q->sql, "SELECT %s, %s AS requests, round(%s * 1e9 / ", tops[by].key, n, n);
 	question_bind_int(q, (int64_t)MIN(MAX(span_ns, (uint64_t)1), (uint64_t)INT64_MAX));
-	strbuf_addf(
-		&q->sql,
-		", 6) AS rate_per_s, "
-		"sum(coalesce(failed, 0)) AS errors, "
-		"round(100.0 * sum(coalesce(failed, 0)) / count(*), 2) AS error_pct, "
-		"sum(coalesce(client_error, 0)) AS client_errors, "
-		"p50(latency_ns) AS p50_ns, p90(latency_ns) AS p90_ns, p99(latency_ns) AS p99_ns, "
-		"max(latency_ns) AS max_ns, sum(request_bytes) AS request_bytes, "
-		"sum(response_bytes) AS response_bytes FROM %s",
-		table_of(o));
+	strbuf_addf(&q->sql,
+		    ", 6) AS rate_per_s, %s AS errors, round(100.0 * %s / %s, 2) AS error_pct, "
+		    "%s AS client_errors, p50(%s) AS p50_ns, p90(%s) AS p90_ns, p99(%s) AS p99_ns%s FROM %s",
+		    top_source[running].errors, top_source[running].errors, n,
+		    top_source[running].client_errors, latency, latency, latency,
+		    top_source[running].rest, running ? "kelpie_red" : table_of(o));
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)
 		return r;
 	strbuf_addf(&q->sql, " GROUP BY %s", tops[by].group);
-	r = add_order(
-		q, o,
-		"requests rate_per_s errors error_pct client_errors p50_ns p90_ns p99_ns max_ns "
-		"request_bytes response_bytes service resource method client pod",
-		"errors DESC, p99_ns DESC, requests DESC", why);
+	r = add_order(q, o,
+		      "requests rate_per_s errors error_pct client_errors p50_ns p90_ns p99_ns max_ns "
+		      "request_bytes response_bytes service resource method client pod",
+		      "errors DESC, p99_ns DESC, requests DESC", why);
 	if (r < 0)
 		return r;
 	add_limit(q, o, TOP_LIMIT);
@@ -272,7 +292,8 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 		strbuf_adds(
 			&q->sql,
 			" UNION ALL SELECT coalesce(opened, end_time), end_time, client_name, "
-			"server_name, protocol, 'connect', NULL, NULL, NULL, state, error, 1, 0, "
+			"server_name, protocol, 'connect', server_addr || ':' || server_port, NULL, NULL, "
+				     "state, error, 1, 0, "
 			"conn_id FROM connections");
 		r = sqlgen_where(q, o, SQL_CONNECTIONS, why);
 		if (r < 0)
