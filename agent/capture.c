@@ -295,8 +295,11 @@ static int load_best(struct capture *c)
 		for (enum capture_read read = CAPTURE_READ_BTF; read < _CAPTURE_READ_MAX; read++) {
 			if (c->opts.read && c->opts.read != read)
 				continue;
-			if (!(rung_table[rung].reads & (1u << read)) || !read_possible(c, read))
+			if (!(rung_table[rung].reads & (1u << read)) || !read_possible(c, read)) {
+				why_add(c, "%s/%s: this kernel cannot be read that way\n",
+					capture_rung_name(rung), capture_read_name(read));
 				continue;
+			}
 			r = try_load(c, rung, read);
 			if (r == 0)
 				return 0;

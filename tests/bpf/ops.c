@@ -245,6 +245,24 @@ static ssize_t aio(int fd, uint16_t opcode, uint8_t *buf, size_t n)
 static ssize_t op_aio_write(int fd, uint8_t *buf, size_t n) { ALL(aio(fd, IOCB_CMD_PWRITE, p, rest)); }
 static ssize_t op_aio_read(int fd, uint8_t *buf, size_t n) { ALL(aio(fd, IOCB_CMD_PREAD, p, rest)); }
 
+#if defined(__x86_64__)
+/* write(2) the way 32-bit programs call it: other numbers, other registers. */
+static ssize_t write_int80(int fd, const uint8_t *buf, size_t n)
+{
+	void *low = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	int r;
+
+	if (low == MAP_FAILED)
+		return -1;
+	memcpy(low, buf, n);
+	asm volatile("int $0x80" : "=a"(r) : "a"(4), "b"(fd), "c"(low), "d"(n) : "memory");
+	munmap(low, n);
+	return r;
+}
+
+static ssize_t op_write_compat(int fd, uint8_t *buf, size_t n) { ALL(write_int80(fd, p, rest)); }
+#endif
+
 #ifdef HAVE_URING
 static ssize_t uring(int fd, uint8_t *buf, size_t n, bool tx, unsigned int setup, unsigned int sqe_flags)
 {
@@ -268,6 +286,31 @@ static ssize_t uring(int fd, uint8_t *buf, size_t n, bool tx, unsigned int setup
 	return r;
 }
 
+/* A receive that waits in the ring is finished on the way out of another system call: of a read() on the
+ * same socket, whose registers still stand there. The first half goes to the read, the second to the
+ * ring; only the first may be taken for what the registers say. */
+ssize_t uring_late(int client, int server, uint8_t *buf, size_t half)
+{
+	struct io_uring ring;
+	struct io_uring_cqe *cqe = NULL;
+	ssize_t r = -1;
+	pid_t pid;
+
+	if (io_uring_queue_init(4, &ring, 0))
+		return -1;
+	io_uring_prep_recv(io_uring_get_sqe(&ring), server, buf + half, half, 0);
+	io_uring_submit(&ring);
+	pid = fork();
+	if (pid == 0) {
+		usleep(30000);
+		_exit(write(client, buf, 2 * half) == (ssize_t)(2 * half) ? 0 : 1);
+	}
+	if (read(server, buf, half) == (ssize_t)half && io_uring_wait_cqe(&ring, &cqe) == 0)
+		r = cqe->res;
+	io_uring_queue_exit(&ring);
+	return r;
+}
+
 static ssize_t op_uring_send(int fd, uint8_t *buf, size_t n) { ALL(uring(fd, p, rest, true, 0, 0)); }
 static ssize_t op_uring_async(int fd, uint8_t *buf, size_t n) { ALL(uring(fd, p, rest, true, 0, IOSQE_ASYNC)); }
 static ssize_t op_uring_sqpoll(int fd, uint8_t *buf, size_t n) { ALL(uring(fd, p, rest, true, IORING_SETUP_SQPOLL, 0)); }
@@ -286,6 +329,9 @@ const struct op senders[] = {
 	{ "sendfile", op_sendfile, SEEN_HOLE },
 	{ "splice pipe to socket", op_splice_in, SEEN_HOLE },
 	{ "io_submit write", op_aio_write, SEEN_HOLE_LENGTH },
+#if defined(__x86_64__)
+	{ "write of a 32-bit program", op_write_compat, SEEN_HOLE_LENGTH },
+#endif
 #ifdef HAVE_URING
 	{ "io_uring send", op_uring_send, SEEN_HOLE_LENGTH },
 	{ "io_uring send by a worker", op_uring_async, SEEN_HOLE_LENGTH },

@@ -21,6 +21,10 @@ struct op {
 	enum seen seen;
 };
 
+#ifdef HAVE_URING
+ssize_t uring_late(int client, int server, uint8_t *buf, size_t half);
+#endif
+
 extern const struct op senders[], receivers[]; /* a NULL name ends */
 
 #endif

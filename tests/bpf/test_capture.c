@@ -722,6 +722,84 @@ static void test_capture__reset(void)
 	harness_stop(&h);
 }
 
+#ifdef HAVE_URING
+static int late(void *arg)
+{
+	int client, server;
+	uint8_t buf[200];
+
+	(void)arg;
+	if (connect_pair(&client, &server))
+		return 2;
+	fill(buf, 0, sizeof(buf));
+	script->n = uring_late(client, server, buf, 100) == 100;
+	close(client);
+	close(server);
+	return script->n ? 0 : 3;
+}
+
+static void test_capture__registers_of_another_call(void)
+{
+	struct harness h;
+	struct side *s;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	EXPECT_EQ(harness_run(&h, late, NULL), 0);
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(s);
+	EXPECT_EQ(side_state(s, EV_RX, 0, 100), BYTE_CAPTURED);
+	EXPECT_EQ(side_state(s, EV_RX, 100, 200),
+		  rung == CAPTURE_RUNG_SOCKLEN ? BYTE_HOLE : BYTE_UNSEEN);
+	check_balance(&h);
+	harness_stop(&h);
+}
+#endif
+
+/* Multipath TCP has positions of its own: neither the connection nor its paths are shown as TCP. */
+static int multipath(void *arg)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(a);
+	int l = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP), fd, peer;
+	char buf[100];
+
+	(void)arg;
+	if (l < 0)
+		return 77;
+	fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	if (bind(l, (struct sockaddr *)&a, n) || listen(l, 1) ||
+	    getsockname(l, (struct sockaddr *)&a, &n) || connect(fd, (struct sockaddr *)&a, n))
+		return 2;
+	peer = accept(l, NULL, NULL);
+	for (int i = 0; i < 10; i++)
+		if (write(fd, buf, sizeof(buf)) != sizeof(buf) || read(peer, buf, sizeof(buf)) <= 0)
+			return 3;
+	close(fd);
+	close(peer);
+	return 0;
+}
+
+static void test_capture__multipath(void)
+{
+	struct harness h;
+	int r;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	r = harness_run(&h, multipath, NULL);
+	if (r == 77) {
+		test_skip("no MPTCP in this kernel");
+	} else {
+		EXPECT_EQ(r, 0);
+		EXPECT_EQ(h.n_sides, 0);
+		EXPECT_EQ(harness_counter(&h, BC_BYTES_IN), harness_counter(&h, BC_B_SCOPE));
+	}
+	harness_stop(&h);
+}
+
 static const struct test_case cases[] = {
 	TEST(test_capture__matrix_ipv4),
 	TEST(test_capture__matrix_ipv6),
@@ -740,6 +818,10 @@ static const struct test_case cases[] = {
 	TEST(test_capture__self),
 	TEST(test_capture__denied_port),
 	TEST(test_capture__too_many_connections),
+#ifdef HAVE_URING
+	TEST(test_capture__registers_of_another_call),
+#endif
+	TEST(test_capture__multipath),
 };
 
 /* In a mount namespace of our own: the machine's mounts stay as they are. */
