@@ -43,8 +43,11 @@ def on_terminal(*args, width=80, height=24, keys=(), seconds=10, **env):
     """Stdin, stdout and stderr are a terminal. keys: (seconds after start, bytes)."""
     pid, fd = pty.fork()
     if pid == 0:
-        time.sleep(0.05)
-        os.execve(KELPIE, [KELPIE, *args], environment(**env))
+        try:
+            time.sleep(0.05)
+            os.execve(KELPIE, [KELPIE, *args], environment(**env))
+        finally:
+            os._exit(127)
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     out, start, keys = b"", time.monotonic(), list(keys)
     while time.monotonic() - start < seconds:
