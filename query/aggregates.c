@@ -61,7 +61,7 @@ static bool take_sketch(sqlite3_context *ctx, sqlite3_value *v, struct sketch *t
 	}
 	strbuf_done(&bytes);
 	if (r < 0)
-		fail(ctx, "bad_argument", NULL, "the text is a damaged sketch");
+		fail(ctx, "bad_argument", "", "the text is a damaged sketch");
 	return true;
 }
 

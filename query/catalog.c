@@ -153,7 +153,7 @@ static size_t edits_between(struct slice a, struct slice b)
 
 const char *catalog_nearest(struct slice name, const char *(*next)(size_t i))
 {
-	size_t best = name.n / 3 + 1;
+	size_t best = name.n / 4 + 1;
 	const char *found = NULL, *candidate;
 
 	for (size_t i = 0; (candidate = next(i)); i++) {

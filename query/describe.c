@@ -72,8 +72,10 @@ static void unit_of(struct query_conn *c, struct tok_range r, unsigned int depth
 		const struct column *col = column.n ? catalog_column(column) : NULL;
 
 		if (col) {
-			ret->unit = col->unit;
-			ret->unit_name = unit_name((enum col_unit)col->unit);
+			/* A quantile of sketches is one of what they stand for. */
+			ret->unit = col->id == COL_SKETCH && depth > 0 ? UNIT_DURATION_NS
+								       : col->unit;
+			ret->unit_name = unit_name((enum col_unit)ret->unit);
 		}
 		return;
 	}

@@ -142,6 +142,33 @@ static struct slice last_part(struct slice name)
 	return name;
 }
 
+/* The word's token, or -1. */
+static int find_word(const struct sqltext *t, struct slice name)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->toks[i].kind == TOK_WORD && slice_eq_nocase(sqltext_word(t, i), name))
+			return (int)i;
+	return -1;
+}
+
+/* SQLite does not know a name: what may have been meant, and where it stands. */
+static void fail_unknown(struct query_conn *c, const char *code, struct slice message,
+			 struct slice name, const char *(*names)(size_t i), int position)
+{
+	int at = find_word(c->text, name);
+	const char *near = names ? catalog_nearest(name, names) : NULL;
+	char hint[QUERY_ERROR_HINT_MAX] = "";
+
+	if (near)
+		snprintf(hint, sizeof(hint), "did you mean %s?", near);
+	else if (at >= 0 && c->text->toks[at].quoted)
+		snprintf(hint, sizeof(hint), "a text is written in single quotes: '%.*s'",
+			 (int)MIN(name.n, (size_t)64), (const char *)name.p);
+	if (position < 0 && at >= 0)
+		position = (int)c->text->toks[at].at;
+	query_fail(c, code, position, hint, "%.*s", (int)message.n, (const char *)message.p);
+}
+
 /* What SQLite says, with our code and a hint. */
 static void fail_from_sqlite(struct query_conn *c, int rc)
 {
@@ -155,18 +182,11 @@ static void fail_from_sqlite(struct query_conn *c, int rc)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
 		struct slice start = slice_str(messages[i].start);
-		const char *near = NULL;
-		char hint[QUERY_ERROR_HINT_MAX] = "";
 
 		if (!slice_starts(message, start))
 			continue;
-		if (messages[i].names)
-			near = catalog_nearest(last_part(slice_from(message, start.n)),
-					       messages[i].names);
-		if (near)
-			snprintf(hint, sizeof(hint), "did you mean %s?", near);
-		query_fail(c, messages[i].code, position, hint, "%.*s", (int)message.n,
-			   (const char *)message.p);
+		fail_unknown(c, messages[i].code, message, last_part(slice_from(message, start.n)),
+			     messages[i].names, position);
 		return;
 	}
 	query_fail(c,
@@ -315,14 +335,11 @@ static struct query_cell read_cell(sqlite3_stmt *stmt, int i)
 		cell.r = sqlite3_column_double(stmt, i);
 		break;
 	case SQLITE_TEXT:
-		cell.kind = QUERY_TEXT;
-		p = sqlite3_column_text(stmt, i);
-		cell.text = slice_of(p, (size_t)sqlite3_column_bytes(stmt, i));
-		break;
 	case SQLITE_BLOB:
-		cell.kind = QUERY_BLOB;
+		/* Asking for a blob spares a text the copy that would end it with a NUL. */
+		cell.kind = sqlite3_column_type(stmt, i) == SQLITE_TEXT ? QUERY_TEXT : QUERY_BLOB;
 		p = sqlite3_column_blob(stmt, i);
-		cell.text = slice_of(p, (size_t)sqlite3_column_bytes(stmt, i));
+		cell.text = slice_of(p ? p : "", (size_t)sqlite3_column_bytes(stmt, i));
 		break;
 	default:
 		break;

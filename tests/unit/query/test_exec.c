@@ -1,5 +1,7 @@
 #include "rows.h"
 
+#include "base/base64.h"
+#include "query/sketch.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>
@@ -358,7 +360,9 @@ static void test_exec__errors(void)
 		return;
 	check_error(&f, "SELECT latncy_ns FROM http", -EINVAL, "unknown_column", "latency_ns", 7);
 	check_error(&f, "SELECT latency FROM http", -EINVAL, "unknown_column", "latency_ns", 7);
-	check_error(&f, "SELECT 1 FROM request", -EINVAL, "unknown_table", "requests", -1);
+	check_error(&f, "SELECT 1 FROM request", -EINVAL, "unknown_table", "requests", 14);
+	check_error(&f, "SELECT 1 FROM http WHERE host = \"shop-17\"", -EINVAL, "unknown_column",
+		    "'shop-17'", 32);
 	check_error(&f, "SELECT p9(latency_ns) FROM http", -EINVAL, "unknown_function", "p9", 7);
 	check_error(&f, "SELECT FROM http", -EINVAL, "syntax", "", 7);
 	check_error(&f, "SELECT 1; SELECT 2", -EINVAL, "syntax", "", 10);
@@ -431,8 +435,45 @@ static void test_exec__ledger_balance(void)
 	teardown(&f);
 }
 
-TEST_MAIN(TEST(test_exec__tables), TEST(test_exec__star_leaves_out_payload),
-	  TEST(test_exec__reads_only_what_it_needs), TEST(test_exec__limit_stops_the_scan),
-	  TEST(test_exec__times), TEST(test_exec__default_range), TEST(test_exec__coverage),
-	  TEST(test_exec__units), TEST(test_exec__functions), TEST(test_exec__rate),
-	  TEST(test_exec__errors), TEST(test_exec__params), TEST(test_exec__ledger_balance))
+/* The running seconds: a quantile over several of them adds up their sketches. */
+static void test_exec__quantile_of_sketches(void)
+{
+	struct fixture f;
+
+	if (!setup(&f, 0))
+		return;
+	for (int second = 0; second < 10; second++) {
+		struct mem_row *r = mem_source_row(&f.m, TABLE_RED, (uint64_t)(T0 + second));
+		struct strbuf bytes = STRBUF_INIT(SKETCH_BYTES_MAX), text = STRBUF_INIT(65536);
+		struct sketch s;
+
+		sketch_init(&s);
+		for (int i = 1; i <= 100; i++)
+			sketch_add(&s, (second * 100 + i) * 1e6, 1);
+		sketch_put(&bytes, &s);
+		strbuf_adds(&text, SKETCH_TEXT_PREFIX);
+		base64_put(&text, strbuf_slice(&bytes));
+		mem_row_text(r, COL_SKETCH, strbuf_str(&text));
+		mem_row_int(r, COL_REQUESTS, 100);
+		sketch_done(&s);
+		strbuf_done(&bytes);
+		strbuf_done(&text);
+	}
+	check(&f,
+	      "SELECT abs(p50(latency_sketch) - 500e6) <= 5e6, "
+	      "abs(p99(latency_sketch) - 990e6) <= 9.9e6, sum(requests) FROM kelpie_red",
+	      "1|1|1000\n");
+	ask(f.c, "SELECT p99(latency_sketch) FROM kelpie_red", &f.a);
+	EXPECT_STR(f.a.cols[0].unit_name, "ns");
+	EXPECT(f.a.cols[0].approximate);
+	answer_done(&f.a);
+	check_error(&f, "SELECT p99('ddsk1:AAAA')", -EINVAL, "bad_argument", "", -1);
+	teardown(&f);
+}
+
+TEST_MAIN(TEST(test_exec__quantile_of_sketches), TEST(test_exec__tables),
+	  TEST(test_exec__star_leaves_out_payload), TEST(test_exec__reads_only_what_it_needs),
+	  TEST(test_exec__limit_stops_the_scan), TEST(test_exec__times),
+	  TEST(test_exec__default_range), TEST(test_exec__coverage), TEST(test_exec__units),
+	  TEST(test_exec__functions), TEST(test_exec__rate), TEST(test_exec__errors),
+	  TEST(test_exec__params), TEST(test_exec__ledger_balance))
