@@ -46,6 +46,7 @@ void join_reset_syms(struct pipeline *p)
 		return; /* the store would go on with the old numbers: next time */
 	p->opts.out.commit(p->opts.out.ctx, PIPE_SYM_RESET, 0);
 	memset(j->table, 0, 2 * SYM_MAX * sizeof(*j->table));
+	memset(j->literals, 0, sizeof(j->literals));
 	j->n_syms = j->arena_len = 0;
 	j->gen++;
 }
@@ -107,6 +108,23 @@ void join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct s
 void join_str(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text)
 {
 	join_text(p, b, col, slice_str(text));
+}
+
+void join_literal(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text)
+{
+	size_t slot = hash_u64((uint64_t)(uintptr_t)text) & (JOIN_LITERALS - 1);
+	struct join_literal *l = &p->join.literals[slot];
+
+	if (l->text != text) {
+		uint32_t sym = join_sym(p, slice_str(text));
+
+		if (sym == SYM_NONE) {
+			row_text(b, col, slice_str(text));
+			return;
+		}
+		*l = (struct join_literal){ text, sym };
+	}
+	row_sym(b, col, l->sym);
 }
 
 /* ---- processes ---- */
@@ -289,7 +307,7 @@ void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b)
 	}
 	put_end(b, COL_CLIENT_ADDR, client, c->client_syms);
 	put_end(b, COL_SERVER_ADDR, server, c->server_syms);
-	join_str(p, b, COL_NODE, p->opts.node);
+	join_literal(p, b, COL_NODE, p->opts.node);
 	put_conn_id(p, c, b);
 }
 

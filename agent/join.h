@@ -11,6 +11,7 @@
 #define SYM_MAX	      65536	    /* interned texts; then all are forgotten and numbered anew */
 #define SYM_TEXT_MAX  512	    /* bytes of one; longer texts are not interned */
 #define SYM_ARENA_MAX (4u * MIB)    /* bytes of all */
+#define JOIN_LITERALS 64	    /* slots for texts of our own, power of two */
 #define SYM_NONE      0xffffffffu
 #define PROCS_MAX     8192	    /* processes remembered */
 
@@ -26,6 +27,10 @@ struct join {
 	struct sym_entry *table; /* 2 * SYM_MAX slots */
 	char *arena;
 	uint32_t n_syms, arena_len;
+	struct join_literal {
+		const char *text; /* a literal, known by its address */
+		uint32_t sym;
+	} literals[JOIN_LITERALS];
 	uint32_t gen; /* grows when numbers were forgotten or a process became known */
 	struct hashmap procs; /* tgid -> struct proc_identity, NULL while asked for */
 	struct row_builder row; /* the row in hand */
@@ -41,6 +46,8 @@ uint32_t join_sym(struct pipeline *p, struct slice text);
 /* The column's text as a number, or in full where that is not possible. Empty text: no cell. */
 void join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice text);
 void join_str(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text);
+/* The same for a text that lives, unchanged, as long as the program. */
+void join_literal(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text);
 
 /* The identity columns of both ends, conn_id and node. */
 void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b);

@@ -206,13 +206,13 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	row_begin(b, TABLE_HTTP);
 	put_times(p, b, x, end_ns);
 	put_sizes(b, x);
-	join_str(p, b, COL_PROTOCOL, proto_name((enum proto_id)c->proto));
-	join_str(p, b, COL_KIND, "request");
-	join_str(p, b, COL_ROLE, p->opts.wire ? "wire" : server ? "server" : "client");
+	join_literal(p, b, COL_PROTOCOL, proto_name((enum proto_id)c->proto));
+	join_literal(p, b, COL_KIND, "request");
+	join_literal(p, b, COL_ROLE, p->opts.wire ? "wire" : server ? "server" : "client");
 	row_int(b, COL_ENCRYPTED, 0);
 	row_int(b, COL_REQUEST_OFFSET, (int64_t)req->off);
 	row_int(b, COL_IS_PRIMARY, server || p->opts.wire || !conn_peer_reads(c, req->off));
-	join_str(p, b, COL_OUTCOME, outcome ? outcome : "ok");
+	join_literal(p, b, COL_OUTCOME, outcome ? outcome : "ok");
 	join_ends(p, c, b);
 	pair_http_columns(p, c, x, b);
 	row_int(b, COL_COMPLETE, req->done && resp->done && !(flags & (MSG_LOST | MSG_CUT_EOF)));

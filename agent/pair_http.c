@@ -20,21 +20,39 @@ static const struct {
 	{ { (const uint8_t *)"content-type", 12 }, MSG_RESPONSE, TEXT_CONTENT_TYPE, 128 },
 };
 
-/* Adds "name":"value" to the message's JSON; a repeated name stands twice, as it was sent. */
-static void add_json(struct pipeline *p, struct exchange *x, enum msg_kind kind, struct slice name,
-		     struct slice value)
+/* "name":"value" of a header, the name in lower case, the value redacted. */
+static void make_json(struct pipeline *p, struct strbuf *json, struct slice name, struct slice value)
 {
-	struct strbuf *json = &x->msg[kind].headers;
 	uint8_t buf[REDACT_BUF], lower[HEADER_NAME_MAX];
-	size_t n = MIN(name.n, sizeof(lower)), before = json->len;
+	size_t n = MIN(name.n, sizeof(lower));
 
 	for (size_t i = 0; i < n; i++)
 		lower[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] | 0x20 : name.p[i];
 	value = redact_header_value(&p->redact, name, value, buf, sizeof(buf));
-	strbuf_addch(json, json->len ? ',' : '{');
 	strbuf_add_json(json, slice_of(lower, n));
 	strbuf_addch(json, ':');
 	strbuf_add_json(json, value);
+}
+
+/* Adds the header to the message's JSON object; a repeated name stands twice, as it was sent. */
+static void add_json(struct pipeline *p, struct exchange *x, enum msg_kind kind, struct slice name,
+		     struct slice value)
+{
+	struct strbuf *json = &x->msg[kind].headers;
+	size_t before = json->len;
+	struct slice made;
+
+	strbuf_addch(json, json->len ? ',' : '{');
+	if (memo_get(&p->memo, MEMO_HEADER, name, value, &made)) {
+		strbuf_add(json, made.p, made.n);
+	} else {
+		size_t from = json->len;
+
+		make_json(p, json, name, value);
+		if (!json->failed)
+			memo_put(&p->memo, MEMO_HEADER, name, value,
+				 slice_of(json->p + from, json->len - from));
+	}
 	if (json->failed || json->len == json->max) {
 		json->len = before;
 		json->failed = false;
@@ -42,6 +60,21 @@ static void add_json(struct pipeline *p, struct exchange *x, enum msg_kind kind,
 			json->p[before] = 0;
 		x->truncated = true;
 	}
+}
+
+/* One of the redactions, remembered. buf: REDACT_BUF bytes. */
+static struct slice redacted(struct pipeline *p, enum memo_kind kind, struct slice s, uint8_t *buf)
+{
+	static const struct slice none;
+	struct slice out;
+
+	if (!s.n || memo_get(&p->memo, kind, s, none, &out))
+		return s.n ? out : s;
+	out = kind == MEMO_PATH	 ? redact_path(s, buf, REDACT_BUF) :
+	      kind == MEMO_QUERY ? redact_query(&p->redact, s, buf, REDACT_BUF) :
+				   redact_text(s, buf, REDACT_BUF);
+	memo_put(&p->memo, kind, s, none, out);
+	return out;
 }
 
 void pair_http_header(struct pipeline *p, struct exchange *x, enum msg_kind kind, struct slice name,
@@ -79,16 +112,16 @@ static void put_target(struct pipeline *p, struct conn *c, struct exchange *x, s
 	char tmpl[PATH_TEMPLATE_MAX];
 	size_t n;
 
-	join_text(p, b, COL_HTTP_HOST, redact_text(host, buf, sizeof(buf)));
+	join_text(p, b, COL_HTTP_HOST, redacted(p, MEMO_TEXT, host, buf));
 	if (t.query.n)
-		row_text(b, COL_HTTP_QUERY, redact_query(&p->redact, t.query, buf, sizeof(buf)));
+		row_text(b, COL_HTTP_QUERY, redacted(p, MEMO_QUERY, t.query, buf));
 	if (t.form == TARGET_AUTHORITY || !t.path.n)
 		t.path = t.host;
 	if (t.form == TARGET_ASTERISK)
 		t.path = SLICE_LIT("*");
 	if (!t.path.n)
 		return;
-	t.path = redact_path(t.path, buf, sizeof(buf));
+	t.path = redacted(p, MEMO_PATH, t.path, buf);
 	row_text(b, COL_HTTP_PATH, t.path);
 	n = path_guard_template(&p->paths, join_owner_is_server(c) ? c->local_port : c->remote_port,
 				t.path, tmpl);
@@ -110,7 +143,7 @@ static void put_kept(struct pipeline *p, struct exchange *x, struct row_builder 
 {
 	uint8_t buf[REDACT_BUF];
 
-	join_text(p, b, col, redact_text(exchange_text(x, text), buf, sizeof(buf)));
+	join_text(p, b, col, redacted(p, MEMO_TEXT, exchange_text(x, text), buf));
 }
 
 static void put_payload(struct pipeline *p, struct exchange *x, struct row_builder *b)
@@ -143,6 +176,7 @@ void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x, s
 	put_kept(p, x, b, COL_HTTP_USER_AGENT, TEXT_USER_AGENT);
 	put_kept(p, x, b, COL_HTTP_CONTENT_TYPE, TEXT_CONTENT_TYPE);
 	if (x->version >= 0)
-		join_str(p, b, COL_HTTP_VERSION, x->version == 10 ? "1.0" : x->version == 11 ? "1.1" : "2");
+		join_literal(p, b, COL_HTTP_VERSION,
+			     x->version == 10 ? "1.0" : x->version == 11 ? "1.1" : "2");
 	put_payload(p, x, b);
 }

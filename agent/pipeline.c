@@ -13,6 +13,7 @@
 struct pipeline *pipeline_new(const struct pipeline_opts *opts)
 {
 	_cleanup_(freep) struct pipeline *p = calloc(1, sizeof(*p));
+	struct hash_key seed;
 
 	if (!p)
 		return NULL;
@@ -21,6 +22,8 @@ struct pipeline *pipeline_new(const struct pipeline_opts *opts)
 	pair_init(&p->pair);
 	path_guard_init(&p->paths);
 	redact_policy_init(&p->redact);
+	hash_key_random(&seed);
+	p->memo.seed = seed.k0;
 	for (size_t i = 0; opts->headers_allow && opts->headers_allow[i]; i++)
 		(void)redact_allow_header(&p->redact, opts->headers_allow[i]);
 	if (join_init(&p->join) < 0)

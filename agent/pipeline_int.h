@@ -4,6 +4,7 @@
 
 #include "agent/conn.h"
 #include "agent/join.h"
+#include "agent/memo.h"
 #include "agent/pair.h"
 #include "agent/pipeline.h"
 #include "base/path_template.h"
@@ -17,6 +18,7 @@ struct pipeline {
 	struct join join;
 	struct redact_policy redact;
 	struct path_guard paths;
+	struct memo memo;
 	uint64_t now_ns;	/* time of the record in hand, CLOCK_BOOTTIME */
 	uint64_t unix_minus_boot_ns; /* added to boot time to get unix time */
 	uint64_t held_bytes;	/* in all stream buffers */
