@@ -42,7 +42,7 @@ ended() { ! kill -0 "$1" 2>/dev/null; }
 requests()
 {
 	for n in 1 2 3 4 5 6 7 8 9 10; do
-		curl -s -o /dev/null "http://127.0.0.1:18080/ok/$n" "http://127.0.0.1:18080/ok/again-$n"
+		curl -s -o /dev/null -o /dev/null "http://127.0.0.1:18080/ok/$n" "http://127.0.0.1:18080/ok/again-$n"
 		curl -s -o /dev/null -X POST --data "x=$n" "http://127.0.0.1:18080/ok/post-$n"
 		curl -s -o /dev/null -g "http://[::1]:18080/missing/$n" # IPv6
 		curl -s -o /dev/null "http://127.0.0.1:18080/broken/$n"
