@@ -317,7 +317,8 @@ void convo_finish(struct convo *c)
 	for (int round = 0; round < 2; round++)
 		for (int i = 0; i < 2; i++)
 			force(c, (enum dir)i);
-	if (!c->violated)
-		c->ops->close(c->st, &c->sink);
+	if (c->over)
+		return; /* the parser is out of business, what it had open stays open */
+	c->ops->close(c->st, &c->sink);
 	c->log.broken |= c->log.open[0] || c->log.open[1];
 }

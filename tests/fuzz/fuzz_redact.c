@@ -1,0 +1,129 @@
+/* Redaction and normalisation of text: bounded output, linear work, nothing masked twice. The first
+ * byte says which function; the rest is the text. */
+#include "base/path_template.h"
+#include "base/sql_norm.h"
+#include "base/util.h"
+#include "protocols/redact.h"
+#include "protocols/trace_context.h"
+
+#include <stdio.h>
+
+static struct redact_policy policy;
+static struct path_guard guard;
+static bool ready;
+
+static void check(bool ok, const char *what)
+{
+	if (!ok) {
+		fprintf(stderr, "fuzz_redact: %s\n", what);
+		abort();
+	}
+}
+
+/* Text that was redacted keeps nothing to redact. */
+static void check_text(struct slice s, struct slice (*redact)(struct slice, void *, size_t),
+		       const char *what)
+{
+	size_t cap = 16 * s.n + 32; /* the longest mark for the shortest secret */
+	uint8_t *once = calloc(2, cap);
+	struct slice a = redact(s, once, cap), b;
+
+	check(a.n <= cap, what);
+	b = redact(a, once + cap, cap);
+	check(redact == redact_error || slice_eq(a, b), what);
+	check(redact(s, once, s.n / 2).n <= s.n, what);
+	free(once);
+}
+
+static void check_target(struct slice s)
+{
+	struct target t = target_split(s);
+	struct slice parts[] = { t.scheme, t.host, t.path, t.query };
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		check(parts[i].n == 0 || (parts[i].p >= s.p && parts[i].p + parts[i].n <= s.p + s.n),
+		      "a part of the target lies outside");
+	check(memchr(t.host.n ? t.host.p : (const uint8_t *)"", '@', t.host.n) == NULL, "user information");
+}
+
+static void check_query(struct slice s)
+{
+	uint8_t *out = calloc(1, 16 * s.n + 32);
+	struct slice q = redact_query(&policy, s, out, 16 * s.n + 32);
+
+	check(q.n <= 16 * s.n + 32, "query");
+	check(redact_header_value(&policy, slice_head(s, s.n / 2), slice_from(s, s.n / 2), out,
+				  16 * s.n + 32).n <= 16 * s.n + 32, "header");
+	free(out);
+}
+
+static void check_norm(struct slice s, enum sql_dialect dialect)
+{
+	char *out = calloc(1, SQL_NORM_MAX);
+
+	check(sql_norm(s, dialect, out) <= SQL_NORM_MAX, "sql");
+	free(out);
+}
+
+static void check_path(struct slice s)
+{
+	char *a = calloc(1, PATH_TEMPLATE_MAX), *b = calloc(1, PATH_TEMPLATE_MAX);
+	size_t n = path_template(s, a);
+
+	check(n <= PATH_TEMPLATE_MAX, "path");
+	check(path_guard_template(&guard, s.n % 3, s, b) <= PATH_TEMPLATE_MAX, "guard");
+	free(a);
+	free(b);
+}
+
+static void check_trace(struct slice s)
+{
+	static const char *const names[] = { "traceparent", "b3", "x-b3-traceid", "x-b3-spanid" };
+	struct trace_context t = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		trace_context_header(&t, slice_str(names[i]), s);
+	check(!t.has_span || memchr(t.span_id, '\0', 16) == NULL, "span id");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct slice s = slice_from(slice_of(data, size), 1);
+
+	if (!ready) {
+		redact_policy_init(&policy);
+		path_guard_init(&guard);
+		ready = true;
+	}
+	if (size == 0)
+		return 0;
+	switch (data[0] % 8) {
+	case 0:
+		check_text(s, redact_text, "text");
+		break;
+	case 1:
+		check_text(s, redact_path, "path");
+		break;
+	case 2:
+		check_text(s, redact_error, "error");
+		break;
+	case 3:
+		check_query(s);
+		break;
+	case 4:
+		check_target(s);
+		break;
+	case 5:
+		check_norm(s, size % 2 ? SQL_ANSI : SQL_MYSQL);
+		break;
+	case 6:
+		check_path(s);
+		break;
+	default:
+		check_trace(s);
+		break;
+	}
+	return 0;
+}
