@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define NOBODY 65534
 
@@ -42,15 +43,27 @@ static void drop_bounding_set(void)
 		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 }
 
+/* Another user's process forgets the signal that its parent's death sends (prctl(2)). */
+static int keep_death_signal(int sig, pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, sig, 0, 0, 0) < 0)
+		return -errno;
+	return getppid() == parent ? 0 : -ESRCH; /* it died in between */
+}
+
 int guard_become(const struct guard_user *user)
 {
+	pid_t parent = getppid();
+	int death_signal = 0;
+
+	prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0);
 	drop_bounding_set();
 	if (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
 	    setresuid(user->uid, user->uid, user->uid) < 0)
 		return -errno;
 	if (user->uid != 0 && setuid(0) == 0)
 		return -EPERM;
-	return 0;
+	return death_signal ? keep_death_signal(death_signal, parent) : 0;
 }
 
 static int drop_capabilities(void)
