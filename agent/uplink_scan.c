@@ -231,7 +231,7 @@ static int send_batch(struct uplink *u, struct uplink_scan *s, const struct scan
 		if (err < 0)
 			return err;
 		pthread_mutex_lock(&u->lock);
-		s->credit_bytes -= (int64_t)buf->len;
+		s->credit_bytes -= (int64_t)(buf->len + BATCH_COST_BYTES);
 		pthread_mutex_unlock(&u->lock);
 	}
 	return 0;

@@ -13,9 +13,10 @@
 
 #define HUB_PROTO_VERSION 1
 #define HUB_PARTS_MAX	  4096 /* scan parts that run at once */
-#define HUB_QUEUE_BUFS	  256  /* batches of one part that wait */
-#define HUB_LOSS_STEPS	  64   /* remembered growths of an agent's losses */
-#define HUB_CONTROLS_MAX  4
+/* Batches of one part that wait: what the window allows, and the one that overdraws it. */
+#define HUB_QUEUE_BUFS	 (HUB_WINDOW_BYTES / BATCH_COST_BYTES + 2)
+#define HUB_LOSS_STEPS	 64 /* remembered growths of an agent's losses */
+#define HUB_CONTROLS_MAX 4
 
 /* Losses grew by so much between two looks. */
 struct loss_step {

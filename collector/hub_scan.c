@@ -199,7 +199,7 @@ int hub_scan_take(struct hub_scan *s, size_t i, uint64_t until_ns, const atomic_
 		p->first = (p->first + 1) % HUB_QUEUE_BUFS;
 		p->n_bufs--;
 		p->queued_bytes -= ret->n;
-		give_credit(h, p, ret->n);
+		give_credit(h, p, ret->n + BATCH_COST_BYTES);
 		have = 1;
 	}
 	pthread_mutex_unlock(&h->lock);

@@ -18,7 +18,8 @@
 #define FRAME_HDR_BYTES	      5
 #define FRAME_MAX_BYTES	      (4 * MIB)	 /* gRPC's customary maximum of one message */
 #define FRAME_DECODED_MAX     (16 * MIB) /* heap of one decoded message: 2 bytes may become 100 */
-#define FRAME_WRITE_MAX_BYTES (8 * MIB)	 /* queued and unsent */
+#define BATCH_COST_BYTES      8192 /* that a batch takes of a scan's credit beside its own bytes */
+#define FRAME_WRITE_MAX_BYTES (8 * MIB) /* queued and unsent */
 
 /* Takes bytes as they come. Memory grows with what arrived, not with what was announced. */
 struct frame_reader {

@@ -412,6 +412,35 @@ static void test_stream__slow_reader_is_alone(void)
 	world_end(&w);
 }
 
+/* Batches of a few bytes each: their number is bounded by the credit too. */
+static void test_stream__many_small_batches(void)
+{
+	static const uint16_t cols[] = { COL_STATUS_CODE };
+	struct world w;
+	struct scan_plan plan = plan_all();
+	struct scan_batch b;
+	struct scan *scan;
+	struct fan f;
+	uint64_t rows = 0;
+	int have;
+
+	ASSERT(world_begin(&w));
+	ASSERT(add_agent(&w, 0, "alpha", 1000000));
+	plan.cols = cols;
+	plan.n_cols = 1;
+	begin_fan(&w, &f, 60000);
+	ASSERT_EQ(f.source.open(&f.source, &plan, &scan), 0);
+	nap_ms(1000);
+	while ((have = scan->ops->next(scan, &b)) == 1)
+		rows += b.n_rows;
+	EXPECT_EQ(have, 0);
+	EXPECT_EQ(rows, 1000000);
+	EXPECT_EQ(f.missing.n, 0);
+	scan->ops->close(scan);
+	fan_done(&f);
+	world_end(&w);
+}
+
 /* UPLINK_SCANS_MAX run, UPLINK_QUEUE_MAX wait, the next is told "busy" at once. */
 static void test_stream__busy_is_said(void)
 {
@@ -788,7 +817,7 @@ TEST_MAIN(TEST(test_stream__one_agent), TEST(test_stream__three_agents_in_order)
 	  TEST(test_stream__one_hangs), TEST(test_stream__all_fail),
 	  TEST(test_stream__agent_goes_and_is_remembered),
 	  TEST(test_stream__cancel_reaches_the_source), TEST(test_stream__slow_reader_is_alone),
-	  TEST(test_stream__busy_is_said), TEST(test_stream__tail),
-	  TEST(test_stream__status_losses_control), TEST(test_stream__hostile_agents),
-	  TEST(test_stream__foreign_answers), TEST(test_stream__hostile_collector),
-	  TEST(test_stream__sockets))
+	  TEST(test_stream__many_small_batches), TEST(test_stream__busy_is_said),
+	  TEST(test_stream__tail), TEST(test_stream__status_losses_control),
+	  TEST(test_stream__hostile_agents), TEST(test_stream__foreign_answers),
+	  TEST(test_stream__hostile_collector), TEST(test_stream__sockets))
