@@ -129,7 +129,7 @@ static int columns_rowid(sqlite3_vtab_cursor *c, sqlite3_int64 *ret)
 {
 	struct columns_cursor *cur = (struct columns_cursor *)c;
 
-	*ret = (sqlite3_int64)(cur->table * CATALOG_COLUMNS_MAX + cur->column);
+	*ret = (sqlite3_int64)cur->table * CATALOG_COLUMNS_MAX + (sqlite3_int64)cur->column;
 	return SQLITE_OK;
 }
 

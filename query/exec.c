@@ -102,7 +102,9 @@ void query_fail(struct query_conn *c, const char *code, int position, const char
 
 int query_check_time(struct query_conn *c)
 {
-	if (c->q && c->q->cancel && atomic_load_explicit(c->q->cancel, memory_order_relaxed)) {
+	if (!c->q)
+		return 0;
+	if (c->q->cancel && atomic_load_explicit(c->q->cancel, memory_order_relaxed)) {
 		query_fail(c, "cancelled", -1, "", "the query was cancelled");
 		return -ECANCELED;
 	}

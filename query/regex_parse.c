@@ -499,7 +499,7 @@ static int emit_star(struct parser *p, const struct node *n)
 static int emit_repeat(struct parser *p, const struct node *n)
 {
 	struct regex_program *prog = p->prog;
-	uint32_t splits[REGEX_REPEAT_MAX], n_splits = 0;
+	uint32_t splits[REGEX_REPEAT_MAX] = { 0 }, n_splits = 0;
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < n->least; i++)
