@@ -42,8 +42,9 @@ void join_reset_syms(struct pipeline *p)
 {
 	struct join *j = &p->join;
 
-	if (!p->opts.out.reserve(p->opts.out.ctx, 0))
-		return; /* the store would go on with the old numbers: next time */
+	j->stale = !p->opts.out.reserve(p->opts.out.ctx, 0);
+	if (j->stale)
+		return;
 	p->opts.out.commit(p->opts.out.ctx, PIPE_SYM_RESET, 0);
 	memset(j->table, 0, 2 * SYM_MAX * sizeof(*j->table));
 	memset(j->literals, 0, sizeof(j->literals));
@@ -79,8 +80,10 @@ uint32_t join_sym(struct pipeline *p, struct slice text)
 	}
 	/* A full table is not emptied here: the row in hand holds numbers of it. */
 	if (j->n_syms == SYM_MAX || j->arena_len + text.n > SYM_ARENA_MAX ||
-	    !announce(p, j->n_syms, text))
+	    !announce(p, j->n_syms, text)) {
+		j->refused = true;
 		return SYM_NONE;
+	}
 	memcpy(j->arena + j->arena_len, text.p, text.n);
 	j->table[i] = (struct sym_entry){ hash, j->arena_len, (uint32_t)text.n, ++j->n_syms };
 	j->arena_len += (uint32_t)text.n;
@@ -265,12 +268,16 @@ static void intern_end(struct pipeline *p, const struct end *e, bool server, uin
 
 static void put_end(struct row_builder *b, uint16_t first_col, const struct end *e, const uint32_t *syms)
 {
+	char addr[ADDR_TEXT_MAX];
+
 	row_int(b, (uint16_t)(first_col + ID_PORT), e->port);
 	if (e->tgid)
 		row_int(b, (uint16_t)(first_col + ID_PID), e->tgid);
 	for (uint16_t i = 0; i < IDENTITY_SYMS; i++)
 		if (syms[i] != SYM_NONE)
 			row_sym(b, (uint16_t)(first_col + i), syms[i]);
+	if (syms[ID_ADDR] == SYM_NONE)
+		row_text(b, first_col, slice_of(addr, format_addr(e->addr, addr)));
 }
 
 static void put_conn_id(struct pipeline *p, struct conn *c, struct row_builder *b)
@@ -299,11 +306,13 @@ void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b)
 	uint64_t gen = (uint64_t)p->join.gen << 1 | (c->peer || c->peer_tgid);
 
 	if (c->names_gen != gen) {
+		p->join.refused = false;
 		intern_end(p, client, false, c->client_syms);
 		intern_end(p, server, true, c->server_syms);
 		if (c->names_gen >> 1 != gen >> 1)
 			c->conn_sym = SYM_NONE;
-		c->names_gen = gen;
+		/* What had no room in the queue is interned again with the next row. */
+		c->names_gen = p->join.refused ? 0 : gen;
 	}
 	put_end(b, COL_CLIENT_ADDR, client, c->client_syms);
 	put_end(b, COL_SERVER_ADDR, server, c->server_syms);
@@ -331,6 +340,12 @@ void join_emit(struct pipeline *p, struct row_builder *b, uint64_t end_unix_ns, 
 		count(p, L7_IN, 1);
 		if (leaks(p, 7))
 			return;
+		if (p->join.stale) {
+			/* Its numbers mean nothing to the store any more. */
+			join_reset_syms(p);
+			count(p, L7_QUEUE_FULL, 1);
+			return;
+		}
 		seq = p->seq + 1;
 		row_int(b, COL_SEQ, (int64_t)seq);
 		row_int(b, COL_EPOCH, (int64_t)p->opts.epoch);

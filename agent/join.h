@@ -31,6 +31,8 @@ struct join {
 		const char *text; /* a literal, known by its address */
 		uint32_t sym;
 	} literals[JOIN_LITERALS];
+	bool stale;	/* the numbers are to begin anew, and the queue had no room to say so */
+	bool refused;	/* since last cleared, a text could not be announced */
 	uint32_t gen; /* grows when numbers were forgotten or a process became known */
 	struct hashmap procs; /* tgid -> struct proc_identity, NULL while asked for */
 	struct row_builder row; /* the row in hand */
@@ -39,7 +41,8 @@ struct join {
 int join_init(struct join *j);
 void join_done(struct join *j);
 
-/* Announces that all numbers begin anew: at start, and when the table is full. */
+/* Announces that all numbers begin anew: at start, when the table is full, when the store died. With
+ * the queue full, join_emit() tries again and counts rows as lost until it has been said. */
 void join_reset_syms(struct pipeline *p);
 /* The text's number, announced to the store; SYM_NONE when it cannot be (too long, queue full). */
 uint32_t join_sym(struct pipeline *p, struct slice text);

@@ -357,6 +357,8 @@ static void on_death(enum child_id id, int status)
 		atomic_store(&at.ledger->parser_at_conn, 0);
 	} else {
 		atomic_fetch_add(&at.ledger->store_restarts, 1);
+		/* Now, not when the next one starts: what is queued until then is to be readable. */
+		tell(CHILD_PARSER, MSG_RESYMS);
 	}
 	c->backoff_ns = now - c->started_ns > CALM_NS || !c->backoff_ns ?
 				RESTART_MIN_NS :
@@ -389,9 +391,7 @@ static void restart_dead(void)
 			c->retry_ns = boot_now_ns() + c->backoff_ns;
 			continue;
 		}
-		if (i == CHILD_STORE)
-			tell(CHILD_PARSER, MSG_RESYMS);
-		else
+		if (i == CHILD_PARSER)
 			(void)capture_walk(at.capture, &found);
 	}
 }
