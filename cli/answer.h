@@ -44,7 +44,8 @@ struct answer_sink {
 	int (*columns)(void *ctx, const struct answer_col *cols, size_t n);
 	int (*row)(void *ctx, const struct datum *cells);
 	int (*coverage)(void *ctx, struct slice json);
-	int (*progress)(void *ctx, uint64_t skipped); /* of a stream; may be NULL: rows left out so far */
+	int (*progress)(void *ctx,
+			uint64_t skipped); /* of a stream; may be NULL: rows left out so far */
 };
 
 /* The shape that follows from unit and name. */

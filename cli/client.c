@@ -6,7 +6,6 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #define CONNECT_TIMEOUT_MS 3000L
@@ -27,22 +26,6 @@ struct transfer {
 	struct strbuf error_body;
 	int status; /* first error of a line */
 };
-
-int trouble_set(struct trouble *t, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	t->code = code;
-	va_start(ap, fmt);
-	vsnprintf(t->message, sizeof(t->message), fmt, ap);
-	va_end(ap);
-	return -EIO;
-}
-
-int trouble_fail(const struct trouble *t)
-{
-	return cli_fail(t->code, "%s", t->message);
-}
 
 static int set_address(struct client *c, const char *address, struct trouble *t)
 {
@@ -187,6 +170,7 @@ static int api_error(const struct client *c, long status, struct slice body, str
 			    (int)MIN(hint.n, (size_t)500), (const char *)hint.p);
 	else
 		trouble_set(t, code, "%s answered with status %ld", c->address, status);
+	t->position = json_int(json_get(&doc, error, "position"), -1);
 	json_done(&doc);
 	return -EIO;
 }

@@ -246,8 +246,8 @@ static void sum_losses(struct doctor *d, const struct json_node *line, void *ctx
 	s->lost += (uint64_t)value;
 }
 
-/* Under load the counters of several processes are read one after the other and differ by what is on
- * its way; a gap that stands still between two looks is a leak. */
+/* Under load the counters of several processes are read one after the other and differ by what is
+ * on its way; a gap that stands still between two looks is a leak. */
 static void check_ledger(struct doctor *d, struct finding *f)
 {
 	struct sums s = { 0 };
@@ -263,7 +263,8 @@ static void check_ledger(struct doctor *d, struct finding *f)
 	if (!s.lines)
 		found(f, STATE_WARNING, "", "the agents sent no ledger yet");
 	else if (s.wrong)
-		found(f, STATE_WARNING, "look at it: `kelpie sql 'SELECT * FROM kelpie_ledger_balance'`",
+		found(f, STATE_WARNING,
+		      "look at it: `kelpie sql 'SELECT * FROM kelpie_ledger_balance'`",
 		      "%llu of %llu sums stand open, the first: %s", (unsigned long long)s.wrong,
 		      (unsigned long long)s.lines, s.first);
 	else

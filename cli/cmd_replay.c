@@ -1,5 +1,5 @@
 /* replay: the agent reads the recording into a directory, which is then asked like any other.
- * record: not offered by this agent yet; said plainly.
+ * record: an agent of its own writes what the kernel tells for a while.
  */
 #include "cli/cli.h"
 #include "cli/run.h"
@@ -31,16 +31,21 @@ static void remove_dir(const char *path, int depth)
 	rmdir(path);
 }
 
-static int run_agent(const char *file, const char *dir)
+struct agent_option {
+	const char *name, *value; /* value NULL: left out */
+};
+
+/* Runs kelpie-agent to its end; what: the sentence's subject when a signal ended it. */
+static int run_agent(const struct agent_option *options, size_t n, const char *what)
 {
 	struct child agent;
 	int status, err = child_init(&agent, "kelpie-agent");
 
-	if (!err) {
-		child_arg(&agent, "--replay", file);
-		child_arg(&agent, "--data-dir", dir);
+	for (size_t i = 0; !err && i < n; i++)
+		if (options[i].value)
+			child_arg(&agent, options[i].name, options[i].value);
+	if (!err)
 		err = child_start(&agent);
-	}
 	if (err < 0) {
 		child_done(&agent);
 		return cli_fail(EXIT_ERROR, "cannot start %s: %s", agent.path, strerror(-err));
@@ -49,8 +54,7 @@ static int run_agent(const char *file, const char *dir)
 		;
 	child_done(&agent);
 	if (WIFSIGNALED(status))
-		return cli_fail(EXIT_ERROR, "reading %s ended by signal %d", file,
-				WTERMSIG(status));
+		return cli_fail(EXIT_ERROR, "%s was ended by signal %d", what, WTERMSIG(status));
 	/* the agent has said why */
 	return WEXITSTATUS(status) ? EXIT_ERROR : EXIT_OK;
 }
@@ -77,7 +81,9 @@ int cmd_replay(const struct options *o)
 					strerror(errno));
 		ask.data_dir = temporary;
 	}
-	code = run_agent(file, ask.data_dir);
+	code = run_agent(
+		(struct agent_option[]){ { "--replay", file }, { "--data-dir", ask.data_dir } }, 2,
+		"the replay");
 	if (code == EXIT_OK) {
 		ask.args[0] = o->sql ? o->sql : everything;
 		code = cmd_sql(&ask);
@@ -87,12 +93,30 @@ int cmd_replay(const struct options *o)
 	return code;
 }
 
+static volatile sig_atomic_t record_agent_stop;
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	record_agent_stop = 1; /* the agent has the signal too, and ends the file whole */
+}
+
 int cmd_record(const struct options *o)
 {
+	const char *port = NULL;
+
 	if (!o->write)
 		return cli_fail(EXIT_USAGE, "record: -w FILE is missing");
-	return cli_fail(EXIT_ERROR,
-			"this agent cannot record raw events; record with "
-			"`tcpdump -w %s` and use `kelpie replay`",
-			o->write);
+	for (size_t i = 0; i < o->n_filters; i++) {
+		if (o->filters[i].kind != FILTER_PORT || o->filters[i].negate)
+			return cli_fail(EXIT_USAGE,
+					"record: raw events can be told apart by --port alone; use "
+					"the other filters on the replay");
+		port = o->filters[i].value;
+	}
+	signal(SIGINT, on_interrupt);
+	return run_agent((struct agent_option[]){ { "--record", o->write },
+						  { "--for", o->for_ },
+						  { "--port", port } },
+			 3, "the recording");
 }

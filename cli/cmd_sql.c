@@ -57,7 +57,7 @@ static int ask(const struct options *o, struct source *source, struct slice sql)
 	print_opts_init(&print, o, NULL);
 	code = show_answer(&s, NULL, &t);
 	if (code != EXIT_OK && code != EXIT_INCOMPLETE && code != EXIT_INTERRUPTED)
-		return trouble_fail(&t);
+		return trouble_fail_at(&t, sql);
 	return code;
 }
 

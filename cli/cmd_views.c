@@ -73,7 +73,8 @@ static int build_top(struct question *q, const struct options *o, struct source 
 		r = rate_span(q, src, now, &span, t);
 	if (r < 0)
 		return r;
-	return sqlgen_top(q, o, span, src && source_client(src) && sqlgen_top_can_run(q, o, now), why);
+	return sqlgen_top(q, o, span, src && source_client(src) && sqlgen_top_can_run(q, o, now),
+			  why);
 }
 
 static int build_slow(struct question *q, const struct options *o, struct source *src,

@@ -84,6 +84,9 @@ int local_open(const char *data_dir, struct local **ret, struct trouble *t)
 		local_free(l);
 		return trouble_set(t, EXIT_ERROR, "cannot query %s: %s", data_dir, strerror(-r));
 	}
+	if (store_reader_is_live(l->reader))
+		cli_note("%s is being written to; rows of the last seconds may be missing",
+			 data_dir);
 	*ret = l;
 	return 0;
 }

@@ -50,7 +50,7 @@ static void ask(struct prompt *p, struct slice sql)
 	if (code == EXIT_INTERRUPTED)
 		cli_note("cancelled");
 	else if (code != EXIT_OK && code != EXIT_INCOMPLETE)
-		cli_note("%s", t.message);
+		trouble_fail_at(&t, sql);
 	if (p->timing) {
 		_cleanup_(strbuf_done) struct strbuf took = STRBUF_INIT(64);
 

@@ -207,7 +207,8 @@ static int on_progress(struct decode *d, const struct json_node *line)
 {
 	int64_t skipped = json_int(json_get(&d->doc, line, "skipped"), 0);
 
-	return d->sink->progress && skipped > 0 ? d->sink->progress(d->sink->ctx, (uint64_t)skipped) : 0;
+	return d->sink->progress && skipped > 0 ? d->sink->progress(d->sink->ctx, (uint64_t)skipped)
+						: 0;
 }
 
 static int on_error(struct decode *d, const struct json_node *line)

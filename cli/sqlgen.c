@@ -156,7 +156,8 @@ bool sqlgen_top_can_run(const struct question *range, const struct options *o, u
 	    range->from_ns + SQLGEN_RANGE_NS + NSEC_PER_SEC < now_ns)
 		return false;
 	for (size_t i = 0; i < o->n_filters; i++)
-		if (!memchr(kept, o->filters[i].kind, sizeof(kept)) || strchr(o->filters[i].value, '/'))
+		if (!memchr(kept, o->filters[i].kind, sizeof(kept)) ||
+		    strchr(o->filters[i].value, '/'))
 			return false;
 	return true;
 }
@@ -179,7 +180,8 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bo
 	int r;
 
 	if (by == _TOP_MAX) {
-		strbuf_addf(why, "--by '%s' is none of: service, endpoint, client, pod, statement, pair",
+		strbuf_addf(why,
+			    "--by '%s' is none of: service, endpoint, client, pod, statement, pair",
 			    o->by);
 		return -EINVAL;
 	}
@@ -187,7 +189,8 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bo
 	question_bind_int(q, (int64_t)MIN(MAX(span_ns, (uint64_t)1), (uint64_t)INT64_MAX));
 	strbuf_addf(&q->sql,
 		    ", 6) AS rate_per_s, %s AS errors, round(100.0 * %s / %s, 2) AS error_pct, "
-		    "%s AS client_errors, p50(%s) AS p50_ns, p90(%s) AS p90_ns, p99(%s) AS p99_ns%s FROM %s",
+		    "%s AS client_errors, p50(%s) AS p50_ns, p90(%s) AS p90_ns, p99(%s) AS "
+		    "p99_ns%s FROM %s",
 		    top_source[running].errors, top_source[running].errors, n,
 		    top_source[running].client_errors, latency, latency, latency,
 		    top_source[running].rest, running ? "kelpie_red" : table_of(o));
@@ -195,10 +198,11 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bo
 	if (r < 0)
 		return r;
 	strbuf_addf(&q->sql, " GROUP BY %s", tops[by].group);
-	r = add_order(q, o,
-		      "requests rate_per_s errors error_pct client_errors p50_ns p90_ns p99_ns max_ns "
-		      "request_bytes response_bytes service resource method client pod",
-		      "errors DESC, p99_ns DESC, requests DESC", why);
+	r = add_order(
+		q, o,
+		"requests rate_per_s errors error_pct client_errors p50_ns p90_ns p99_ns max_ns "
+		"request_bytes response_bytes service resource method client pod",
+		"errors DESC, p99_ns DESC, requests DESC", why);
 	if (r < 0)
 		return r;
 	add_limit(q, o, TOP_LIMIT);
@@ -289,12 +293,12 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 	strbuf_addf(&q->sql, "%s(failed = 1 OR client_error = 1)",
 		    o->n_filters ? " AND " : " WHERE ");
 	if (wants_connections(o)) {
-		strbuf_adds(
-			&q->sql,
-			" UNION ALL SELECT coalesce(opened, end_time), end_time, client_name, "
-			"server_name, protocol, 'connect', server_addr || ':' || server_port, NULL, NULL, "
-				     "state, error, 1, 0, "
-			"conn_id FROM connections");
+		strbuf_adds(&q->sql,
+			    " UNION ALL SELECT coalesce(opened, end_time), end_time, client_name, "
+			    "server_name, protocol, 'connect', server_addr || ':' || server_port, "
+			    "NULL, NULL, "
+			    "state, error, 1, 0, "
+			    "conn_id FROM connections");
 		r = sqlgen_where(q, o, SQL_CONNECTIONS, why);
 		if (r < 0)
 			return r;

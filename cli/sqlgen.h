@@ -27,11 +27,12 @@ int sqlgen_where(struct question *q, const struct options *o, enum sql_target ta
 int sqlgen_range(struct question *q, const struct options *o, uint64_t now_ns, uint64_t default_ns,
 		 struct strbuf *why);
 
-/* span_ns: what rates are divided by. running: from the running counts (kelpie_red), without bytes. */
+/* span_ns: what rates are divided by. running: from the running counts (kelpie_red), without bytes.
+ */
 int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bool running,
 	       struct strbuf *why);
-/* Whether the running counts can answer: a table of the last minutes, grouped and filtered by what they
- * are kept by. They never scan rows, at any rate. */
+/* Whether the running counts can answer: a table of the last minutes, grouped and filtered by what
+ * they are kept by. They never scan rows, at any rate. */
 bool sqlgen_top_can_run(const struct question *range, const struct options *o, uint64_t now_ns);
 /* The oldest end_time in the range: where a rate starts to be known. */
 int sqlgen_oldest(struct question *q, struct strbuf *why);

@@ -139,9 +139,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def error(self, status, code, message, hint=""):
+    def error(self, status, code, message, hint="", position=-1):
         self.reply(status, json.dumps({"error": {"code": code, "message": message, "hint": hint,
-                                                 "position": -1}}))
+                                                 "position": position}}))
 
     def ask(self, sql, params, coverage):
         if "raise busy" in sql:
@@ -152,7 +152,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 names = [d[0] for d in cursor.description]
                 rows = cursor.fetchall()
         except sqlite3.Error as problem:
-            return self.error(400, "syntax", str(problem), "see kelpie schema")
+            return self.error(400, "syntax", str(problem), "see kelpie schema", sql.encode().find(b"nope"))
         units = [unit_of(n) for n in names]
         kinds = ["INTEGER" if any(isinstance(r[i], int) for r in rows) else
                  "REAL" if any(isinstance(r[i], float) for r in rows) else "TEXT" for i in range(len(names))]

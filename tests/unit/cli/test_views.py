@@ -193,6 +193,12 @@ def test_views_usage(server):
         expect(done.out, "", str(args))
 
 
+def test_views_points_at_the_place(server):
+    done = run("sql", "SELECT 1,\n  \t'\u6ce8' nope x FROM http", "--server", server.address)
+    expect(done.code, 1)
+    expect_in("\n    \\t'\u6ce8' nope x FROM http\n           ^\n", done.err)
+
+
 def test_views_controls(server):
     server.controls.clear()
     for verb in (["pause"], ["resume"], ["purge", "--yes"]):
