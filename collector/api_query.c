@@ -323,6 +323,7 @@ static void run(struct ask *a)
 		.n_params = a->n_params,
 		.limits = { a->timeout_ns, a->rows, r->cfg->bytes, r->cfg->memory_bytes },
 		.now_ns = a->now_ns,
+		.reach_ns = hub_reach(r->cfg->hub),
 		.cancel = &r->out->cancel,
 	};
 	int err;

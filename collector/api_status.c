@@ -253,23 +253,37 @@ static const struct {
 	{ "/api/v1/control/purge", "purge", KELPIE__CONTROL_VERB__CONTROL_PURGE },
 };
 
+/* The first failure, for clients that show one sentence. */
+static void add_failure(struct strbuf *b, const struct hub_control_result *r)
+{
+	char text[HUB_NODE_MAX + 260];
+
+	snprintf(text, sizeof(text), "%s: %s", r->node, r->message);
+	strbuf_adds(b, "\"error\":{\"code\":\"agent_failed\",\"message\":");
+	strbuf_add_json(b, slice_str(text));
+	strbuf_adds(b, ",\"hint\":null,\"position\":null},");
+}
+
 static void reply_control(struct request *r, const struct hub_control_result *results, size_t n)
 {
 	struct strbuf b = STRBUF_INIT(MIB);
-	unsigned int status = MHD_HTTP_OK;
+	size_t failed = 0;
 
-	strbuf_adds(&b, "{\"nodes\":[");
+	while (failed < n && results[failed].ok)
+		failed++;
+	strbuf_addch(&b, '{');
+	if (failed < n)
+		add_failure(&b, &results[failed]);
+	strbuf_adds(&b, "\"nodes\":[");
 	for (size_t i = 0; i < n; i++) {
 		strbuf_adds(&b, i ? ",{\"node\":" : "{\"node\":");
 		strbuf_add_json(&b, slice_str(results[i].node));
 		strbuf_addf(&b, ",\"ok\":%s,\"message\":", results[i].ok ? "true" : "false");
 		strbuf_add_json(&b, slice_str(results[i].ok ? "" : results[i].message));
 		strbuf_addch(&b, '}');
-		if (!results[i].ok)
-			status = MHD_HTTP_BAD_GATEWAY;
 	}
 	strbuf_adds(&b, "]}\n");
-	request_reply(r, status, "application/json", &b);
+	request_reply(r, failed < n ? MHD_HTTP_BAD_GATEWAY : MHD_HTTP_OK, "application/json", &b);
 	strbuf_done(&b);
 }
 

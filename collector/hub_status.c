@@ -163,6 +163,39 @@ void hub_losses(struct hub *h, uint64_t from_unix_ns, uint64_t to_unix_ns, struc
 	*ret = sum;
 }
 
+/* Rows from before its start: then there is a gap of unknown length between two runs. */
+static bool kept_from_start(const struct node *n, const Kelpie__Status *s)
+{
+	for (size_t i = 0; i < s->n_ledger; i++)
+		if (strcmp(s->ledger[i]->stage, "retention") == 0 &&
+		    strcmp(s->ledger[i]->counter, "expired") == 0 && s->ledger[i]->value > 0)
+			return false;
+	for (size_t i = 0; i < s->n_fields; i++)
+		if (strcmp(s->fields[i]->key, "storage.oldest_ns") == 0 &&
+		    s->fields[i]->value_case == KELPIE__STATUS_FIELD__VALUE_NUMBER)
+			return s->fields[i]->number == 0 ||
+			       (uint64_t)s->fields[i]->number >= n->epoch;
+	return false;
+}
+
+uint64_t hub_reach(struct hub *h)
+{
+	uint64_t reach = 0;
+	bool known = true;
+
+	pthread_mutex_lock(&h->lock);
+	for (size_t i = 0; i < HUB_AGENTS_MAX; i++) {
+		const struct node *n = &h->nodes[i];
+
+		if (!n->used || !n->agent)
+			continue;
+		known &= n->status && kept_from_start(n, n->status->status);
+		reach = MAX(reach, n->epoch);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return known ? reach : 0;
+}
+
 static void answer(struct hub *h, struct hub_call *c, struct agent *a, bool ok, const char *message)
 {
 	for (size_t i = 0; i < c->n; i++) {

@@ -37,6 +37,8 @@ static void on_status(void *ctx, struct uplink_status *out)
 	uplink_status_int(out, "hook.kernel", 6);
 	uplink_status_int(out, "watched.processes", 3);
 	uplink_status_bool(out, "paused", s->paused);
+	uplink_status_int(out, "storage.oldest_ns",
+			  (int64_t)(s->source.n_rows ? s->source.base_ns : 0));
 	uplink_status_ledger(out, &line);
 	line.counter = "valid";
 	line.kind = "out";
