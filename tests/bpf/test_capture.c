@@ -800,6 +800,55 @@ static void test_capture__multipath(void)
 	harness_stop(&h);
 }
 
+/* An agent in a pid namespace of its own: it sees its processes under their numbers there. */
+static int nested_agent(void *arg)
+{
+	struct harness h;
+	struct side *s;
+	int r = 0;
+
+	(void)arg;
+	if (getpid() != 1 || !start(&h, NULL))
+		return 2;
+	if (harness_run(&h, matrix, NULL))
+		r = 3;
+	s = harness_side(&h, script->server_port, script->client_port);
+	if (!s)
+		r = 4;
+	else if (s->open.tgid < 2 || s->open.tgid > 50)
+		r = 5;
+	else if (harness_balance(&h, "bytes"))
+		r = 6;
+	harness_stop(&h);
+	return r;
+}
+
+static int nesting(void *arg)
+{
+	int status = -1;
+	pid_t pid;
+
+	(void)arg;
+	if (unshare(CLONE_NEWPID))
+		return 77;
+	pid = harness_fork(nested_agent, NULL);
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 9;
+}
+
+static void test_capture__pid_namespace(void)
+{
+	int status = -1;
+	struct harness h;
+
+	script = script_new();
+	if (!start(&h, NULL)) /* only to skip where the rung is missing */
+		return;
+	harness_stop(&h);
+	waitpid(harness_fork(nesting, NULL), &status, 0);
+	EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 static const struct test_case cases[] = {
 	TEST(test_capture__matrix_ipv4),
 	TEST(test_capture__matrix_ipv6),
@@ -822,6 +871,7 @@ static const struct test_case cases[] = {
 	TEST(test_capture__registers_of_another_call),
 #endif
 	TEST(test_capture__multipath),
+	TEST(test_capture__pid_namespace),
 };
 
 /* In a mount namespace of our own: the machine's mounts stay as they are. */
