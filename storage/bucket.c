@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-struct bucket *bucket_new(const char *dir, int dirfd, uint16_t table, uint32_t no, uint64_t start_ns)
+struct bucket *bucket_new(const char *dir, int dirfd, uint16_t table, uint32_t no,
+			  uint64_t start_ns)
 {
 	struct bucket *b = calloc(1, sizeof(*b));
 
@@ -95,17 +96,21 @@ static bool parse_name(const char *file, char *ret_name, uint16_t *ret_table, ui
 	return true;
 }
 
-enum bucket_file bucket_file_of(const char *file, char *ret_name, uint16_t *ret_table, uint32_t *ret_no,
-				uint64_t *ret_start_s)
+enum bucket_file bucket_file_of(const char *file, char *ret_name, uint16_t *ret_table,
+				uint32_t *ret_no, uint64_t *ret_start_s)
 {
 	static const struct {
 		const char *suffix;
 		enum bucket_file kind;
 	} kinds[] = {
-		{ ".log", FILE_LOG },		     { ".meta.db", FILE_META },
-		{ ".payload.db", FILE_PAYLOAD },     { ".meta.db.tmp", FILE_TMP },
-		{ ".payload.db.tmp", FILE_TMP },     { ".log.bad", FILE_BAD },
-		{ ".meta.db.bad", FILE_BAD },	     { ".payload.db.bad", FILE_BAD },
+		{ ".log", FILE_LOG },
+		{ ".meta.db", FILE_META },
+		{ ".payload.db", FILE_PAYLOAD },
+		{ ".meta.db.tmp", FILE_TMP },
+		{ ".payload.db.tmp", FILE_TMP },
+		{ ".log.bad", FILE_BAD },
+		{ ".meta.db.bad", FILE_BAD },
+		{ ".payload.db.bad", FILE_BAD },
 	};
 	const char *rest;
 

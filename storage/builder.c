@@ -2,9 +2,9 @@
 
 #include <errno.h>
 
-#define ARENA_MAX    (64u << 20) /* bytes of texts in a builder */
-#define SLOTS_MIN    1024
-#define CELL_BYTES   8 /* counted for a value that is no text */
+#define ARENA_MAX  (64u << 20) /* bytes of texts in a builder */
+#define SLOTS_MIN  1024
+#define CELL_BYTES 8 /* counted for a value that is no text */
 
 void intern_reset(struct intern *t)
 {
@@ -93,11 +93,13 @@ static int intern_put(struct intern *t, struct slice s, uint32_t *ret)
 static void set_column(struct colbuf *c, const struct column *schema)
 {
 	c->schema = schema;
-	c->form = schema->type == COL_INT ? BUF_INTS : schema->flags & COL_F_SYM ? BUF_CODES : BUF_TEXTS;
+	c->form = schema->type == COL_INT     ? BUF_INTS
+		  : schema->flags & COL_F_SYM ? BUF_CODES
+					      : BUF_TEXTS;
 }
 
-/* Columns grow in step: arrays that all began at the same place of a page would fight for the same few
- * lines of the cache. */
+/* Columns grow in step: arrays that all began at the same place of a page would fight for the same
+ * few lines of the cache. */
 static size_t stagger(const struct colbuf *c)
 {
 	return c->schema->id % 61 * 64;
@@ -133,7 +135,8 @@ struct builder *builder_new(uint16_t table, struct slice node, uint64_t epoch, u
 		if (c->flags & COL_F_COMPUTED)
 			continue;
 		set_column(&b->cols[c->id], c);
-		b->accept[c->id] = c->type == COL_INT ? 1u << CELL_INT : 1u << CELL_TEXT | 1u << CELL_SYM;
+		b->accept[c->id] = c->type == COL_INT ? 1u << CELL_INT
+						      : 1u << CELL_TEXT | 1u << CELL_SYM;
 	}
 	set_column(&b->cols[COL_END_TIME], schema_column(COL_END_TIME));
 	set_column(&b->cols[COL_SEQ], schema_column(COL_SEQ));

@@ -10,8 +10,9 @@
 
 /* An encoded segment in memory. */
 struct segbuf {
-	struct seg_desc *desc; /* owned; write with seg_desc_write() when seg_no and first_row are set */
-	struct strbuf data;    /* the parts */
+	struct seg_desc
+		*desc; /* owned; write with seg_desc_write() when seg_no and first_row are set */
+	struct strbuf data; /* the parts */
 };
 
 void segbuf_init(struct segbuf *s);
@@ -23,8 +24,8 @@ struct builder;
 struct builder *builder_new(uint16_t table, struct slice node, uint64_t epoch, uint32_t max_rows);
 void builder_free(struct builder *b);
 
-/* Takes a copy of a row that row_check() accepted. 0; -EINVAL: see store_append(); -ENOMEM. Nothing was
- * appended on failure. */
+/* Takes a copy of a row that row_check() accepted. 0; -EINVAL: see store_append(); -ENOMEM. Nothing
+ * was appended on failure. */
 int builder_append(struct builder *b, const struct row *r, const struct syms *syms);
 /* A number has another text from now on. */
 void builder_forget_sym(struct builder *b, uint32_t sym);

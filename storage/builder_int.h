@@ -32,8 +32,8 @@ struct span {
 
 enum colbuf_form { BUF_INTS, BUF_CODES, BUF_TEXTS };
 
-/* Values without their NULLs. Dense: value i belongs to row i; else rows[i] says to which. One cache
- * line each: an append touches one of every column. */
+/* Values without their NULLs. Dense: value i belongs to row i; else rows[i] says to which. One
+ * cache line each: an append touches one of every column. */
 struct colbuf {
 	const struct column *schema;
 	uint32_t n, cap;

@@ -1,5 +1,6 @@
-/* catalog.db: one row per sealed bucket, so that a file that vanished is noticed and people can look at
- * the directory with one query. It is written after the fact and can be deleted at any time.
+/* catalog.db: one row per sealed bucket, so that a file that vanished is noticed and people can
+ * look at the directory with one query. It is written after the fact and can be deleted at any
+ * time.
  */
 #include "storage/store_int.h"
 
@@ -14,13 +15,15 @@ struct catalog {
 #define CREATE                                                                                     \
 	"PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-256; "        \
 	"CREATE TABLE IF NOT EXISTS bucket(name TEXT PRIMARY KEY, tbl TEXT, rows INTEGER, "        \
-	"from_ns INTEGER, to_ns INTEGER, meta_bytes INTEGER, payload_bytes INTEGER) WITHOUT ROWID;"
+	"from_ns INTEGER, to_ns INTEGER, meta_bytes INTEGER, payload_bytes INTEGER) WITHOUT "      \
+	"ROWID;"
 
 static sqlite3 *try_open(const char *path)
 {
 	sqlite3 *db = NULL;
 
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX,
+	if (sqlite3_open_v2(path, &db,
+			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX,
 			    NULL) == SQLITE_OK &&
 	    sqlite3_exec(db, CREATE "PRAGMA quick_check", NULL, NULL, NULL) == SQLITE_OK &&
 	    sqlite3_exec(db, "SELECT name, rows FROM bucket", NULL, NULL, NULL) == SQLITE_OK)
@@ -63,7 +66,8 @@ void catalog_each(struct catalog *c, void (*fn)(void *ctx, const char *name), vo
 	/* fn may delete rows: the names are read first */
 	if (sqlite3_prepare_v2(c->db, "SELECT name FROM bucket", -1, &st, NULL) == SQLITE_OK) {
 		while (sqlite3_step(st) == SQLITE_ROW) {
-			strbuf_add(&names, sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0));
+			strbuf_add(&names, sqlite3_column_text(st, 0),
+				   (size_t)sqlite3_column_bytes(st, 0));
 			strbuf_addch(&names, 0);
 		}
 	}
@@ -79,8 +83,8 @@ int catalog_put(struct catalog *c, const struct bucket *b)
 	int rc;
 
 	if (!c || !c->db ||
-	    sqlite3_prepare_v2(c->db, "INSERT OR REPLACE INTO bucket VALUES(?, ?, ?, ?, ?, ?, ?)", -1, &st,
-			       NULL) != SQLITE_OK)
+	    sqlite3_prepare_v2(c->db, "INSERT OR REPLACE INTO bucket VALUES(?, ?, ?, ?, ?, ?, ?)",
+			       -1, &st, NULL) != SQLITE_OK)
 		return -EIO;
 	sqlite3_bind_text(st, 1, b->name, -1, SQLITE_STATIC);
 	sqlite3_bind_text(st, 2, schema_table(b->table)->name, -1, SQLITE_STATIC);
@@ -100,7 +104,8 @@ int catalog_del(struct catalog *c, const char *name)
 	int rc;
 
 	if (!c || !c->db ||
-	    sqlite3_prepare_v2(c->db, "DELETE FROM bucket WHERE name = ?", -1, &st, NULL) != SQLITE_OK)
+	    sqlite3_prepare_v2(c->db, "DELETE FROM bucket WHERE name = ?", -1, &st, NULL) !=
+		    SQLITE_OK)
 		return -EIO;
 	sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
 	rc = sqlite3_step(st);

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <zstd.h>
 
-#define LEVEL	     1
-#define SQUEEZE_MIN  48 /* bytes: below, a frame's header eats the gain */
+#define LEVEL	    1
+#define SQUEEZE_MIN 48 /* bytes: below, a frame's header eats the gain */
 
 enum text_form { TEXTS_PLAIN = 0, TEXTS_HEX = 1 };
 
@@ -284,5 +284,6 @@ int unsqueeze(struct squeezer *z, struct slice stored, uint8_t *out, size_t raw_
 		z->d = ZSTD_createDCtx();
 	if (!z->d)
 		return -ENOMEM;
-	return ZSTD_decompressDCtx(z->d, out, raw_len, stored.p, stored.n) == raw_len ? 0 : -EBADMSG;
+	return ZSTD_decompressDCtx(z->d, out, raw_len, stored.p, stored.n) == raw_len ? 0
+										      : -EBADMSG;
 }

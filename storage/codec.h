@@ -20,8 +20,8 @@ void codec_unpack(int64_t *out, const uint8_t *p, size_t n, int64_t base, unsign
 void codec_pack_u32(uint8_t *out, const uint32_t *v, size_t n, unsigned int width);
 uint32_t codec_unpack_u32(uint32_t *out, const uint8_t *p, size_t n, unsigned int width);
 
-/* Appends n texts: their lengths and bytes, or half the bytes when all are lower-case hexadecimal of
- * one even length (identifiers). *ret_dense: compression is not worth trying. */
+/* Appends n texts: their lengths and bytes, or half the bytes when all are lower-case hexadecimal
+ * of one even length (identifiers). *ret_dense: compression is not worth trying. */
 void codec_texts(struct strbuf *out, const struct slice *v, size_t n, bool *ret_dense);
 
 /* Reads n texts from raw into out[0..n). Hexadecimal ones need memory: *ret_own, to be freed by the
@@ -34,8 +34,8 @@ struct squeezer *squeezer_new(void);
 void squeezer_free(struct squeezer *z);
 DEFINE_CLEANUP(struct squeezer, squeezer_free)
 
-/* Appends raw, compressed when that saves a sixteenth at least. Returns the bytes appended; equal to
- * raw.n means not compressed. out->failed on lack of memory. */
+/* Appends raw, compressed when that saves a sixteenth at least. Returns the bytes appended; equal
+ * to raw.n means not compressed. out->failed on lack of memory. */
 size_t squeeze(struct squeezer *z, struct strbuf *out, struct slice raw);
 /* 0: out holds exactly raw_len bytes. -EBADMSG otherwise. */
 int unsqueeze(struct squeezer *z, struct slice stored, uint8_t *out, size_t raw_len);

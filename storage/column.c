@@ -73,8 +73,8 @@ static int load_data(const struct column_input *in, const struct col_desc *d, st
 	do {                                                                                       \
 		uint32_t from = (n);                                                               \
 		for (uint32_t to = (rows); c->present && to-- > 0;)                                \
-			(array)[to] = column_has(c, to) && from ? (array)[--from] :                \
-								  (__typeof__((array)[0])){ 0 };   \
+			(array)[to] = column_has(c, to) && from ? (array)[--from]                  \
+								: (__typeof__((array)[0])){ 0 };   \
 	} while (0)
 
 static int load_ints(const struct column_input *in, const struct col_desc *d, struct column_data *c,
@@ -133,12 +133,14 @@ static int undo_near(const struct column_input *in, const struct col_desc *d, st
 		return err;
 	for (uint32_t i = 0; i < in->seg->rows; i++)
 		if (column_has(c, i))
-			c->ints[i] = (int64_t)(int_or_0(plus, i) - int_or_0(minus, i) - (uint64_t)c->ints[i]);
+			c->ints[i] = (int64_t)(int_or_0(plus, i) - int_or_0(minus, i) -
+					       (uint64_t)c->ints[i]);
 	return 0;
 }
 
 /* The dictionary itself; c->raw, done with, makes room for it. */
-static int load_dict_texts(const struct column_input *in, const struct col_desc *d, struct column_data *c)
+static int load_dict_texts(const struct column_input *in, const struct col_desc *d,
+			   struct column_data *c)
 {
 	uint8_t *raw;
 	int err;
@@ -152,7 +154,8 @@ static int load_dict_texts(const struct column_input *in, const struct col_desc 
 		return err;
 	free(c->raw);
 	c->raw = raw;
-	return codec_texts_read(slice_of(raw, d->part[PART_DICT].raw), d->n_dict, c->texts, &c->own);
+	return codec_texts_read(slice_of(raw, d->part[PART_DICT].raw), d->n_dict, c->texts,
+				&c->own);
 }
 
 /* One value per code of another column: unpacked into slots, has[] says which have one. */
@@ -162,8 +165,8 @@ struct slots {
 	uint8_t *has; /* bitmap, in the column's raw bytes */
 };
 
-static int read_slots(const struct column_input *in, const struct col_desc *d, struct column_data *c,
-		      struct slots *ret)
+static int read_slots(const struct column_input *in, const struct col_desc *d,
+		      struct column_data *c, struct slots *ret)
 {
 	size_t bitmap = (d->n_map + 7) / 8, kept = 0;
 	const struct part_desc *p = &d->part[PART_DATA];
@@ -191,8 +194,8 @@ static int read_slots(const struct column_input *in, const struct col_desc *d, s
 }
 
 /* Looks each row's value up by the other column's code. Exactly one of ints and codes is set. */
-static int apply_slots(const struct slots *s, const struct column_data *ref, const struct seg_desc *seg,
-		       const struct col_desc *d, struct column_data *c)
+static int apply_slots(const struct slots *s, const struct column_data *ref,
+		       const struct seg_desc *seg, const struct col_desc *d, struct column_data *c)
 {
 	uint32_t present = 0;
 
@@ -274,8 +277,8 @@ static int load_dict(const struct column_input *in, const struct col_desc *d, st
 	return load_dict_texts(in, d, c);
 }
 
-static int load_texts(const struct column_input *in, const struct col_desc *d, struct column_data *c,
-		      struct slice values)
+static int load_texts(const struct column_input *in, const struct col_desc *d,
+		      struct column_data *c, struct slice values)
 {
 	uint32_t rows = in->seg->rows;
 	int err;

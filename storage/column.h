@@ -8,8 +8,8 @@
 
 /* Where the parts of a segment come from: a log, a SQLite file, memory. */
 struct part_source {
-	/* The stored bytes, checked against the part's CRC by the caller; valid until the next call.
-	 * 0, -ENOENT (the payload file was expired), or another negative errno. */
+	/* The stored bytes, checked against the part's CRC by the caller; valid until the next
+	 * call. 0, -ENOENT (the payload file was expired), or another negative errno. */
 	int (*part)(struct part_source *src, const struct seg_desc *seg, const struct col_desc *c,
 		    enum seg_part part, struct slice *ret);
 };
@@ -42,8 +42,9 @@ static inline bool column_has(const struct column_data *c, uint32_t row)
 	return !c->present || (c->present[row / 64] >> row % 64 & 1);
 }
 
-/* Decodes a column. other() gives another column of the same segment, decoded, which stays valid while
- * this one is made. 0, -EBADMSG (damage), -ENOMEM, or what the source said; c is empty on failure. */
+/* Decodes a column. other() gives another column of the same segment, decoded, which stays valid
+ * while this one is made. 0, -EBADMSG (damage), -ENOMEM, or what the source said; c is empty on
+ * failure. */
 struct column_input {
 	struct part_source *src;
 	struct squeezer *z;

@@ -63,8 +63,8 @@ void scan_query_done(struct scan_query *q)
 	*q = (struct scan_query){ 0 };
 }
 
-static int memory_part(struct part_source *src, const struct seg_desc *seg, const struct col_desc *d,
-		       enum seg_part part, struct slice *ret)
+static int memory_part(struct part_source *src, const struct seg_desc *seg,
+		       const struct col_desc *d, enum seg_part part, struct slice *ret)
 {
 	struct cursor *c = container_of(src, struct cursor, source);
 
@@ -84,9 +84,9 @@ static int open_log(const struct scan_query *q, struct cursor *c)
 		return err;
 	c->data = c->own_bytes + e->desc_len;
 	return c->own_seg->rows == e->rows && c->own_seg->first_row == e->first_row &&
-			       c->own_seg->data_len == e->raw - e->desc_len ?
-		       0 :
-		       -EBADMSG;
+			       c->own_seg->data_len == e->raw - e->desc_len
+		       ? 0
+		       : -EBADMSG;
 }
 
 /* Finds the descriptor and says where parts come from. */
@@ -225,7 +225,8 @@ static int filter(const struct scan_query *q, struct cursor *c)
 	for (size_t i = 0; i < q->plan.n_preds && c->n_sel && !err; i++) {
 		err = load(c, &c->cols[q->pred_at[i]], q->preds[i].col);
 		if (!err)
-			c->n_sel = pred_filter(&q->preds[i], &c->cols[q->pred_at[i]], c->sel, c->n_sel);
+			c->n_sel = pred_filter(&q->preds[i], &c->cols[q->pred_at[i]], c->sel,
+					       c->n_sel);
 	}
 	for (size_t i = 0; i < q->plan.n_cols && c->n_sel && !err; i++)
 		err = load(c, &c->cols[q->col_at[i]], q->cols[i]);

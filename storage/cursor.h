@@ -6,14 +6,14 @@
 #include "storage/predicate.h"
 #include "storage/scan_int.h"
 
-#define SCAN_NEED_MAX (SCAN_COLS_MAX + SCAN_PREDS_MAX + 1)
+#define SCAN_NEED_MAX  (SCAN_COLS_MAX + SCAN_PREDS_MAX + 1)
 #define SCAN_EXTRA_MAX 12 /* columns that others are decoded with and nobody asked for */
 
 /* What all segments of a scan are asked; made once. */
 struct scan_query {
-	struct scan_plan plan;	 /* cols and preds are own copies */
+	struct scan_plan plan; /* cols and preds are own copies */
 	uint16_t *cols;
-	struct scan_pred *preds; /* cheap ones first */
+	struct scan_pred *preds;      /* cheap ones first */
 	uint16_t need[SCAN_NEED_MAX]; /* distinct columns: end_time is need[0] */
 	size_t n_need;
 	uint8_t col_at[SCAN_COLS_MAX], pred_at[SCAN_PREDS_MAX]; /* indexes into need */
@@ -49,8 +49,8 @@ struct cursor {
 	struct cursor *next;	   /* of the list of those done with */
 };
 
-/* Decodes and filters. 1: *ret has rows; 0: none match (*ret_skipped: by its zone map or filters, before
- * any row was looked at); -EBADMSG and the like: the segment cannot be read; -ENOMEM. */
+/* Decodes and filters. 1: *ret has rows; 0: none match (*ret_skipped: by its zone map or filters,
+ * before any row was looked at); -EBADMSG and the like: the segment cannot be read; -ENOMEM. */
 int cursor_open(const struct scan_query *q, const struct seg_ref *ref, struct cursor **ret,
 		bool *ret_skipped);
 void cursor_free(struct cursor *c);

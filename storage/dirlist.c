@@ -39,7 +39,8 @@ static int take_file(struct dirlist *l, int dirfd, const char *file, bool remove
 	uint64_t bytes;
 
 	kind = bucket_file_of(file, parsed.name, &parsed.table, &parsed.no, &parsed.start_s);
-	if (kind == FILE_OTHER || fstatat(dirfd, file, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+	if (kind == FILE_OTHER || fstatat(dirfd, file, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISREG(st.st_mode))
 		return 0;
 	bytes = (uint64_t)st.st_size;
 	l->top_no[parsed.table] = MAX(l->top_no[parsed.table], parsed.no);

@@ -85,8 +85,8 @@ void encoder_free(struct encoder *e)
 	free(e);
 }
 
-/* Merges runs of keys that are already in order; arrival order among equals. Returns where the result
- * is. Rows arrive almost sorted, so there are few runs. */
+/* Merges runs of keys that are already in order; arrival order among equals. Returns where the
+ * result is. Rows arrive almost sorted, so there are few runs. */
 static struct key *sort_keys(struct key *a, struct key *spare, size_t n)
 {
 	for (;;) {
@@ -101,8 +101,8 @@ static struct key *sort_keys(struct key *a, struct key *spare, size_t n)
 			for (hi = mid; hi < n && (hi == mid || a[hi - 1].end <= a[hi].end); hi++)
 				;
 			for (size_t l = lo, r = mid; l < mid || r < hi; out++)
-				spare[out] = r >= hi || (l < mid && a[l].end <= a[r].end) ? a[l++] :
-											    a[r++];
+				spare[out] = r >= hi || (l < mid && a[l].end <= a[r].end) ? a[l++]
+											  : a[r++];
 			i = hi;
 			runs++;
 		}
@@ -136,7 +136,8 @@ static inline bool is_present(const struct encoder *e, uint32_t i)
 }
 
 /* The values of the column that belong to the job's rows: [lo, hi) of its arrays. */
-static void value_range(const struct job *j, const struct colbuf *c, uint32_t *ret_lo, uint32_t *ret_hi)
+static void value_range(const struct job *j, const struct colbuf *c, uint32_t *ret_lo,
+			uint32_t *ret_hi)
 {
 	uint32_t bounds[2] = { j->from, j->from + j->rows };
 
@@ -267,7 +268,8 @@ static bool try_delta(struct job *j, struct col_desc *d, int64_t *v, size_t n, i
 
 /* Whether the values are a function of ref's codes. v: in the segment's order, without NULLs. Fills
  * e->map and says which codes have which value. */
-static bool is_function(struct job *j, const struct col_desc *d, const struct ref_codes *ref, const int64_t *v)
+static bool is_function(struct job *j, const struct col_desc *d, const struct ref_codes *ref,
+			const int64_t *v)
 {
 	struct encoder *e = j->e;
 	bool nulls = d->n_values < j->rows;
@@ -319,7 +321,8 @@ static void write_map(struct job *j, struct col_desc *d, const struct ref_codes 
 }
 
 /* Tries to say the column by another one. v: values or codes. */
-static bool try_map(struct job *j, struct col_desc *d, enum seg_enc enc, const int64_t *v, int64_t base)
+static bool try_map(struct job *j, struct col_desc *d, enum seg_enc enc, const int64_t *v,
+		    int64_t base)
 {
 	uint16_t cols[SEG_REFS_MAX];
 	size_t n = seg_refs(d->col, cols);
@@ -328,7 +331,8 @@ static bool try_map(struct job *j, struct col_desc *d, enum seg_enc enc, const i
 		for (size_t k = 0; k < j->e->n_refs; k++) {
 			const struct ref_codes *ref = &j->e->refs[k];
 
-			if (ref->col != cols[i] || ref->n_dict > j->rows / 4 || !is_function(j, d, ref, v))
+			if (ref->col != cols[i] || ref->n_dict > j->rows / 4 ||
+			    !is_function(j, d, ref, v))
 				continue;
 			d->enc = (uint8_t)enc;
 			write_map(j, d, ref, base);
@@ -393,7 +397,8 @@ static bool try_near(struct job *j, struct col_desc *d, const int64_t *v)
 	return true;
 }
 
-static void encode_ints(struct job *j, const struct colbuf *c, struct col_desc *d, uint32_t lo, uint32_t hi)
+static void encode_ints(struct job *j, const struct colbuf *c, struct col_desc *d, uint32_t lo,
+			uint32_t hi)
 {
 	struct encoder *e = j->e;
 	int64_t *v = e->ints;
@@ -489,12 +494,14 @@ static void keep_ref(struct job *j, const struct col_desc *d)
 	ref->col = d->col;
 	ref->n_dict = d->n_dict;
 	for (uint32_t k = 0; k < j->rows; k++)
-		ref->codes[k] = (uint16_t)(d->n_values == j->rows || is_present(e, k) ? e->codes[m++] :
-											d->n_dict);
+		ref->codes[k] = (uint16_t)(d->n_values == j->rows || is_present(e, k)
+						   ? e->codes[m++]
+						   : d->n_dict);
 	e->n_refs++;
 }
 
-static void encode_dict(struct job *j, const struct colbuf *c, struct col_desc *d, uint32_t lo, uint32_t hi)
+static void encode_dict(struct job *j, const struct colbuf *c, struct col_desc *d, uint32_t lo,
+			uint32_t hi)
 {
 	struct encoder *e = j->e;
 	bool dense;
@@ -529,7 +536,8 @@ static void encode_dict(struct job *j, const struct colbuf *c, struct col_desc *
 	encode_bloom(j, d, e->texts, d->n_dict);
 }
 
-static void encode_texts(struct job *j, const struct colbuf *c, struct col_desc *d, uint32_t lo, uint32_t hi)
+static void encode_texts(struct job *j, const struct colbuf *c, struct col_desc *d, uint32_t lo,
+			 uint32_t hi)
 {
 	struct encoder *e = j->e;
 	bool dense, same = true;

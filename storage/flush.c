@@ -39,7 +39,9 @@ static int wrote(struct store *s, int err)
 static int create_bucket(struct store *s, struct table_store *t)
 {
 	struct bucket *b = bucket_new(s->dir, s->dirfd, t->table, t->next_no, s->now_ns);
-	struct rowlog head = { .table = t->table, .bucket_no = t->next_no, .start_ns = s->now_ns,
+	struct rowlog head = { .table = t->table,
+			       .bucket_no = t->next_no,
+			       .start_ns = s->now_ns,
 			       .run_ns = s->run_ns };
 	char file[BUCKET_NAME_MAX + 8];
 	struct hash_key random;

@@ -1,5 +1,5 @@
-/* The file-changing system calls of the store's own files (SQLite has its VFS), in one place so that
- * a test can make the Nth of them fail.
+/* The file-changing system calls of the store's own files (SQLite has its VFS), in one place so
+ * that a test can make the Nth of them fail.
  */
 #ifndef STORAGE_IO_H
 #define STORAGE_IO_H

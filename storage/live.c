@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-/* The builder's rows as encoded segments. Each look encodes only what came since the last one; after a
- * few looks they become one segment again, so that neither side grows. */
+/* The builder's rows as encoded segments. Each look encodes only what came since the last one;
+ * after a few looks they become one segment again, so that neither side grows. */
 static int cut_pieces(struct store *s, struct table_store *t)
 {
 	uint32_t rows = builder_rows(t->builder);

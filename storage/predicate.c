@@ -96,7 +96,8 @@ static bool as_range(const struct scan_pred *p, int64_t *ret_lo, int64_t *ret_hi
 	return true;
 }
 
-static uint32_t filter_ints(const struct scan_pred *p, const struct column_data *c, uint32_t *sel, uint32_t n)
+static uint32_t filter_ints(const struct scan_pred *p, const struct column_data *c, uint32_t *sel,
+			    uint32_t n)
 {
 	uint32_t kept = 0;
 	int64_t lo, hi;
@@ -121,7 +122,8 @@ static uint32_t filter_ints(const struct scan_pred *p, const struct column_data 
 }
 
 /* Each entry of the dictionary is judged once. */
-static uint32_t filter_dict(const struct scan_pred *p, const struct column_data *c, uint32_t *sel, uint32_t n)
+static uint32_t filter_dict(const struct scan_pred *p, const struct column_data *c, uint32_t *sel,
+			    uint32_t n)
 {
 	bool null_ok = pred_value(p, VALUE_NULL, 0, slice_of(NULL, 0));
 	bool ok[SEG_ROWS_MAX];
@@ -138,7 +140,8 @@ static uint32_t filter_dict(const struct scan_pred *p, const struct column_data 
 	return kept;
 }
 
-static uint32_t filter_texts(const struct scan_pred *p, const struct column_data *c, uint32_t *sel, uint32_t n)
+static uint32_t filter_texts(const struct scan_pred *p, const struct column_data *c, uint32_t *sel,
+			     uint32_t n)
 {
 	uint32_t kept = 0;
 
@@ -153,7 +156,8 @@ static uint32_t filter_texts(const struct scan_pred *p, const struct column_data
 }
 
 /* One value for every row that is not NULL. */
-static uint32_t filter_const(const struct scan_pred *p, const struct column_data *c, uint32_t *sel, uint32_t n)
+static uint32_t filter_const(const struct scan_pred *p, const struct column_data *c, uint32_t *sel,
+			     uint32_t n)
 {
 	bool null_ok = pred_value(p, VALUE_NULL, 0, slice_of(NULL, 0)), value_ok = false;
 	uint32_t kept = 0;
@@ -171,7 +175,8 @@ static uint32_t filter_const(const struct scan_pred *p, const struct column_data
 	return kept;
 }
 
-uint32_t pred_filter(const struct scan_pred *p, const struct column_data *c, uint32_t *sel, uint32_t n)
+uint32_t pred_filter(const struct scan_pred *p, const struct column_data *c, uint32_t *sel,
+		     uint32_t n)
 {
 	switch (c->form) {
 	case COLUMN_INTS:
@@ -227,7 +232,8 @@ struct scan_pred *preds_copy(const struct scan_pred *preds, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		n_values += preds[i].n_values;
 		for (size_t k = 0; k < preds[i].n_values; k++)
-			n_bytes += preds[i].values[k].kind == VALUE_TEXT ? preds[i].values[k].text.n : 0;
+			n_bytes += preds[i].values[k].kind == VALUE_TEXT ? preds[i].values[k].text.n
+									 : 0;
 	}
 	copy = calloc(1, (n + 1) * sizeof(*copy) + n_values * sizeof(*v) + n_bytes);
 	if (!copy)

@@ -9,7 +9,8 @@
 bool pred_value(const struct scan_pred *p, uint8_t kind, int64_t i, struct slice text);
 
 /* Keeps the rows of sel[0..n) that satisfy p; returns how many. */
-uint32_t pred_filter(const struct scan_pred *p, const struct column_data *c, uint32_t *sel, uint32_t n);
+uint32_t pred_filter(const struct scan_pred *p, const struct column_data *c, uint32_t *sel,
+		     uint32_t n);
 
 /* Whether no row of the segment can satisfy p, as its descriptor tells without any part. */
 bool pred_excludes(const struct scan_pred *p, const struct seg_desc *seg);

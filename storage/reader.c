@@ -43,7 +43,8 @@ static int load(struct store_reader *r, const struct dir_bucket *d, struct bucke
 	if (d->meta) {
 		snprintf(file, sizeof(file), "%s.meta.db", d->name);
 		err = sealed_head_read(r->dir, file, &head);
-		if (!err && (head.class != CLASS_META || head.table != d->table || head.bucket_no != d->no))
+		if (!err &&
+		    (head.class != CLASS_META || head.table != d->table || head.bucket_no != d->no))
 			err = -EBADMSG;
 		if (!err)
 			bucket_take_head(b, &head);
@@ -58,8 +59,8 @@ static int load(struct store_reader *r, const struct dir_bucket *d, struct bucke
 	return err;
 }
 
-static int add_bucket(struct store_reader *r, const struct scan_plan *plan, const struct dir_bucket *d,
-		      struct scan_snapshot *snap)
+static int add_bucket(struct store_reader *r, const struct scan_plan *plan,
+		      const struct dir_bucket *d, struct scan_snapshot *snap)
 {
 	struct bucket *b;
 	uint64_t tmin, tmax;
@@ -88,7 +89,8 @@ static int add_bucket(struct store_reader *r, const struct scan_plan *plan, cons
 	return err;
 }
 
-static int take_snapshot(struct store_reader *r, const struct scan_plan *plan, struct scan_snapshot *snap)
+static int take_snapshot(struct store_reader *r, const struct scan_plan *plan,
+			 struct scan_snapshot *snap)
 {
 	struct dirlist list;
 	int err = dirlist_read(r->dirfd, false, &list);
@@ -127,7 +129,8 @@ static int reader_open(struct scan_source *src, const struct scan_plan *plan, st
 static int say(struct store_diag *diag, const char *dir, int err)
 {
 	snprintf(diag->text, sizeof(diag->text), "cannot read the data directory %.200s: %s", dir,
-		 err == -EPROTONOSUPPORT ? "it was written by a newer version of Kelpie" : strerror(-err));
+		 err == -EPROTONOSUPPORT ? "it was written by a newer version of Kelpie"
+					 : strerror(-err));
 	return err;
 }
 

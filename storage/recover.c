@@ -33,8 +33,8 @@ void recover_set_aside(struct store *s, struct bucket *b, const char *why)
 }
 
 /* Set aside before there is a bucket for it. */
-static void set_aside_file(struct store *s, const struct dir_bucket *d, const char *suffix, uint64_t bytes,
-			   const char *why)
+static void set_aside_file(struct store *s, const struct dir_bucket *d, const char *suffix,
+			   uint64_t bytes, const char *why)
 {
 	char file[BUCKET_NAME_MAX + 16];
 
@@ -53,16 +53,18 @@ int recover_check(struct store *s, struct store_diag *diag)
 	int err = dirlist_read(s->dirfd, false, &list);
 
 	if (err < 0) {
-		snprintf(diag->text, sizeof(diag->text), "cannot read the directory %.200s: %s", s->dir,
-			 strerror(-err));
+		snprintf(diag->text, sizeof(diag->text), "cannot read the directory %.200s: %s",
+			 s->dir, strerror(-err));
 		return err;
 	}
 	newer = dirlist_newer(&list, s->dir, s->dirfd);
 	if (newer)
-		snprintf(diag->text, sizeof(diag->text),
-			 "%.160s/%s was written by a newer version of Kelpie, whose format this one does "
-			 "not know; nothing was touched. Use the newer version or another directory",
-			 s->dir, newer->name);
+		snprintf(
+			diag->text, sizeof(diag->text),
+			"%.160s/%s was written by a newer version of Kelpie, whose format this one "
+			"does "
+			"not know; nothing was touched. Use the newer version or another directory",
+			s->dir, newer->name);
 	dirlist_done(&list);
 	return newer ? -EPROTONOSUPPORT : 0;
 }
@@ -144,7 +146,8 @@ static int load_bucket(struct store *s, struct dir_bucket *d)
 	if (d->meta)
 		err = load_sealed(s, d, b);
 	if (!err && d->log)
-		remove_file(s, d->name, "log"); /* sealed, but its writer died before it could do this */
+		remove_file(s, d->name,
+			    "log"); /* sealed, but its writer died before it could do this */
 	if (err == -EBADMSG && d->log) {
 		err = load_log(s, d, b);
 		if (!err && d->payload && !d->meta)
@@ -209,8 +212,8 @@ int recover_load(struct store *s, struct store_diag *diag)
 	for (size_t i = 0; !err && i < list.n; i++)
 		err = load_bucket(s, &list.v[i]);
 	if (err < 0) {
-		snprintf(diag->text, sizeof(diag->text), "cannot read the store in %.200s: %s", s->dir,
-			 strerror(-err));
+		snprintf(diag->text, sizeof(diag->text), "cannot read the store in %.200s: %s",
+			 s->dir, strerror(-err));
 		dirlist_done(&list);
 		return err;
 	}

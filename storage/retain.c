@@ -1,4 +1,5 @@
-/* What is deleted, and when: by age, by bytes, and when the disk is full. The unit is a whole file. */
+/* What is deleted, and when: by age, by bytes, and when the disk is full. The unit is a whole file.
+ */
 #include "storage/store_int.h"
 
 #include "storage/io.h"
@@ -9,7 +10,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#define FLOOR_SHARE 8 /* each table keeps an eighth of the budget, divided by the number of tables */
+#define FLOOR_SHARE                                                                                \
+	8 /* each table keeps an eighth of the budget, divided by the number of tables */
 
 uint64_t bucket_rows(const struct bucket *b)
 {
@@ -48,7 +50,8 @@ void buckets_remove(struct store *s, struct bucket *b)
 	for (size_t i = 0; i < s->n_buckets; i++) {
 		if (s->buckets[i] != b)
 			continue;
-		memmove(s->buckets + i, s->buckets + i + 1, (--s->n_buckets - i) * sizeof(struct bucket *));
+		memmove(s->buckets + i, s->buckets + i + 1,
+			(--s->n_buckets - i) * sizeof(struct bucket *));
 		return;
 	}
 }
@@ -186,8 +189,8 @@ bool retain_emergency(struct store *s)
 	return any;
 }
 
-/* The budget of this moment: less than the configured one while the filesystem is short of room, but
- * never below the floor. */
+/* The budget of this moment: less than the configured one while the filesystem is short of room,
+ * but never below the floor. */
 static uint64_t budget_now(const struct store *s)
 {
 	uint64_t reserve = s->o.reserve_bytes, free_bytes, total;
@@ -224,7 +227,8 @@ static bool roll_largest(struct store *s)
 	for (size_t i = 0; i < _TABLE_MAX; i++) {
 		struct table_store *t = &s->tables[i];
 
-		if (t->open && t->open->log->rows && (!largest || t->open->log->size > largest->open->log->size))
+		if (t->open && t->open->log->rows &&
+		    (!largest || t->open->log->size > largest->open->log->size))
 			largest = t;
 	}
 	return largest && flush_roll(s, largest) == 0;

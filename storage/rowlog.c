@@ -166,7 +166,8 @@ static void drop_replaced(struct rowlog *l, const struct log_entry *full)
 
 	while (n > 0 && l->entries[n - 1].kind == LOG_MINI &&
 	       l->entries[n - 1].first_row >= full->first_row &&
-	       l->entries[n - 1].first_row + l->entries[n - 1].rows <= full->first_row + full->rows) {
+	       l->entries[n - 1].first_row + l->entries[n - 1].rows <=
+		       full->first_row + full->rows) {
 		n--;
 		l->rows -= l->entries[n].rows;
 		l->bytes_live -= l->entries[n].stored;
@@ -190,7 +191,8 @@ static void take_record(struct rowlog *l, const struct log_entry *e)
 	l->tmax = MAX(l->tmax, e->tmax);
 }
 
-int rowlog_payload(const struct rowlog *l, const struct log_entry *e, struct squeezer *z, uint8_t **ret)
+int rowlog_payload(const struct rowlog *l, const struct log_entry *e, struct squeezer *z,
+		   uint8_t **ret)
 {
 	_cleanup_(freep) uint8_t *stored = malloc(e->stored + 1);
 	_cleanup_(freep) uint8_t *raw = NULL;
@@ -247,10 +249,11 @@ static int check_payload(struct rowlog *l, struct log_entry *e, uint32_t crc, st
 		return err;
 	e->tmin = desc->tmin;
 	e->tmax = desc->tmax;
-	return desc->table == l->table && desc->rows == e->rows && desc->first_row == e->first_row &&
-			       desc->data_len == e->raw - e->desc_len ?
-		       0 :
-		       -EBADMSG;
+	return desc->table == l->table && desc->rows == e->rows &&
+			       desc->first_row == e->first_row &&
+			       desc->data_len == e->raw - e->desc_len
+		       ? 0
+		       : -EBADMSG;
 }
 
 /* The next offset from `from` on where a record's header is good; end when there is none. */

@@ -1,5 +1,5 @@
-/* The merge: segments overlap in time a little, so the scan keeps the few under way open and takes the
- * next row from the best of them, and opens a segment only when its time range is reached.
+/* The merge: segments overlap in time a little, so the scan keeps the few under way open and takes
+ * the next row from the best of them, and opens a segment only when its time range is reached.
  */
 #include "storage/cursor.h"
 
@@ -127,7 +127,8 @@ static int load_sealed(struct merge *m, struct scan_bucket *sb)
 {
 	int err = sealed_open(sb->bucket->dir, sb->bucket->name, &sb->sealed);
 
-	if (!err && (sb->sealed->head.table != sb->bucket->table || sb->sealed->head.uid != sb->bucket->uid))
+	if (!err && (sb->sealed->head.table != sb->bucket->table ||
+		     sb->sealed->head.uid != sb->bucket->uid))
 		err = -EBADMSG;
 	if (err < 0)
 		return sealed_lost(m, sb, err);
@@ -204,8 +205,8 @@ static bool cursor_before(const struct merge *m, const struct cursor *a, const s
 
 	if (x != y)
 		return newest ? x > y : x < y;
-	after = a->ref.bucket_no != b->ref.bucket_no ? a->ref.bucket_no > b->ref.bucket_no :
-						       a->ref.first_row > b->ref.first_row;
+	after = a->ref.bucket_no != b->ref.bucket_no ? a->ref.bucket_no > b->ref.bucket_no
+						     : a->ref.first_row > b->ref.first_row;
 	return newest ? after : !after;
 }
 
@@ -239,10 +240,11 @@ static int advance(struct merge *m, struct cursor **ret, size_t *ret_at, struct 
 	for (;;) {
 		struct cursor *top = best(m, ret_at, ret_second);
 		uint64_t now = UINT64_MAX, b = UINT64_MAX, p = UINT64_MAX;
-		bool more_b = m->next_bucket < m->snap.n_buckets, more_p = m->n_pending > 0;
+		bool more_b = m->next_bucket<m->snap.n_buckets, more_p = m->n_pending> 0;
 		int err;
 
-		if (m->q.plan.cancel && atomic_load_explicit(m->q.plan.cancel, memory_order_relaxed))
+		if (m->q.plan.cancel &&
+		    atomic_load_explicit(m->q.plan.cancel, memory_order_relaxed))
 			return -ECANCELED;
 		if (top)
 			now = key_of(m, cursor_time(top, newest), cursor_time(top, newest));
@@ -250,7 +252,8 @@ static int advance(struct merge *m, struct cursor **ret, size_t *ret_at, struct 
 			b = key_of(m, m->snap.buckets[m->next_bucket].tmin,
 				   m->snap.buckets[m->next_bucket].tmax);
 		if (more_p)
-			p = key_of(m, m->pending[m->n_pending - 1].tmin, m->pending[m->n_pending - 1].tmax);
+			p = key_of(m, m->pending[m->n_pending - 1].tmin,
+				   m->pending[m->n_pending - 1].tmax);
 		if (more_b && (!top || b <= now) && (!more_p || b <= p)) {
 			err = load_bucket(m);
 		} else if (more_p && (!top || p <= now)) {
@@ -370,7 +373,8 @@ static int merge_next(struct scan *s, struct scan_batch *ret)
 			m->cov.truncated = true;
 			break;
 		}
-		run = run_length(m, c, second, bound, (uint32_t)MIN((uint64_t)(m->cap_rows - n), limit - m->delivered));
+		run = run_length(m, c, second, bound,
+				 (uint32_t)MIN((uint64_t)(m->cap_rows - n), limit - m->delivered));
 		copy_rows(m, c, n, run);
 		n += run;
 		m->delivered += run;
@@ -445,7 +449,8 @@ static int start(struct merge *m)
 	int err = make_output(m);
 
 	if (m->snap.n_buckets)
-		qsort_r(m->snap.buckets, m->snap.n_buckets, sizeof(*m->snap.buckets), compare_buckets, m);
+		qsort_r(m->snap.buckets, m->snap.n_buckets, sizeof(*m->snap.buckets),
+			compare_buckets, m);
 	for (size_t i = 0; i < m->snap.n_mems && !err; i++) {
 		struct memseg *s = m->snap.mems[i];
 

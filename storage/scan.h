@@ -1,6 +1,6 @@
-/* The question a query asks of one event table on one node, and the columnar answer: the seam between
- * storage, the wire, and whatever executes above it (SQLite's virtual tables today, a vectorised
- * executor later).
+/* The question a query asks of one event table on one node, and the columnar answer: the seam
+ * between storage, the wire, and whatever executes above it (SQLite's virtual tables today, a
+ * vectorised executor later).
  *
  * A plan is plain data: it crosses process and network borders as a protobuf message with the same
  * fields (proto/kelpie.proto). Whoever receives one checks it with scan_plan_check().
@@ -16,8 +16,8 @@
 
 #define SCAN_COLS_MAX	128
 #define SCAN_PREDS_MAX	64
-#define SCAN_IN_MAX	1000  /* values of one IN list */
-#define SCAN_BATCH_ROWS 4096  /* rows of one batch at most */
+#define SCAN_IN_MAX	1000 /* values of one IN list */
+#define SCAN_BATCH_ROWS 4096 /* rows of one batch at most */
 
 enum pred_op {
 	PRED_EQ,
@@ -44,21 +44,21 @@ struct scan_pred {
 };
 
 struct scan_plan {
-	uint16_t table;	 /* enum table_id */
+	uint16_t table;		 /* enum table_id */
 	uint64_t from_ns, to_ns; /* rows with from <= end_time <= to; 0 and UINT64_MAX: all */
-	const uint16_t *cols; /* wanted columns, stored or hidden ones, no computed ones */
+	const uint16_t *cols;	 /* wanted columns, stored or hidden ones, no computed ones */
 	size_t n_cols;
 	const struct scan_pred *preds; /* all must hold */
 	size_t n_preds;
-	bool newest_first; /* order by end_time descending; else ascending */
-	uint64_t limit;	   /* stop after this many matching rows; 0: no limit */
+	bool newest_first;	   /* order by end_time descending; else ascending */
+	uint64_t limit;		   /* stop after this many matching rows; 0: no limit */
 	const atomic_bool *cancel; /* polled at least every SCAN_BATCH_ROWS rows; may be NULL */
 };
 
 /* One column of a batch. kinds[i] says which of the others is valid for row i. */
 struct scan_col {
 	uint16_t col;
-	const uint8_t *kinds;	   /* enum value_kind */
+	const uint8_t *kinds; /* enum value_kind */
 	const int64_t *ints;
 	const struct slice *texts; /* point into the segment's decoded chunk or dictionary */
 };
@@ -74,11 +74,12 @@ struct scan_batch {
 struct scan_coverage {
 	uint64_t rows_scanned, rows_matched;
 	uint64_t segments_read, segments_skipped; /* skipped by zone maps: cannot hold a match */
-	uint64_t segments_bad;	/* unreadable: checksum, damage; their rows are missing from the answer */
-	uint64_t rows_bad;	/* rows in them, as far as known */
-	uint64_t oldest_ns;	/* end_time of the oldest row held for this table; 0: nothing held */
+	uint64_t segments_bad; /* unreadable: checksum, damage; their rows are missing from the
+				  answer */
+	uint64_t rows_bad;     /* rows in them, as far as known */
+	uint64_t oldest_ns;    /* end_time of the oldest row held for this table; 0: nothing held */
 	uint64_t newest_ns;
-	bool truncated;		/* stopped by limit, deadline or cancel before the end of the range */
+	bool truncated; /* stopped by limit, deadline or cancel before the end of the range */
 };
 
 /* A producer of batches: a local store, a remote node, a union of several. */

@@ -9,8 +9,8 @@
 /* An encoded segment that is in no file yet, or not only there. Immutable, counted. */
 struct memseg {
 	_Atomic int refs;
-	uint32_t bucket_no;	/* that it will belong to */
-	uint32_t rows_logged;	/* of these, the first by arrival are in the log as minis */
+	uint32_t bucket_no;   /* that it will belong to */
+	uint32_t rows_logged; /* of these, the first by arrival are in the log as minis */
 	struct strbuf desc_bytes, data;
 	struct seg_desc desc;
 };
@@ -42,7 +42,7 @@ struct scan_snapshot {
 	size_t n_buckets;
 	struct memseg **mems;
 	size_t n_mems;
-	uint64_t segments_skipped; /* in buckets that the time range excludes */
+	uint64_t segments_skipped;	 /* in buckets that the time range excludes */
 	uint64_t segments_bad, rows_bad; /* damage known before the scan */
 	uint64_t oldest_ns, newest_ns;
 	bool foreign; /* another process may delete the files: a missing one is no damage */

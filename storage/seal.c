@@ -38,8 +38,8 @@ static bool drop_empty(struct store *s, struct bucket *b)
 }
 
 /* The sealed files take the log's place. Scans that have the log keep it. */
-static void swap_in(struct store *s, struct bucket *b, struct sealed_head *head, uint64_t meta_bytes,
-		    uint64_t payload_bytes)
+static void swap_in(struct store *s, struct bucket *b, struct sealed_head *head,
+		    uint64_t meta_bytes, uint64_t payload_bytes)
 {
 	char file[BUCKET_NAME_MAX + 8];
 	struct rowlog *log = b->log;

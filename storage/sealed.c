@@ -190,15 +190,18 @@ static int open_db(const char *dir, const char *file, sqlite3 **ret)
 
 	if (!uri_of(dir, file, uri, sizeof(uri)))
 		return -ENAMETOOLONG;
-	rc = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+	rc = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
+			     NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(db, "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF; "
-				      "PRAGMA cache_size=8; PRAGMA mmap_size=0",
+		rc = sqlite3_exec(db,
+				  "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF; "
+				  "PRAGMA cache_size=8; PRAGMA mmap_size=0",
 				  NULL, NULL, NULL);
 	if (rc != SQLITE_OK) {
 		sqlite3_close(db);
 		/* SQLite refuses some damaged headers with the words for "no such file". */
-		return rc == SQLITE_CANTOPEN && file_there(dir, file) ? -EBADMSG : errno_of_sqlite(rc);
+		return rc == SQLITE_CANTOPEN && file_there(dir, file) ? -EBADMSG
+								      : errno_of_sqlite(rc);
 	}
 	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, (int)SEG_DATA_MAX);
 	*ret = db;
@@ -279,13 +282,14 @@ static int open_payload(struct sealed *s)
 		err = -EBADMSG;
 	sealed_head_done(&head);
 	if (!err)
-		err = errno_of_sqlite(sqlite3_prepare_v2(s->payload, "SELECT b FROM chunk WHERE id = ?",
-							 -1, &s->payload_chunk, NULL));
+		err = errno_of_sqlite(sqlite3_prepare_v2(s->payload,
+							 "SELECT b FROM chunk WHERE id = ?", -1,
+							 &s->payload_chunk, NULL));
 	return err;
 }
 
-static int sealed_part(struct part_source *src, const struct seg_desc *seg, const struct col_desc *c,
-		       enum seg_part part, struct slice *ret)
+static int sealed_part(struct part_source *src, const struct seg_desc *seg,
+		       const struct col_desc *c, enum seg_part part, struct slice *ret)
 {
 	struct sealed *s = container_of(src, struct sealed, source);
 	sqlite3_stmt *st = s->chunk;
@@ -337,14 +341,16 @@ int sealed_open(const char *dir, const char *name, struct sealed **ret)
 		return -EBADMSG;
 	rc = sqlite3_prepare_v2(s->db, "SELECT d FROM seg WHERE id = ?", -1, &s->seg, NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_prepare_v2(s->db, "SELECT b FROM chunk WHERE id = ?", -1, &s->chunk, NULL);
+		rc = sqlite3_prepare_v2(s->db, "SELECT b FROM chunk WHERE id = ?", -1, &s->chunk,
+					NULL);
 	if (rc != SQLITE_OK)
 		return errno_of_sqlite(rc);
 	*ret = TAKE_PTR(s);
 	return 0;
 }
 
-int sealed_desc(struct sealed *s, const struct sealed_seg *seg, struct seg_desc *ret, uint8_t **ret_bytes)
+int sealed_desc(struct sealed *s, const struct sealed_seg *seg, struct seg_desc *ret,
+		uint8_t **ret_bytes)
 {
 	_cleanup_(freep) uint8_t *bytes = NULL;
 	struct slice d;

@@ -1,12 +1,14 @@
 /* A finished bucket: SQLite files that are written once, renamed into place and never changed.
  *
- *	NAME.meta.db	bucket(id, d)			one row: the head, with an index of all segments
- *			seg(id, tbl, tmin, tmax, n, d)	d: descriptor; the other columns are for people
+ *	NAME.meta.db	bucket(id, d)			one row: the head, with an index of all
+ *segments seg(id, tbl, tmin, tmax, n, d)	d: descriptor; the other columns are for people
  *			chunk(id, b)			parts; id = seg << 10 | part << 8 | column
- *	NAME.payload.db	bucket(id, d), chunk(id, b)	the parts of payload columns, when there are any
+ *	NAME.payload.db	bucket(id, d), chunk(id, b)	the parts of payload columns, when there are
+ *any
  *
- * Only checksummed bytes are trusted: the head by its own CRC-32C, each descriptor and its presence by
- * the head's index, each part by its descriptor. SQLite's b-tree is a way to find them, not a witness.
+ * Only checksummed bytes are trusted: the head by its own CRC-32C, each descriptor and its presence
+ *by the head's index, each part by its descriptor. SQLite's b-tree is a way to find them, not a
+ *witness.
  */
 #ifndef STORAGE_SEALED_H
 #define STORAGE_SEALED_H
@@ -43,11 +45,13 @@ void sealed_head_done(struct sealed_head *h);
 struct sealer;
 
 /* Starts NAME.meta.db.tmp (replacing an old one) in the folder. 0 or negative errno. */
-int sealer_new(const char *dir, int dirfd, const char *name, struct rowlog *log, struct sealer **ret);
-/* Copies segments until about `budget` bytes are done. 1: more to do; 0: all copied; negative errno. */
+int sealer_new(const char *dir, int dirfd, const char *name, struct rowlog *log,
+	       struct sealer **ret);
+/* Copies segments until about `budget` bytes are done. 1: more to do; 0: all copied; negative
+ * errno. */
 int sealer_step(struct sealer *s, struct squeezer *z, size_t budget);
-/* Syncs the files and renames them into place; the caller syncs the folder. 0 or negative errno. Sizes
- * of the files are returned. */
+/* Syncs the files and renames them into place; the caller syncs the folder. 0 or negative errno.
+ * Sizes of the files are returned. */
 int sealer_finish(struct sealer *s, struct sealed_head *ret_head, uint64_t *ret_meta_bytes,
 		  uint64_t *ret_payload_bytes);
 /* Removes what was not finished. */
@@ -69,7 +73,8 @@ struct sealed {
 int sealed_open(const char *dir, const char *name, struct sealed **ret);
 void sealed_close(struct sealed *s);
 /* Reads and parses a segment's descriptor; *ret_bytes (freed by the caller) backs its texts. */
-int sealed_desc(struct sealed *s, const struct sealed_seg *seg, struct seg_desc *ret, uint8_t **ret_bytes);
+int sealed_desc(struct sealed *s, const struct sealed_seg *seg, struct seg_desc *ret,
+		uint8_t **ret_bytes);
 /* The class file alone: whether it is readable and what its head says. */
 int sealed_head_read(const char *dir, const char *file, struct sealed_head *ret);
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #define PRAGMAS                                                                                    \
-	"PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; "                \
+	"PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; "                 \
 	"PRAGMA locking_mode=EXCLUSIVE; PRAGMA secure_delete=OFF; PRAGMA cache_size=-1024; "       \
 	"CREATE TABLE bucket(id INTEGER PRIMARY KEY, d BLOB NOT NULL); "                           \
 	"CREATE TABLE chunk(id INTEGER PRIMARY KEY, b BLOB NOT NULL); "
@@ -48,13 +48,15 @@ static int out_open(struct sealer *s, struct out_file *f, const char *class, con
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
 	rc = sqlite3_open_v2(path, &f->db,
-			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+			     NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(f->db, sql, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(f->db, "BEGIN", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_prepare_v2(f->db, "INSERT INTO chunk VALUES(?, ?)", -1, &f->chunk, NULL);
+		rc = sqlite3_prepare_v2(f->db, "INSERT INTO chunk VALUES(?, ?)", -1, &f->chunk,
+					NULL);
 	return errno_of_sqlite(rc);
 }
 
@@ -83,7 +85,8 @@ void sealer_free(struct sealer *s)
 }
 DEFINE_CLEANUP(struct sealer, sealer_free)
 
-int sealer_new(const char *dir, int dirfd, const char *name, struct rowlog *log, struct sealer **ret)
+int sealer_new(const char *dir, int dirfd, const char *name, struct rowlog *log,
+	       struct sealer **ret)
 {
 	_cleanup_(sealer_freep) struct sealer *s = calloc(1, sizeof(*s));
 	int err;
@@ -111,8 +114,8 @@ int sealer_new(const char *dir, int dirfd, const char *name, struct rowlog *log,
 	err = out_open(s, &s->meta, "meta", PRAGMAS META_TABLES);
 	if (err < 0)
 		return err;
-	err = errno_of_sqlite(sqlite3_prepare_v2(s->meta.db, "INSERT INTO seg VALUES(?, ?, ?, ?, ?, ?)",
-						 -1, &s->seg, NULL));
+	err = errno_of_sqlite(sqlite3_prepare_v2(
+		s->meta.db, "INSERT INTO seg VALUES(?, ?, ?, ?, ?, ?)", -1, &s->seg, NULL));
 	if (err < 0)
 		return err;
 	*ret = TAKE_PTR(s);
@@ -124,7 +127,8 @@ static int put_blob(sqlite3_stmt *st, int64_t id, int blob_at, struct slice blob
 	int rc;
 
 	sqlite3_bind_int64(st, 1, id);
-	rc = sqlite3_bind_blob64(st, blob_at, blob.p ? blob.p : (const uint8_t *)"", blob.n, SQLITE_STATIC);
+	rc = sqlite3_bind_blob64(st, blob_at, blob.p ? blob.p : (const uint8_t *)"", blob.n,
+				 SQLITE_STATIC);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
 	sqlite3_reset(st);
@@ -149,8 +153,10 @@ static int put_parts(struct sealer *s, struct slice data)
 			const struct part_desc *p = &c->part[part];
 
 			if (c->parts & 1u << part)
-				err = put_blob(f->chunk, chunk_id(s->desc.seg_no, (enum seg_part)part, c->col),
-					       2, slice_of(data.p + p->off, p->stored));
+				err = put_blob(
+					f->chunk,
+					chunk_id(s->desc.seg_no, (enum seg_part)part, c->col), 2,
+					slice_of(data.p + p->off, p->stored));
 		}
 		if (err < 0)
 			return err;
@@ -167,7 +173,7 @@ static int put_seg(struct sealer *s, struct slice data)
 	s->desc.seg_no = s->head.n_segs + 1;
 	seg_desc_write(&d, &s->desc);
 	if (!d.failed) {
-		*seg = (struct sealed_seg){ s->desc.seg_no, s->desc.rows,      (uint32_t)d.len,
+		*seg = (struct sealed_seg){ s->desc.seg_no,	   s->desc.rows, (uint32_t)d.len,
 					    crc32c(0, d.p, d.len), s->desc.tmin, s->desc.tmax,
 					    s->desc.first_row };
 		sqlite3_bind_int64(s->seg, 2, s->desc.table);
@@ -222,8 +228,8 @@ static int out_finish(struct sealer *s, struct out_file *f, uint64_t *ret_bytes)
 	int err, fd;
 
 	head_write(&d, &s->head);
-	err = d.failed ? -ENOMEM :
-			 errno_of_sqlite(sqlite3_prepare_v2(
+	err = d.failed ? -ENOMEM
+		       : errno_of_sqlite(sqlite3_prepare_v2(
 				 f->db, "INSERT INTO bucket VALUES(?, ?)", -1, &st, NULL));
 	if (!err)
 		err = put_blob(st, 1, 2, strbuf_slice(&d));

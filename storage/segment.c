@@ -9,7 +9,7 @@
 
 #define SEG_MAGIC     0x3147534bu /* "KSG1" */
 #define BLOOM_PROBES  7
-#define BLOOM_BITS    10 /* per text */
+#define BLOOM_BITS    10  /* per text */
 #define COL_BYTES_MAX 160 /* of one column in the descriptor, without its text */
 
 static void put_varint_buf(struct strbuf *out, uint64_t v)
@@ -178,8 +178,8 @@ int seg_desc_parse(struct slice bytes, struct seg_desc *ret)
 	if (bytes.n < SEG_HEAD_BYTES + 4 || bytes.n > SEG_DESC_MAX)
 		return -EBADMSG;
 	r.end -= 4;
-	if (crc32c(0, bytes.p, bytes.n - 4) != (uint32_t)(r.end[0] | r.end[1] << 8 | r.end[2] << 16 |
-							  (uint32_t)r.end[3] << 24))
+	if (crc32c(0, bytes.p, bytes.n - 4) !=
+	    (uint32_t)(r.end[0] | r.end[1] << 8 | r.end[2] << 16 | (uint32_t)r.end[3] << 24))
 		return -EBADMSG;
 	if (read_le32(&r) != SEG_MAGIC || read_le16(&r) != SEG_VERSION)
 		return -EBADMSG;
@@ -229,8 +229,8 @@ size_t bloom_bytes(size_t n_texts)
 	return (n_texts * BLOOM_BITS + 63) / 64 * 8;
 }
 
-/* One strong hash gives both numbers of the probe sequence (Kirsch, Mitzenmacher 2006). The key is a
- * constant: filters are read by other processes and later versions. */
+/* One strong hash gives both numbers of the probe sequence (Kirsch, Mitzenmacher 2006). The key is
+ * a constant: filters are read by other processes and later versions. */
 static uint64_t bloom_hash(struct slice text)
 {
 	static const struct hash_key key = { 0x6b656c7069652062ULL, 0x6c6f6f6d20763120ULL };
@@ -314,5 +314,6 @@ size_t seg_refs(uint16_t col, uint16_t ret[SEG_REFS_MAX])
 
 bool seg_is_ref(uint16_t col)
 {
-	return col == COL_STATUS || col == COL_CONN_ID || col == COL_CLIENT_ADDR || col == COL_SERVER_ADDR;
+	return col == COL_STATUS || col == COL_CONN_ID || col == COL_CLIENT_ADDR ||
+	       col == COL_SERVER_ADDR;
 }

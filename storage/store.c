@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define LOCK_FILE     "lock"
-#define SEAL_BUDGET   (4 * MIB) /* copied by one tick */
-#define CHECK_NS      NSEC_PER_SEC /* between looks at ages, bytes and the filesystem */
-#define BUCKET_SHARE  16 /* a bucket is at most this part of the budget */
-#define BUCKET_BYTES  (64 * MIB)
-#define BUCKET_LEAST  (256 * KIB)
+#define LOCK_FILE    "lock"
+#define SEAL_BUDGET  (4 * MIB)	  /* copied by one tick */
+#define CHECK_NS     NSEC_PER_SEC /* between looks at ages, bytes and the filesystem */
+#define BUCKET_SHARE 16		  /* a bucket is at most this part of the budget */
+#define BUCKET_BYTES (64 * MIB)
+#define BUCKET_LEAST (256 * KIB)
 
 void store_opts_init(struct store_opts *o)
 {
@@ -39,9 +39,11 @@ void store_damage_add(struct store *s, const char *file, const char *why)
 	s->damage[s->damage_len] = 0;
 }
 
-static int say(struct store_diag *diag, int err, const char *what, const char *dir, const char *todo)
+static int say(struct store_diag *diag, int err, const char *what, const char *dir,
+	       const char *todo)
 {
-	snprintf(diag->text, sizeof(diag->text), "%s %.160s: %s. %s", what, dir, strerror(-err), todo);
+	snprintf(diag->text, sizeof(diag->text), "%s %.160s: %s. %s", what, dir, strerror(-err),
+		 todo);
 	return err;
 }
 
@@ -79,7 +81,8 @@ static int take_lock(struct store *s, struct store_diag *diag)
 		owner[n > 0 ? (size_t)n : 0] = 0;
 		owner[strcspn(owner, "\n")] = 0;
 		snprintf(diag->text, sizeof(diag->text),
-			 "the data directory %.120s is in use by another instance (%s). Stop it, or choose "
+			 "the data directory %.120s is in use by another instance (%s). Stop it, "
+			 "or choose "
 			 "another directory with --data-dir",
 			 s->dir, owner[0] ? owner : "unknown");
 		return -EBUSY;
@@ -128,7 +131,8 @@ static void settle_options(struct store *s)
 	o->node = s->node;
 	o->flush_rows = MIN(MAX(o->flush_rows, 1u), (uint32_t)STORE_FLUSH_ROWS_MAX);
 	if (!o->bucket_bytes)
-		o->bucket_bytes = MIN(BUCKET_BYTES, MAX(o->retention_bytes / BUCKET_SHARE, BUCKET_LEAST));
+		o->bucket_bytes = MIN(BUCKET_BYTES,
+				      MAX(o->retention_bytes / BUCKET_SHARE, BUCKET_LEAST));
 	if (!o->floor_bytes)
 		o->floor_bytes = o->retention_bytes / 8;
 }
@@ -387,7 +391,8 @@ static void count_rows(struct store *s, struct store_counters *c)
 	c->segments = 0;
 	for (size_t i = 0; i < s->n_buckets; i++) {
 		const struct bucket *b = s->buckets[i];
-		uint64_t tmin = b->log ? b->log->tmin : b->tmin, tmax = b->log ? b->log->tmax : b->tmax;
+		uint64_t tmin = b->log ? b->log->tmin : b->tmin,
+			 tmax = b->log ? b->log->tmax : b->tmax;
 
 		c->segments += b->log ? b->log->n_entries : b->n_segs;
 		c->files += b->payload_bytes ? 2u : 1u;

@@ -1,10 +1,11 @@
 /* The event store of one node (hop 8): rows go in, columnar segments in files come out, scans read
- * them back. The directory belongs to one store at a time; docs/internals/segment.md draws the files.
+ * them back. The directory belongs to one store at a time; docs/internals/segment.md draws the
+ *files.
  *
- * Threads: store_append(), store_sym(), store_sym_reset(), store_tick(), store_flush(), store_purge()
- * and store_close() belong to one writer thread. The scan source, its scans and store_counters() may
- * be used by any thread at the same time; one scan object belongs to one thread at a time. Every scan
- * must be closed before store_close() or store_reader_close().
+ * Threads: store_append(), store_sym(), store_sym_reset(), store_tick(), store_flush(),
+ *store_purge() and store_close() belong to one writer thread. The scan source, its scans and
+ *store_counters() may be used by any thread at the same time; one scan object belongs to one thread
+ *at a time. Every scan must be closed before store_close() or store_reader_close().
  *
  * A row that store_append() took can be scanned at once. It is safe from kill -9 when the next
  * store_tick() or store_flush() has returned, from power loss one sync interval later.
@@ -20,8 +21,8 @@
 #include "protocols/record.h"
 #include "storage/scan.h"
 
-#define STORE_SYMS_MAX	      (1u << 18) /* numbers of interned texts are below this */
-#define STORE_SYM_TEXT_MAX    4096	 /* bytes of one interned text */
+#define STORE_SYMS_MAX	      (1u << 18)  /* numbers of interned texts are below this */
+#define STORE_SYM_TEXT_MAX    4096	  /* bytes of one interned text */
 #define STORE_SYM_BYTES_MAX   (32u << 20) /* bytes of all of them */
 #define STORE_FLUSH_ROWS_MAX  16384
 #define STORE_NODE_MAX	      256 /* bytes of a node's name with NUL */
@@ -32,14 +33,16 @@ struct store_diag {
 };
 
 struct store_opts {
-	const char *dir;  /* made when absent (one level), mode 0770 */
-	const char *node; /* fills COL_NODE of rows that have none; at most STORE_NODE_MAX - 1 bytes */
-	uint64_t epoch;	  /* fills COL_EPOCH */
+	const char *dir; /* made when absent (one level), mode 0770 */
+	const char
+		*node; /* fills COL_NODE of rows that have none; at most STORE_NODE_MAX - 1 bytes */
+	uint64_t epoch; /* fills COL_EPOCH */
 
-	uint64_t retention_bytes; /* all files of the directory */
-	uint64_t payload_bytes;	  /* of these, files of the payload class */
-	uint64_t retention_age_ns; /* 0: no limit. Counted in time that the store ran, see store_tick() */
-	uint64_t reserve_bytes;	   /* left free on the filesystem; default: 5 % of it, at most 1 GiB */
+	uint64_t retention_bytes;  /* all files of the directory */
+	uint64_t payload_bytes;	   /* of these, files of the payload class */
+	uint64_t retention_age_ns; /* 0: no limit. Counted in time that the store ran, see
+				      store_tick() */
+	uint64_t reserve_bytes; /* left free on the filesystem; default: 5 % of it, at most 1 GiB */
 	uint64_t floor_bytes; /* a full disk never makes the store drop below this; 0: an eighth of
 				 retention_bytes */
 
@@ -65,12 +68,13 @@ struct store;
  * reason to fail. */
 int store_open(const struct store_opts *o, uint64_t now_ns, uint64_t boot_ns, struct store **ret,
 	       struct store_diag *diag);
-/* Writes what is held, seals nothing (the next open goes on), releases the directory. NULL is fine. */
+/* Writes what is held, seals nothing (the next open goes on), releases the directory. NULL is fine.
+ */
 void store_close(struct store *s);
 
-/* Announces the text of an interned number; the text is copied. A number may be announced again with
- * another text: rows appended later have the new one. 0, -ERANGE (number or text too large, or all
- * texts too large: the number stays unknown), -ENOMEM. */
+/* Announces the text of an interned number; the text is copied. A number may be announced again
+ * with another text: rows appended later have the new one. 0, -ERANGE (number or text too large, or
+ * all texts too large: the number stays unknown), -ENOMEM. */
 int store_sym(struct store *s, uint32_t sym, struct slice text);
 /* Forgets all numbers (their writer was restarted). Rows already appended keep their texts. */
 void store_sym_reset(struct store *s);
@@ -83,11 +87,12 @@ int store_append(struct store *s, const struct row *r);
 
 /* To be called at least once a second: writes rows older than tick_ns, seals and expires buckets,
  * retries failed writes, keeps the reserve. One call does a bounded piece of work (a few MiB).
- * now_ns: unix time; boot_ns: a clock that never jumps (CLOCK_BOOTTIME). Age is counted on the second:
- * when the first one jumps, clock_jumps grows, the bucket ends and nothing is deleted. */
+ * now_ns: unix time; boot_ns: a clock that never jumps (CLOCK_BOOTTIME). Age is counted on the
+ * second: when the first one jumps, clock_jumps grows, the bucket ends and nothing is deleted. */
 void store_tick(struct store *s, uint64_t now_ns, uint64_t boot_ns);
 
-/* Writes every appended row to a file now and syncs it. 0, or the negative errno of what is held. */
+/* Writes every appended row to a file now and syncs it. 0, or the negative errno of what is held.
+ */
 int store_flush(struct store *s);
 
 /* Deletes every stored and held row (counted as expired). */
@@ -115,24 +120,25 @@ struct store_counters {
 	uint64_t bytes_held;	    /* memory of segments that wait for room on disk */
 	uint64_t files, buckets, segments;
 	uint64_t files_bad, segments_bad; /* found so far: set aside, or unreadable */
-	uint64_t files_missing; /* known to the catalogue, not in the directory */
-	uint64_t write_errors;	/* failed writes, syncs, renames */
+	uint64_t files_missing;		  /* known to the catalogue, not in the directory */
+	uint64_t write_errors;		  /* failed writes, syncs, renames */
 	uint64_t clock_jumps;
 	uint64_t oldest_ns, newest_ns; /* end_time of the rows held; 0: none */
-	bool disk_full; /* the last write found no room */
+	bool disk_full;		       /* the last write found no room */
 };
 
 void store_counters(struct store *s, struct store_counters *ret);
 
-/* One line for each damaged or missing file found so far, "NAME: why\n", at most cap bytes with NUL. */
+/* One line for each damaged or missing file found so far, "NAME: why\n", at most cap bytes with
+ * NUL. */
 size_t store_damage(struct store *s, char *out, size_t cap);
 
 /* What scans of the live store are opened with; borrowed until store_close(). Rows appended before
  * the scan was opened are in the answer, none of those appended later. */
 struct scan_source *store_source(struct store *s);
 
-/* A directory read without becoming its writer: another process may be writing to it, nothing in it is
- * locked, touched or created. Sees what had reached a file when a scan is opened. 0, -ENOENT,
+/* A directory read without becoming its writer: another process may be writing to it, nothing in it
+ * is locked, touched or created. Sees what had reached a file when a scan is opened. 0, -ENOENT,
  * -EPROTONOSUPPORT, -EACCES, ... with *diag set. */
 struct store_reader;
 int store_reader_open(const char *dir, struct store_reader **ret, struct store_diag *diag);

@@ -1,8 +1,8 @@
 /* The live store's own parts: store.c (interface, clock), flush.c (rows to log), recover.c (open),
  * seal.c (log to SQLite), retain.c (what is deleted), live.c (scans), catalog.c.
  *
- * lock protects builders, the bucket list, logs' indexes and counters against scans; it is held while a
- * segment is encoded and handed to the page cache, never while a file is synced or sealed.
+ * lock protects builders, the bucket list, logs' indexes and counters against scans; it is held
+ * while a segment is encoded and handed to the page cache, never while a file is synced or sealed.
  */
 #ifndef STORAGE_STORE_INT_H
 #define STORAGE_STORE_INT_H
@@ -15,11 +15,11 @@
 
 #include <pthread.h>
 
-#define PIECES_MAX	  8 /* encoded looks at a builder before they are made into one again */
-#define RETRY_NS	  NSEC_PER_SEC /* between attempts to write to a full or failing disk */
-#define CLOCK_JUMP_NS	  (5 * NSEC_PER_SEC)
-#define DAMAGE_TEXT_MAX	  8192
-#define STORE_PATH_MAX	  4096
+#define PIECES_MAX	8 /* encoded looks at a builder before they are made into one again */
+#define RETRY_NS	NSEC_PER_SEC /* between attempts to write to a full or failing disk */
+#define CLOCK_JUMP_NS	(5 * NSEC_PER_SEC)
+#define DAMAGE_TEXT_MAX 8192
+#define STORE_PATH_MAX	4096
 
 struct table_store {
 	uint16_t table;
@@ -55,7 +55,7 @@ struct store {
 	struct bucket *sealing; /* borrowed from buckets */
 	struct catalog *catalog;
 	uint64_t now_ns, boot_ns; /* of the last tick */
-	uint64_t run_ns;	  /* grows with boot_ns, over restarts too: what age is counted in */
+	uint64_t run_ns; /* grows with boot_ns, over restarts too: what age is counted in */
 	uint64_t synced_boot_ns, checked_boot_ns, retry_boot_ns, seal_boot_ns;
 	uint64_t written_before; /* io_written at open */
 	uint64_t bytes_bad;	 /* of set-aside files */
@@ -72,7 +72,8 @@ void store_damage_add(struct store *s, const char *file, const char *why);
 int flush_table(struct store *s, struct table_store *t);
 int flush_minis(struct store *s, struct table_store *t);
 int flush_pending(struct store *s, struct table_store *t);
-/* Ends the open bucket; it is sealed later. 0, or a negative errno when rows cannot be written first. */
+/* Ends the open bucket; it is sealed later. 0, or a negative errno when rows cannot be written
+ * first. */
 int flush_roll(struct store *s, struct table_store *t);
 bool flush_roll_due(const struct store *s, const struct table_store *t);
 void flush_drop(struct store *s, struct table_store *t); /* rows in memory become losses */

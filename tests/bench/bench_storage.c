@@ -2,13 +2,15 @@
  * bytes written, files and start-up time. One line `name value unit` each.
  *
  *	bench_storage [rows]			ingest at full speed, then scans
- *	bench_storage week RATE HOURS		HOURS of RATE rows a second on a simulated clock
+ *	bench_storage week RATE HOURS		HOURS of RATE rows in 1,000 seconds, on a simulated
+ *clock
  *
  * Rows are synthetic: 15 services, Zipf-like choice among 115 routes with random ids in the paths,
  * log-normal latency, a few hundred connections that live a while, a fifth of the rows with random
  * trace ids. Rows are made before the clock starts.
  */
 #include "base/hash.h"
+#include "base/text.h"
 #include "base/util.h"
 #include "storage/store.h"
 
@@ -19,15 +21,15 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define SERVICES    15
-#define ROUTES	    115
-#define CONNS	    300
-#define POOL_ROWS   200000
-#define SYM_BASE    1000 /* numbers of connections */
-#define START_NS    (1700000000 * NSEC_PER_SEC)
-#define TRACED_PCT  20
-#define STEP_NS	    100000 /* between rows of the full-speed run: as at 10,000 a second */
-#define JITTER_NS   500000 /* rows arrive out of order by so much */
+#define SERVICES   15
+#define ROUTES	   115
+#define CONNS	   300
+#define POOL_ROWS  200000
+#define SYM_BASE   1000 /* numbers of connections */
+#define START_NS   (1700000000 * NSEC_PER_SEC)
+#define TRACED_PCT 20
+#define STEP_NS	   100000 /* between rows of the full-speed run: as at 10,000 a second */
+#define JITTER_NS  500000 /* rows arrive out of order by so much */
 
 static uint64_t seed = 1;
 
@@ -65,14 +67,53 @@ static uint64_t wall_ns(void)
 
 /* ---- the workload */
 
-enum { S_HTTP, S_REQUEST, S_SERVER, S_OK, S_GET, S_POST, S_PUT, S_11, S_JSON, S_AGENT, S_NS, S_DEPLOYMENT,
-       S_NODE, S_200, S_201, S_404, S_500, S_503, S_SERVICE, S_POD = S_SERVICE + SERVICES,
-       S_ADDR = S_POD + 2 * SERVICES, S_CONTAINER = S_ADDR + 2 * SERVICES,
-       S_ROUTE = S_CONTAINER + 2 * SERVICES, S_HOST = S_ROUTE + ROUTES, S_COMM = S_HOST + SERVICES, _S_MAX };
+enum {
+	S_HTTP,
+	S_REQUEST,
+	S_SERVER,
+	S_OK,
+	S_GET,
+	S_POST,
+	S_PUT,
+	S_11,
+	S_JSON,
+	S_AGENT,
+	S_NS,
+	S_DEPLOYMENT,
+	S_NODE,
+	S_200,
+	S_201,
+	S_404,
+	S_500,
+	S_503,
+	S_SERVICE,
+	S_POD = S_SERVICE + SERVICES,
+	S_ADDR = S_POD + 2 * SERVICES,
+	S_CONTAINER = S_ADDR + 2 * SERVICES,
+	S_ROUTE = S_CONTAINER + 2 * SERVICES,
+	S_HOST = S_ROUTE + ROUTES,
+	S_COMM = S_HOST + SERVICES,
+	_S_MAX
+};
 
-static const char *const plain[] = { "http", "request", "server", "ok", "GET", "POST", "PUT", "1.1",
-				     "application/json", "Go-http-client/1.1", "shop", "Deployment",
-				     "node-1", "200", "201", "404", "500", "503" };
+static const char *const plain[] = { "http",
+				     "request",
+				     "server",
+				     "ok",
+				     "GET",
+				     "POST",
+				     "PUT",
+				     "1.1",
+				     "application/json",
+				     "Go-http-client/1.1",
+				     "shop",
+				     "Deployment",
+				     "node-1",
+				     "200",
+				     "201",
+				     "404",
+				     "500",
+				     "503" };
 
 static struct {
 	unsigned int route, port, client;
@@ -110,7 +151,8 @@ static void announce(struct store *s)
 		sym_hex(s, S_CONTAINER + i, 64);
 	}
 	for (uint32_t i = 0; i < ROUTES; i++) {
-		snprintf(text, sizeof(text), "/api/v1/%s%u/*/items", i % 2 ? "orders" : "products", i);
+		snprintf(text, sizeof(text), "/api/v1/%s%u/*/items", i % 2 ? "orders" : "products",
+			 i);
 		store_sym(s, S_ROUTE + i, slice_str(text));
 	}
 	for (uint32_t i = 0; i < CONNS; i++)
@@ -126,7 +168,8 @@ static void hex_cell(struct row_builder *b, uint16_t col, size_t n)
 	row_text(b, col, slice_of(hex, n));
 }
 
-static void identity(struct row_builder *b, uint16_t addr, unsigned int service, unsigned int pod, unsigned int port)
+static void identity(struct row_builder *b, uint16_t addr, unsigned int service, unsigned int pod,
+		     unsigned int port)
 {
 	row_sym(b, addr, S_ADDR + pod);
 	row_int(b, (uint16_t)(addr + 1), port);
@@ -142,12 +185,18 @@ static void identity(struct row_builder *b, uint16_t addr, unsigned int service,
 	row_sym(b, (uint16_t)(addr + 11), S_SERVICE + service);
 }
 
-static void numbers(struct row_builder *b, uint64_t end, unsigned int route, unsigned int c, bool get)
+static void numbers(struct row_builder *b, uint64_t end, unsigned int route, unsigned int c,
+		    bool get)
 {
 	uint64_t latency = (uint64_t)(exp(normal() * 0.9 + 14.5 + (route % 7) * 0.4));
-	uint64_t up = 200 + rnd(60) + (get ? 0 : rnd(600)), down = 150 + route % 9 + (uint64_t)exp(normal() * 1.1 + 6);
+	uint64_t up = 200 + rnd(60) + (get ? 0 : rnd(600)),
+		 down = 150 + route % 9 + (uint64_t)exp(normal() * 1.1 + 6);
 	unsigned int roll = (unsigned int)rnd(1000);
-	uint32_t status = roll < 4 ? S_503 : roll < 10 ? S_500 : roll < 40 ? S_404 : get ? S_200 : S_201;
+	uint32_t status = roll < 4    ? S_503
+			  : roll < 10 ? S_500
+			  : roll < 40 ? S_404
+			  : get	      ? S_200
+				      : S_201;
 	static const int codes[] = { 200, 201, 404, 500, 503 };
 
 	row_int(b, COL_TIME, (int64_t)(end - latency));
@@ -207,8 +256,8 @@ static void fill(struct row_builder *b, uint64_t end)
 	identity(b, COL_SERVER_ADDR, service, pod, 8080);
 	row_sym(b, COL_HTTP_VERSION, S_11);
 	row_sym(b, COL_HTTP_HOST, S_HOST + service);
-	snprintf(path, sizeof(path), "/api/v1/%s%u/%u/items", route % 2 ? "orders" : "products", route,
-		 (unsigned int)(100000 * uniform() * uniform() * uniform()));
+	snprintf(path, sizeof(path), "/api/v1/%s%u/%u/items", route % 2 ? "orders" : "products",
+		 route, (unsigned int)(100000 * uniform() * uniform() * uniform()));
 	row_text(b, COL_HTTP_PATH, slice_str(path));
 	row_sym(b, COL_HTTP_CONTENT_TYPE, S_JSON);
 	row_sym(b, COL_HTTP_USER_AGENT, S_AGENT);
@@ -295,8 +344,14 @@ static void report_disk(struct store *s)
 static void timed_scan(struct store *s, const char *name, const uint16_t *cols, size_t n_cols,
 		       const struct scan_pred *preds, size_t n_preds, uint64_t limit)
 {
-	struct scan_plan plan = { .table = TABLE_HTTP, .to_ns = UINT64_MAX, .cols = cols, .n_cols = n_cols,
-				  .preds = preds, .n_preds = n_preds, .newest_first = true, .limit = limit };
+	struct scan_plan plan = { .table = TABLE_HTTP,
+				  .to_ns = UINT64_MAX,
+				  .cols = cols,
+				  .n_cols = n_cols,
+				  .preds = preds,
+				  .n_preds = n_preds,
+				  .newest_first = true,
+				  .limit = limit };
 	struct scan_coverage cov;
 	struct scan_batch batch;
 	uint64_t t = wall_ns();
@@ -308,19 +363,22 @@ static void timed_scan(struct store *s, const char *name, const uint16_t *cols, 
 		;
 	scan_coverage(scan, &cov);
 	scan_close(scan);
-	printf("%s %.1f ms (%" PRIu64 " rows of %" PRIu64 ", %" PRIu64 " segments read, %" PRIu64 " skipped)\n",
-	       name, (double)(wall_ns() - t) / 1e6, cov.rows_matched, cov.rows_scanned, cov.segments_read,
-	       cov.segments_skipped);
+	printf("%s %.1f ms (%" PRIu64 " rows of %" PRIu64 ", %" PRIu64 " segments read, %" PRIu64
+	       " skipped)\n",
+	       name, (double)(wall_ns() - t) / 1e6, cov.rows_matched, cov.rows_scanned,
+	       cov.segments_read, cov.segments_skipped);
 }
 
 static void scans(struct store *s)
 {
 	static const uint16_t red[] = { COL_SERVER_NAME, COL_RESOURCE, COL_LATENCY_NS, COL_FAILED };
-	static const uint16_t wide[] = { COL_TIME, COL_END_TIME, COL_LATENCY_NS, COL_METHOD, COL_RESOURCE,
-					 COL_STATUS, COL_CLIENT_NAME, COL_SERVER_NAME, COL_HTTP_PATH,
+	static const uint16_t wide[] = { COL_TIME,	  COL_END_TIME,	   COL_LATENCY_NS,
+					 COL_METHOD,	  COL_RESOURCE,	   COL_STATUS,
+					 COL_CLIENT_NAME, COL_SERVER_NAME, COL_HTTP_PATH,
 					 COL_TRACE_ID };
 	struct value one = { .kind = VALUE_INT, .i = 1 };
-	struct value trace = { .kind = VALUE_TEXT, .text = SLICE_LIT("0123456789abcdef0123456789abcdef") };
+	struct value trace = { .kind = VALUE_TEXT,
+			       .text = SLICE_LIT("0123456789abcdef0123456789abcdef") };
 	struct value slow = { .kind = VALUE_INT, .i = 100 * (int64_t)NSEC_PER_MSEC };
 	struct scan_pred failed = { COL_FAILED, PRED_EQ, &one, 1 };
 	struct scan_pred by_trace = { COL_TRACE_ID, PRED_EQ, &trace, 1 };
@@ -356,9 +414,11 @@ static void bench_ingest(const char *dir, size_t rows)
 			store_tick(s, START_NS + i * STEP_NS, NSEC_PER_SEC + i * STEP_NS);
 	}
 	append_cpu = cpu_ns() - cpu;
-	store_tick(s, START_NS + rows * STEP_NS + 5 * 3600 * NSEC_PER_SEC, NSEC_PER_SEC + rows * STEP_NS + 5 * 3600 * NSEC_PER_SEC);
+	store_tick(s, START_NS + rows * STEP_NS + 5 * 3600 * NSEC_PER_SEC,
+		   NSEC_PER_SEC + rows * STEP_NS + 5 * 3600 * NSEC_PER_SEC);
 	for (int i = 0; i < 2000; i++)
-		store_tick(s, START_NS + (rows + 1) * STEP_NS + 5 * 3600 * NSEC_PER_SEC, NSEC_PER_SEC + (rows + 1) * STEP_NS + 5 * 3600 * NSEC_PER_SEC);
+		store_tick(s, START_NS + (rows + 1) * STEP_NS + 5 * 3600 * NSEC_PER_SEC,
+			   NSEC_PER_SEC + (rows + 1) * STEP_NS + 5 * 3600 * NSEC_PER_SEC);
 	printf("ingest %.0f rows/s/core\n", (double)rows * 1e9 / (double)append_cpu);
 	printf("ingest_and_seal %.0f rows/s/core\n", (double)rows * 1e9 / (double)(cpu_ns() - cpu));
 	printf("ingest_wall %.2f s\n", (double)(wall_ns() - wall) / 1e9);
@@ -388,7 +448,10 @@ static void bench_week(const char *dir, double rate, double hours)
 		for (; (double)i < due; i++) {
 			struct row r;
 
-			next_row(i, START_NS + sec * NSEC_PER_SEC + (uint64_t)((double)(i % 1000) * 1e6), &r);
+			next_row(i,
+				 START_NS + sec * NSEC_PER_SEC +
+					 (uint64_t)((double)(i % 1000) * 1e6),
+				 &r);
 			if (store_append(s, &r) < 0)
 				fail("append");
 		}
@@ -424,6 +487,15 @@ static void remove_dir(const char *dir)
 	(void)rmdir(dir);
 }
 
+static double number(const char *text)
+{
+	uint64_t v;
+
+	if (parse_u64(slice_str(text), &v) < 0)
+		fail("usage: bench_storage [ROWS | week ROWS_PER_1000_SECONDS HOURS]");
+	return (double)v;
+}
+
 int main(int argc, char **argv)
 {
 	const char *base = getenv("TMPDIR");
@@ -434,9 +506,9 @@ int main(int argc, char **argv)
 		fail("mkdtemp");
 	make_pool(POOL_ROWS);
 	if (argc == 4 && strcmp(argv[1], "week") == 0)
-		bench_week(dir, strtod(argv[2], NULL), strtod(argv[3], NULL));
+		bench_week(dir, number(argv[2]) / 1000.0, number(argv[3]));
 	else
-		bench_ingest(dir, argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 2000000);
+		bench_ingest(dir, argc > 1 ? (size_t)number(argv[1]) : 2000000);
 	if (!getenv("KELPIE_KEEP"))
 		remove_dir(dir);
 	free(pool.bytes);

@@ -4,7 +4,8 @@
 
 enum fault_call { FAULT_WRITE, FAULT_SYNC, FAULT_TRUNCATE };
 
-/* Asked before each call: 0 goes on, otherwise a SQLite result code (SQLITE_FULL, SQLITE_IOERR_...). */
+/* Asked before each call: 0 goes on, otherwise a SQLite result code (SQLITE_FULL,
+ * SQLITE_IOERR_...). */
 extern int (*fault_vfs_ask)(enum fault_call call);
 /* Makes it the default of the process. */
 void fault_vfs_install(void);

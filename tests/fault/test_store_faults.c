@@ -1,6 +1,7 @@
-/* Failing system calls: the Nth write, sync, truncate, rename, open or unlink of a store's life fails,
- * once or for a while, with EIO or ENOSPC or a short write, in the store's own files and in SQLite's.
- * Nothing may crash, the laws hold exactly, and what was not counted as lost is there, once.
+/* Failing system calls: the Nth write, sync, truncate, rename, open or unlink of a store's life
+ * fails, once or for a while, with EIO or ENOSPC or a short write, in the store's own files and in
+ * SQLite's. Nothing may crash, the laws hold exactly, and what was not counted as lost is there,
+ * once.
  */
 #include "fault_vfs.h"
 #include "tests/unit/storage/fixture.h"
@@ -48,7 +49,8 @@ static bool sealed_files_are_sound(const char *dir)
 
 	if (count_files(dir, ".meta.db", path, sizeof(path)) == 0)
 		return true;
-	snprintf(command, sizeof(command), "sqlite3 'file:%s?immutable=1' 'PRAGMA integrity_check'", path);
+	snprintf(command, sizeof(command), "sqlite3 'file:%s?immutable=1' 'PRAGMA integrity_check'",
+		 path);
 	p = popen(command, "r");
 	if (!p || !fgets(text, sizeof(text), p))
 		text[0] = 0;
@@ -95,7 +97,8 @@ static bool live(uint64_t first, uint64_t n, int error, uint64_t *ret_calls)
 	store_close(f.s);
 	f.s = NULL;
 	ok = ok && EXPECT(fixture_open(&f)) && EXPECT(model_agrees(&f.m, store_source(f.s), &all));
-	ok = ok && EXPECT_EQ(counters_of(f.s).files_bad, 0) && EXPECT_EQ(counters_of(f.s).segments_bad, 0);
+	ok = ok && EXPECT_EQ(counters_of(f.s).files_bad, 0) &&
+	     EXPECT_EQ(counters_of(f.s).segments_bad, 0);
 	fixture_done(&f);
 	return ok;
 }
@@ -109,8 +112,9 @@ static void each_call(uint64_t at_a_time, int error, uint64_t step)
 	EXPECT(calls > 20);
 	for (uint64_t i = 1, more; i <= calls; i += step) {
 		if (!live(i, at_a_time, error, &more)) {
-			printf("# call %llu of %llu, %llu at a time, error %d\n", (unsigned long long)i,
-			       (unsigned long long)calls, (unsigned long long)at_a_time, error);
+			printf("# call %llu of %llu, %llu at a time, error %d\n",
+			       (unsigned long long)i, (unsigned long long)calls,
+			       (unsigned long long)at_a_time, error);
 			return;
 		}
 	}
@@ -153,8 +157,8 @@ static void test_faults__sqlite_full(void)
 	fault_vfs_ask = NULL;
 }
 
-/* Nothing can be written for long: memory is bounded, the oldest rows are lost and counted, the newest
- * can be queried; when writing works again, so does everything. */
+/* Nothing can be written for long: memory is bounded, the oldest rows are lost and counted, the
+ * newest can be queried; when writing works again, so does everything. */
 static void test_faults__memory_bound(void)
 {
 	struct fixture f;

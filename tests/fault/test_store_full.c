@@ -91,8 +91,8 @@ static void test_full__held_then_recovered(void)
 	remove_dir(dir);
 }
 
-/* The filesystem is smaller than the budget: the store lives within what there is, nobody else's help
- * needed. */
+/* The filesystem is smaller than the budget: the store lives within what there is, nobody else's
+ * help needed. */
 static void test_full__budget_larger_than_disk(void)
 {
 	struct fixture f;

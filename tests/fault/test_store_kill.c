@@ -15,10 +15,10 @@
 #include <time.h>
 
 static struct {
-	_Atomic uint64_t acked;	  /* rows whose flush returned */
+	_Atomic uint64_t acked; /* rows whose flush returned */
 	_Atomic uint64_t appended;
 	_Atomic uint64_t expired; /* rows deleted by retention in this run */
-} *shared;
+} * shared;
 
 static uint64_t monotonic_ns(void)
 {
@@ -77,12 +77,14 @@ static _Noreturn void ingest(struct fixture *f)
 	}
 }
 
-/* Reads every (epoch, seq); true when no epoch has one twice and, unless rows were expired, each has
- * at least its acknowledged rows. */
+/* Reads every (epoch, seq); true when no epoch has one twice and, unless rows were expired, each
+ * has at least its acknowledged rows. */
 static bool rows_are_right(struct fixture *f, const uint64_t *acked, size_t n_epochs, bool expires)
 {
 	static const uint16_t cols[] = { COL_EPOCH, COL_SEQ };
-	struct scan_plan plan = { .table = TABLE_HTTP, .to_ns = UINT64_MAX, .cols = cols, .n_cols = 2 };
+	struct scan_plan plan = {
+		.table = TABLE_HTTP, .to_ns = UINT64_MAX, .cols = cols, .n_cols = 2
+	};
 	struct scan_source *src = store_source(f->s);
 	uint64_t *seen = calloc(n_epochs, sizeof(*seen)), *last = calloc(n_epochs, sizeof(*last));
 	struct scan_coverage cov;
@@ -95,7 +97,8 @@ static bool rows_are_right(struct fixture *f, const uint64_t *acked, size_t n_ep
 			uint64_t epoch = (uint64_t)batch.cols[0].ints[i] - 42;
 			uint64_t seq = (uint64_t)batch.cols[1].ints[i];
 
-			ok = EXPECT(epoch < n_epochs) && EXPECT(seq == last[epoch] + 1 || (expires && !last[epoch]));
+			ok = EXPECT(epoch < n_epochs) &&
+			     EXPECT(seq == last[epoch] + 1 || (expires && !last[epoch]));
 			if (ok) {
 				last[epoch] = seq;
 				seen[epoch]++;
@@ -150,8 +153,8 @@ static void kill_loop(uint64_t kills, bool expires)
 		store_close(f.s);
 		f.s = NULL;
 	}
-	printf("# %llu kills, %llu rows acknowledged, slowest open %.1f ms\n", (unsigned long long)kills,
-	       (unsigned long long)total, (double)slowest / 1e6);
+	printf("# %llu kills, %llu rows acknowledged, slowest open %.1f ms\n",
+	       (unsigned long long)kills, (unsigned long long)total, (double)slowest / 1e6);
 	EXPECT(total > kills);
 	EXPECT(slowest < 2 * NSEC_PER_SEC);
 	free(acked);
@@ -160,13 +163,15 @@ static void kill_loop(uint64_t kills, bool expires)
 
 static void test_kill__acked_rows_stay(void)
 {
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	kill_loop(env_number("KELPIE_KILLS", 60), false);
 }
 
 static void test_kill__with_retention(void)
 {
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	kill_loop(env_number("KELPIE_KILLS", 60) / 2, true);
 }
 

@@ -71,7 +71,8 @@ bool law_holds(struct store *s)
 	bool ok;
 
 	ok = EXPECT_EQ(c.rows_in, c.rows_written + c.rows_held + c.rows_rejected + c.rows_lost);
-	ok &= EXPECT_EQ(c.rows_found + c.rows_written, c.rows_stored + c.rows_expired + c.rows_damaged);
+	ok &= EXPECT_EQ(c.rows_found + c.rows_written,
+			c.rows_stored + c.rows_expired + c.rows_damaged);
 	return ok;
 }
 

@@ -10,12 +10,12 @@
 #include <stdio.h>
 
 const uint16_t model_cols[MODEL_COLS] = {
-	COL_TIME,	   COL_END_TIME,	 COL_LATENCY_NS,     COL_TTFB_NS,
-	COL_PROTOCOL,	   COL_METHOD,		 COL_RESOURCE,	     COL_STATUS,
-	COL_STATUS_CODE,   COL_FAILED,		 COL_ERROR,	     COL_REQUEST_BYTES,
-	COL_RESPONSE_BYTES, COL_TRACE_ID,	 COL_SPAN_ID,	     COL_CONN_ID,
-	COL_REQUEST_OFFSET, COL_CLIENT_PORT,	 COL_SERVER_NAME,    COL_NODE,
-	COL_EPOCH,	   COL_SEQ,		 COL_HTTP_PATH,	     COL_HTTP_REQUEST_BODY,
+	COL_TIME,	    COL_END_TIME,    COL_LATENCY_NS,  COL_TTFB_NS,
+	COL_PROTOCOL,	    COL_METHOD,	     COL_RESOURCE,    COL_STATUS,
+	COL_STATUS_CODE,    COL_FAILED,	     COL_ERROR,	      COL_REQUEST_BYTES,
+	COL_RESPONSE_BYTES, COL_TRACE_ID,    COL_SPAN_ID,     COL_CONN_ID,
+	COL_REQUEST_OFFSET, COL_CLIENT_PORT, COL_SERVER_NAME, COL_NODE,
+	COL_EPOCH,	    COL_SEQ,	     COL_HTTP_PATH,   COL_HTTP_REQUEST_BODY,
 };
 
 #define SYMS 400
@@ -84,14 +84,16 @@ static struct value random_bytes(struct model *m, size_t most)
 	size_t n = model_random(m, most + 1);
 
 	for (size_t i = 0; i < n; i++)
-		bytes[i] = (uint8_t)(model_random(m, 8) ? 'a' + model_random(m, 26) : model_random(m, 256));
+		bytes[i] = (uint8_t)(model_random(m, 8) ? 'a' + model_random(m, 26)
+							: model_random(m, 256));
 	return text_value(bytes, n);
 }
 
 static struct value random_int(struct model *m)
 {
-	static const int64_t extremes[] = { INT64_MIN, INT64_MAX, 0,   -1,    1,     255,
-					    256,       65535,	  65536, -32768, 1LL << 32, INT32_MIN };
+	static const int64_t extremes[] = { INT64_MIN, INT64_MAX, 0,	     -1,
+					    1,	       255,	  256,	     65535,
+					    65536,     -32768,	  1LL << 32, INT32_MIN };
 	struct value v = { .kind = VALUE_INT };
 
 	switch (model_random(m, 4)) {
@@ -160,10 +162,12 @@ static uint64_t hash_value(const struct value *v)
 	return h;
 }
 
-/* In two of three stretches some columns follow from others, as in real traffic, with a rare slip. */
+/* In two of three stretches some columns follow from others, as in real traffic, with a rare slip.
+ */
 static void make_dependent(struct model *m, struct model_row *r)
 {
-	struct value *ttfb = &r->cells[col_index(COL_TTFB_NS)], *name = &r->cells[col_index(COL_SERVER_NAME)];
+	struct value *ttfb = &r->cells[col_index(COL_TTFB_NS)],
+		     *name = &r->cells[col_index(COL_SERVER_NAME)];
 	const struct value *latency = &r->cells[col_index(COL_LATENCY_NS)];
 	uint64_t conn = hash_value(&r->cells[col_index(COL_CONN_ID)]);
 	uint64_t status = hash_value(&r->cells[col_index(COL_STATUS)]);
@@ -173,9 +177,11 @@ static void make_dependent(struct model *m, struct model_row *r)
 		return;
 	if (latency->kind == VALUE_INT && ttfb->kind == VALUE_INT && model_random(m, 5))
 		ttfb->i = latency->i;
-	r->cells[col_index(COL_STATUS_CODE)] = (struct value){ .kind = status % 4 ? VALUE_INT : VALUE_NULL,
+	r->cells[col_index(COL_STATUS_CODE)] = (struct value){ .kind = status % 4 ? VALUE_INT
+										  : VALUE_NULL,
 							       .i = (int64_t)(status % 5) };
-	r->cells[col_index(COL_CLIENT_PORT)] = (struct value){ .kind = VALUE_INT, .i = (int64_t)(conn % 60000) };
+	r->cells[col_index(COL_CLIENT_PORT)] = (struct value){ .kind = VALUE_INT,
+							       .i = (int64_t)(conn % 60000) };
 	if (name->kind == VALUE_TEXT)
 		free((void *)(uintptr_t)name->text.p);
 	*name = (struct value){ 0 };
@@ -192,7 +198,9 @@ static struct model_row *new_row(struct model *m, uint64_t end_ns, uint64_t epoc
 		m->rows = realloc(m->rows, m->cap * sizeof(*m->rows));
 	}
 	r = &m->rows[m->n];
-	*r = (struct model_row){ .end_ns = end_ns, .seq = m->n + 1, .epoch = epoch, .table = TABLE_HTTP };
+	*r = (struct model_row){
+		.end_ns = end_ns, .seq = m->n + 1, .epoch = epoch, .table = TABLE_HTTP
+	};
 	for (size_t i = 0; i < MODEL_COLS; i++) {
 		const struct column *c = schema_column(model_cols[i]);
 
@@ -223,8 +231,8 @@ size_t model_encode(const struct model_row *r, struct row_builder *b, void *out)
 			row_int(b, model_cols[i], v->i);
 		if (v->kind != VALUE_TEXT)
 			continue;
-		if ((schema_column(model_cols[i])->flags & COL_F_SYM) && v->text.n > 4 && v->text.n < 20 &&
-		    v->text.p[v->text.n - 1] % 2) {
+		if ((schema_column(model_cols[i])->flags & COL_F_SYM) && v->text.n > 4 &&
+		    v->text.n < 20 && v->text.p[v->text.n - 1] % 2) {
 			for (sym = 0; sym < SYMS; sym++)
 				if (slice_eq_str(v->text, syms[sym].text))
 					break;
@@ -300,14 +308,15 @@ static void random_pred(struct model *m, size_t i)
 	for (size_t k = 0; k < p->n_values; k++)
 		kept.values[i][k] = some_value(m, col_at);
 	if ((p->op == PRED_PREFIX || p->op == PRED_CONTAINS) && kept.values[i][0].text.n > 3)
-		kept.values[i][0].text = slice_head(slice_from(kept.values[i][0].text,
-							       p->op == PRED_CONTAINS), 3);
+		kept.values[i][0].text =
+			slice_head(slice_from(kept.values[i][0].text, p->op == PRED_CONTAINS), 3);
 }
 
 void model_plan(struct model *m, struct scan_plan *ret)
 {
-	*ret = (struct scan_plan){ .table = TABLE_HTTP, .to_ns = UINT64_MAX, .cols = kept.cols,
-				   .preds = kept.preds };
+	*ret = (struct scan_plan){
+		.table = TABLE_HTTP, .to_ns = UINT64_MAX, .cols = kept.cols, .preds = kept.preds
+	};
 	ret->n_cols = model_random(m, MODEL_COLS + 1);
 	for (size_t i = 0; i < ret->n_cols; i++)
 		kept.cols[i] = model_cols[model_random(m, MODEL_COLS)];
@@ -445,7 +454,8 @@ int64_t model_answer(const struct model *m, const struct scan_plan *plan, char *
 		order[i] = (struct keyed){ m->rows[i].end_ns, i };
 	qsort(order, m->n, sizeof(*order), by_time);
 	for (size_t k = 0; k < m->n && (!plan->limit || rows < plan->limit); k++) {
-		const struct model_row *r = &m->rows[order[plan->newest_first ? m->n - 1 - k : k].at];
+		const struct model_row *r =
+			&m->rows[order[plan->newest_first ? m->n - 1 - k : k].at];
 		bool ok = r->end_ns >= plan->from_ns && r->end_ns <= plan->to_ns;
 
 		for (size_t i = 0; i < plan->n_preds && ok; i++)
@@ -473,8 +483,10 @@ bool model_agrees(const struct model *m, struct scan_source *src, const struct s
 	if (!ok) {
 		while (got && want && got[at] && got[at] == want[at])
 			at++;
-		printf("  got %" PRId64 " rows, want %" PRId64 "; bad %" PRIu64 "; from byte %zu:\n  got  %.200s\n  want %.200s\n",
-		       n, w, cov.segments_bad, at, got ? got + at : "(none)", want ? want + at : "(none)");
+		printf("  got %" PRId64 " rows, want %" PRId64 "; bad %" PRIu64
+		       "; from byte %zu:\n  got  %.200s\n  want %.200s\n",
+		       n, w, cov.segments_bad, at, got ? got + at : "(none)",
+		       want ? want + at : "(none)");
 		for (size_t i = 0; i < plan->n_preds; i++)
 			printf("  pred col %u op %u\n", plan->preds[i].col, plan->preds[i].op);
 	}

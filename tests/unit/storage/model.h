@@ -1,5 +1,5 @@
-/* A plain array of rows and the plainest possible answer to a plan over it: the oracle that scans of
- * the store are compared with.
+/* A plain array of rows and the plainest possible answer to a plan over it: the oracle that scans
+ * of the store are compared with.
  */
 #ifndef TESTS_UNIT_STORAGE_MODEL_H
 #define TESTS_UNIT_STORAGE_MODEL_H
@@ -27,8 +27,8 @@ void model_init(struct model *m, uint64_t seed);
 void model_done(struct model *m);
 uint64_t model_random(struct model *m, uint64_t below);
 
-/* Makes up one row near end_ns, adds it to the model and appends it to the store. Announces interned
- * texts as needed. Returns what store_append() did. */
+/* Makes up one row near end_ns, adds it to the model and appends it to the store. Announces
+ * interned texts as needed. Returns what store_append() did. */
 int model_append(struct model *m, struct store *s, uint64_t end_ns, uint64_t epoch);
 /* Encodes a model row. out: ROW_MAX bytes. */
 size_t model_encode(const struct model_row *r, struct row_builder *b, void *out);
@@ -38,8 +38,8 @@ void model_forget_syms(void);
 /* A random plan over the columns; its arrays live until the next call. */
 void model_plan(struct model *m, struct scan_plan *ret);
 
-/* Runs the plan on the source. Appends a text of every cell, a line a row, to out. Returns rows or a
- * negative errno. */
+/* Runs the plan on the source. Appends a text of every cell, a line a row, to out. Returns rows or
+ * a negative errno. */
 int64_t model_run(struct scan_source *src, const struct scan_plan *plan, struct scan_coverage *cov,
 		  char **ret_text);
 /* The same text from the array. */

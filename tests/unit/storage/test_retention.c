@@ -17,7 +17,9 @@
 
 static int64_t count_rows(struct scan_source *src, uint16_t table, const struct scan_pred *pred)
 {
-	struct scan_plan plan = { .table = table, .to_ns = UINT64_MAX, .preds = pred, .n_preds = pred != NULL };
+	struct scan_plan plan = {
+		.table = table, .to_ns = UINT64_MAX, .preds = pred, .n_preds = pred != NULL
+	};
 	struct scan_coverage cov;
 	char *text = NULL;
 	int64_t n = model_run(src, &plan, &cov, &text);
@@ -201,12 +203,14 @@ static void test_retention__rejects(void)
 	ASSERT(fixture_open(&f));
 	add_rows(&f, 3);
 	for (int i = 0; i < 6; i++) {
-		static const uint16_t tables[] = { TABLE_HTTP, TABLE_HTTP, TABLE_HTTP, TABLE_STATUS, TABLE_HTTP, TABLE_HTTP };
+		static const uint16_t tables[] = { TABLE_HTTP,	 TABLE_HTTP, TABLE_HTTP,
+						   TABLE_STATUS, TABLE_HTTP, TABLE_HTTP };
 
 		row_begin(&b, tables[i]);
 		row_int(&b, COL_LATENCY_NS, 5);
 		if (i == 0)
-			row_text(&b, COL_STATUS_CODE, SLICE_LIT("200")); /* text in a number's place */
+			row_text(&b, COL_STATUS_CODE,
+				 SLICE_LIT("200")); /* text in a number's place */
 		if (i == 1)
 			row_int(&b, COL_METHOD, 7);
 		if (i == 2)
@@ -271,7 +275,8 @@ static uint64_t dir_state(const char *dir)
 	char command[400], text[64] = "";
 	FILE *p;
 
-	snprintf(command, sizeof(command), "cat $(ls -d %s/* | grep -v lock | sort) | cksum; ls %s | cksum", dir, dir);
+	snprintf(command, sizeof(command),
+		 "cat $(ls -d %s/* | grep -v lock | sort) | cksum; ls %s | cksum", dir, dir);
 	p = popen(command, "r");
 	if (p) {
 		size_t n = fread(text, 1, sizeof(text) - 1, p);
@@ -389,7 +394,10 @@ static struct {
 static void *scan_loop(void *arg)
 {
 	static const uint16_t cols[] = { COL_END_TIME, COL_SEQ, COL_SERVER_NAME };
-	struct scan_plan plan = { .table = TABLE_HTTP, .to_ns = UINT64_MAX, .cols = cols, .n_cols = 3,
+	struct scan_plan plan = { .table = TABLE_HTTP,
+				  .to_ns = UINT64_MAX,
+				  .cols = cols,
+				  .n_cols = 3,
 				  .newest_first = arg != NULL };
 
 	while (!shared.stop) {
@@ -448,6 +456,7 @@ static void test_store__scans_in_threads(void)
 
 TEST_MAIN(TEST(test_retention__bytes), TEST(test_retention__payload_goes_first),
 	  TEST(test_retention__age_and_clock_jumps), TEST(test_retention__each_table_keeps_a_floor),
-	  TEST(test_retention__purge), TEST(test_retention__rejects), TEST(test_directory__two_instances),
-	  TEST(test_directory__unusable), TEST(test_directory__newer_format),
-	  TEST(test_directory__catalogue_is_made_again), TEST(test_store__scans_in_threads))
+	  TEST(test_retention__purge), TEST(test_retention__rejects),
+	  TEST(test_directory__two_instances), TEST(test_directory__unusable),
+	  TEST(test_directory__newer_format), TEST(test_directory__catalogue_is_made_again),
+	  TEST(test_store__scans_in_threads))

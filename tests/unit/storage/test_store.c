@@ -1,5 +1,5 @@
-/* The store against a plain array of rows: every type, NULL pattern, predicate, order and limit, over
- * rows in the builder, in logs, in sealed files, after restarts.
+/* The store against a plain array of rows: every type, NULL pattern, predicate, order and limit,
+ * over rows in the builder, in logs, in sealed files, after restarts.
  */
 #include "tests/unit/storage/fixture.h"
 
@@ -64,7 +64,8 @@ static void life(uint64_t seed, uint32_t flush_rows, uint64_t bucket_bytes, int 
 		for (int q = 0; q < 6; q++) {
 			model_plan(&f.m, &plan);
 			if (!EXPECT(model_agrees(&f.m, store_source(f.s), &plan))) {
-				printf("  seed %llu step %d question %d\n", (unsigned long long)seed, i, q);
+				printf("  seed %llu step %d question %d\n",
+				       (unsigned long long)seed, i, q);
 				fixture_done(&f);
 				return;
 			}
