@@ -72,7 +72,8 @@ void proc_identify(uint32_t tgid, struct proc_identity *ret);
 /* agent/replay.c: `kelpie-agent --replay FILE`: exit code. */
 int replay_main(const struct config *cfg, const char *file);
 
-/* agent/record.c: `kelpie-agent --record FILE --for DURATION`: exit code. */
-int record_main(const struct config *cfg, const char *file, uint64_t for_ns);
+/* agent/record.c: `kelpie-agent --record FILE --for DURATION`: exit code. ports: CFG_PORTS entries, the
+ * first 0 for all. */
+int record_main(const struct config *cfg, const char *file, uint64_t for_ns, const uint16_t *ports);
 
 #endif

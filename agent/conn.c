@@ -96,7 +96,7 @@ struct conn *conn_add(struct conn_table *t, const struct ev_conn *ev, uint64_t h
 	c->old = ev->h.flags & EV_F_OLD;
 	c->last_ns = ev->h.ts_ns;
 	c->opened_ns = c->old ? 0 : ev->h.ts_ns - MIN(ev->connect_ns, ev->h.ts_ns);
-	memcpy(c->comm, ev->comm, sizeof(c->comm));
+	memcpy(c->comm, ev->comm, sizeof(c->comm) - 1);
 	for (int d = 0; d < 2; d++)
 		c->dir[d].next = c->dir[d].seen = ev->pos[d];
 	if (hashmap_put_ptr(&t->by_id, c->id, c) < 0) {

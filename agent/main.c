@@ -3,6 +3,7 @@
  */
 #include "agent/agent.h"
 #include "agent/capture.h"
+#include "agent/policy.h"
 #include "agent/sandbox.h"
 #include "base/log.h"
 #include "base/shmring.h"
@@ -42,6 +43,7 @@ struct attacher {
 	struct config cfg;
 	const char *collector, *simulate, *reads, *cgroup, *replay, *record;
 	uint64_t record_ns;
+	uint16_t ports[CFG_PORTS]; /* record only these; none: all */
 	uint8_t leak_hop; /* 0: none */
 	int ready_fd;
 	uint64_t epoch;
@@ -80,6 +82,7 @@ static const struct option options[] = {
 	{ "replay", required_argument, NULL, 'p' },
 	{ "record", required_argument, NULL, 'w' },
 	{ "for", required_argument, NULL, 't' },
+	{ "port", required_argument, NULL, 'P' },
 	{ "simulate", required_argument, NULL, 's' },
 	{ "simulate-leak", required_argument, NULL, 'l' },
 	{ "set", required_argument, NULL, 'S' },
@@ -92,7 +95,7 @@ static const char usage[] =
 	"usage: kelpie-agent [--data-dir DIR] [--collector unix:PATH] [--config FILE] [--node NAME]\n"
 	"                    [--ready-fd N] [--set KEY=VALUE]\n"
 	"       kelpie-agent --replay FILE --data-dir DIR\n"
-	"       kelpie-agent --record FILE [--for 10s]\n"
+	"       kelpie-agent --record FILE [--for 10s] [--port N,N]\n"
 	"Watches the connections of this machine and stores what they carry. Started by `kelpie run`.\n";
 
 #define FLAGS_MAX 16
@@ -120,6 +123,21 @@ static int set_key(struct flags *f, char *text)
 		return -EINVAL;
 	*eq = 0;
 	return add_flag(f, text, eq + 1);
+}
+
+/* "80,8080" */
+static int parse_ports(struct slice list)
+{
+	for (size_t i = 0; list.n; i++) {
+		struct slice one = slice_head(list, slice_find(list, ','));
+		uint64_t port;
+
+		if (i == CFG_PORTS - 1 || parse_u64(one, &port) < 0 || port < 1 || port > UINT16_MAX)
+			return -EINVAL;
+		at.ports[i] = (uint16_t)port;
+		list = slice_from(list, one.n + 1);
+	}
+	return 0;
 }
 
 static int parse_option(int opt, struct flags *f)
@@ -157,6 +175,8 @@ static int parse_option(int opt, struct flags *f)
 		return 0;
 	case 't':
 		return parse_duration_ns(slice_str(optarg), &at.record_ns);
+	case 'P':
+		return parse_ports(slice_str(optarg));
 	case 's':
 		at.simulate = optarg;
 		return 0;
@@ -188,6 +208,8 @@ static int configure(int argc, char **argv)
 	struct flags f = { .n = 0 };
 	struct config_diag diag;
 	struct config_opts o;
+	struct policy policy;
+	char why[512];
 	int opt, r = 0;
 
 	while (r == 0 && (opt = getopt_long(argc, argv, "", options, NULL)) != -1)
@@ -201,6 +223,11 @@ static int configure(int argc, char **argv)
 		fprintf(stderr, "kelpie-agent: %s\n", diag.message);
 		return 1;
 	}
+	if (policy_init(&policy, &at.cfg, why, sizeof(why)) < 0) {
+		fprintf(stderr, "kelpie-agent: %s\n", why);
+		return 1;
+	}
+	policy_done(&policy);
 	log_setup("agent", (enum log_level)at.cfg.log.level, (enum log_format)at.cfg.log.format);
 	return 0;
 }
@@ -516,6 +543,8 @@ static int attach(void)
 	if (r < 0)
 		log_warn("connections that are open already stay unknown until they are used: %s",
 			 strerror(-r));
+	if (at.cfg.capture.unix_sockets || at.cfg.capture.budget_millicores)
+		log_warn("capture.unixSockets and capture.budgetCores have no effect in this version");
 	log_info("capturing with %s, %llu connections were open before", at.rung,
 		 (unsigned long long)found);
 	return 0;
@@ -572,7 +601,7 @@ int main(int argc, char **argv)
 	if (at.replay)
 		return replay_main(&at.cfg, at.replay);
 	if (at.record)
-		return record_main(&at.cfg, at.record, at.record_ns);
+		return record_main(&at.cfg, at.record, at.record_ns, at.ports);
 	r = start();
 	if (r == 0)
 		run();

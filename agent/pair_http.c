@@ -21,6 +21,8 @@ static const struct {
 };
 
 /* "name":"value" of a header, the name in lower case, the value redacted. */
+static const struct slice masked = { (const uint8_t *)"<REDACTED>", 10 };
+
 static void make_json(struct pipeline *p, struct strbuf *json, struct slice name, struct slice value)
 {
 	uint8_t buf[REDACT_BUF], lower[HEADER_NAME_MAX];
@@ -28,7 +30,9 @@ static void make_json(struct pipeline *p, struct strbuf *json, struct slice name
 
 	for (size_t i = 0; i < n; i++)
 		lower[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] | 0x20 : name.p[i];
-	value = redact_header_value(&p->redact, name, value, buf, sizeof(buf));
+	if (policy_masks(&p->policy, value))
+		value = masked;
+	value = redact_header_value(&p->policy.redact, name, value, buf, sizeof(buf));
 	strbuf_add_json(json, slice_of(lower, n));
 	strbuf_addch(json, ':');
 	strbuf_add_json(json, value);
@@ -70,8 +74,9 @@ static struct slice redacted(struct pipeline *p, enum memo_kind kind, struct sli
 
 	if (!s.n || memo_get(&p->memo, kind, s, none, &out))
 		return s.n ? out : s;
-	out = kind == MEMO_PATH	 ? redact_path(s, buf, REDACT_BUF) :
-	      kind == MEMO_QUERY ? redact_query(&p->redact, s, buf, REDACT_BUF) :
+	out = policy_masks(&p->policy, s) ? masked :
+	      kind == MEMO_PATH	 ? redact_path(s, buf, REDACT_BUF) :
+	      kind == MEMO_QUERY ? redact_query(&p->policy.redact, s, buf, REDACT_BUF) :
 				   redact_text(s, buf, REDACT_BUF);
 	memo_put(&p->memo, kind, s, none, out);
 	return out;

@@ -179,6 +179,7 @@ static int setup(struct parser *ps)
 	struct pipeline_opts opts = {
 		.node = cfg->node,
 		.epoch = a->epoch,
+		.cfg = cfg,
 		.id_key = a->id_key,
 		.want_headers = cfg->payload.headers,
 		.want_bodies = cfg->payload.bodies,

@@ -14,6 +14,7 @@ struct pipeline *pipeline_new(const struct pipeline_opts *opts)
 {
 	_cleanup_(freep) struct pipeline *p = calloc(1, sizeof(*p));
 	struct hash_key seed;
+	char why[256];
 
 	if (!p)
 		return NULL;
@@ -21,11 +22,10 @@ struct pipeline *pipeline_new(const struct pipeline_opts *opts)
 	conn_table_init(&p->conns, CONN_MAX);
 	pair_init(&p->pair);
 	path_guard_init(&p->paths);
-	redact_policy_init(&p->redact);
 	hash_key_random(&seed);
 	p->memo.seed = seed.k0;
-	for (size_t i = 0; opts->headers_allow && opts->headers_allow[i]; i++)
-		(void)redact_allow_header(&p->redact, opts->headers_allow[i]);
+	if (policy_init(&p->policy, opts->cfg, why, sizeof(why)) < 0)
+		return NULL; /* whoever read the configuration has checked it */
 	if (join_init(&p->join) < 0)
 		return NULL;
 	join_reset_syms(p);
@@ -52,6 +52,7 @@ void pipeline_free(struct pipeline *p)
 	while ((c = conn_idlest(&p->conns)))
 		drop_conn(p, c, "agent_stopped");
 	join_done(&p->join);
+	policy_done(&p->policy);
 	pair_done(&p->pair);
 	conn_table_done(&p->conns);
 	free(p);
@@ -160,6 +161,7 @@ static void on_open(struct pipeline *p, const struct ev_conn *ev)
 {
 	uint64_t hash = ev->isn_known ? conn_identity(&p->opts.id_key, ev) : 0;
 	struct conn *c = conn_get(&p->conns, ev->conn);
+	const char *refused;
 
 	if (c)
 		return; /* the walk told it again */
@@ -173,6 +175,9 @@ static void on_open(struct pipeline *p, const struct ev_conn *ev)
 		count(p, L3_CONN_EVICTED, 1);
 		return;
 	}
+	refused = policy_refuses_command(&p->policy, c->comm);
+	if (refused)
+		stream_ignore(p, c, refused);
 	c->poisoned = poisoned(p, c->id);
 	if (c->poisoned)
 		stream_ignore(p, c, "made the parser crash");

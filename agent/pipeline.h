@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/slice.h"
 #include "base/util.h"
+#include "config/config.h"
 
 struct pipeline;
 
@@ -52,7 +53,7 @@ struct pipeline_opts {
 	uint32_t n_ctl;
 	struct ledger *ledger;
 	struct pipeline_out out;
-	const char *const *headers_allow; /* added to the built-in allow-list; NULL-terminated, or NULL */
+	const struct config *cfg; /* redaction lists, allowed and denied commands, protocols */
 	bool want_headers, want_bodies;
 	uint32_t body_max_bytes;
 	bool wire;		   /* records come from packets: role is `wire`, positions may jump */

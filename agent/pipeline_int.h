@@ -6,17 +6,17 @@
 #include "agent/join.h"
 #include "agent/memo.h"
 #include "agent/pair.h"
+#include "agent/policy.h"
 #include "agent/pipeline.h"
 #include "base/path_template.h"
 #include "base/util.h"
-#include "protocols/redact.h"
 
 struct pipeline {
 	struct pipeline_opts opts;
 	struct conn_table conns;
 	struct pair pair;
 	struct join join;
-	struct redact_policy redact;
+	struct policy policy;
 	struct path_guard paths;
 	struct memo memo;
 	uint64_t now_ns;	/* time of the record in hand, CLOCK_BOOTTIME */

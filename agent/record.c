@@ -75,7 +75,7 @@ static int start(struct recorder *r, struct capture *c)
 	return e;
 }
 
-int record_main(const struct config *cfg, const char *file, uint64_t for_ns)
+int record_main(const struct config *cfg, const char *file, uint64_t for_ns, const uint16_t *ports)
 {
 	struct capture_opts o = { .rung = capture_rung_parse(cfg->capture.hook),
 				  .data_ring_bytes = (uint32_t)cfg->capture.ring_bytes,
@@ -85,6 +85,7 @@ int record_main(const struct config *cfg, const char *file, uint64_t for_ns)
 	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), e;
 	uint64_t until;
 
+	memcpy(o.allow_ports, ports, sizeof(o.allow_ports));
 	if (fd < 0 || fchmod(fd, 0600) < 0 || !(r.file = fdopen(fd, "w"))) {
 		fprintf(stderr, "kelpie-agent: cannot write %s: %s\n", file, strerror(errno));
 		return 1;

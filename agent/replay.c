@@ -79,6 +79,7 @@ static int open_pipeline(struct replay *r, const struct config *cfg)
 	struct pipeline_opts o = {
 		.node = cfg->node,
 		.epoch = 1,
+		.cfg = cfg,
 		.ledger = &r->ledger,
 		.want_headers = cfg->payload.headers,
 		.want_bodies = cfg->payload.bodies,

@@ -234,7 +234,9 @@ static void infer(struct pipeline *p, struct conn *c, enum dir dir)
 	if (id != PROTO_UNKNOWN) {
 		c->proto = (uint8_t)id;
 		c->ops = proto_get(id);
-		if (c->ops)
+		if (policy_refuses_protocol(&p->policy, id))
+			stream_ignore(p, c, policy_refuses_protocol(&p->policy, id));
+		else if (c->ops)
 			start_parsing(p, c, is_request ? dir : dir_other(dir));
 		else
 			stream_ignore(p, c, why_recognised(id));
