@@ -20,29 +20,35 @@ enum phase { START, HEAD, PEEK, LENGTH, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAIL
 
 enum framing_header { HEADER_OTHER, HEADER_LENGTH, HEADER_CODING, HEADER_UPGRADE };
 
-/* One direction. */
-struct half {
-	uint64_t key;	     /* of the open message */
-	uint64_t body_end;   /* position behind a body or chunk of known length */
-	uint64_t counted_to; /* position up to which body bytes are counted */
-	uint64_t body_bytes;
-	uint64_t body_left;  /* bytes of the body that are still to be delivered */
+/* What is known of a message while it is read. */
+struct message {
 	uint64_t length;     /* Content-Length */
-	uint64_t scanned;    /* position up to which the open line has no LF */
-	uint64_t last;	     /* position behind the last byte consumed */
-	uint32_t flags;	     /* enum msg_flag of the open message */
+	uint64_t body_bytes;
+	uint32_t flags;	     /* enum msg_flag */
 	uint32_t head_bytes;
-	uint16_t headers, status;
-	uint8_t phase;
+	uint16_t headers;
 	uint8_t class;	     /* enum request_class of the request, or of the one that is answered */
 	uint8_t header;	     /* enum framing_header of the line before, for its continuation */
 	uint8_t bad_lines;
 	bool open;
-	bool lost;	     /* looking for a boundary among unknown bytes */
 	bool in_long_line;   /* the rest of a line over the maximum is being dropped */
 	bool emitting;	     /* the header before was emitted */
-	bool seen_message;
 	bool has_length, bad_length, has_coding, chunked, upgrade, websocket, h2c;
+};
+
+/* One direction. What is reset between messages stands in `m`. */
+struct half {
+	uint64_t key;	     /* of the open message */
+	uint64_t body_end;   /* position behind a body or chunk of known length */
+	uint64_t counted_to; /* position up to which body bytes are counted */
+	uint64_t body_left;  /* bytes of the body that are still to be delivered */
+	uint64_t scanned;    /* position up to which the open line has no LF */
+	uint64_t last;	     /* position behind the last byte consumed */
+	bool lost;	     /* looking for a boundary among unknown bytes */
+	bool seen_message;
+	uint8_t phase;
+	uint16_t status;
+	struct message m;
 };
 
 struct http1 {
@@ -92,21 +98,18 @@ static bool is_request(const struct walk *w)
 
 static void half_reset(struct half *s)
 {
-	*s = (struct half){ .phase = START,
-			    .lost = s->lost,
-			    .seen_message = s->seen_message,
-			    .scanned = s->scanned,
-			    .last = s->last };
+	s->phase = START;
+	s->m = (struct message){ 0 };
 }
 
 /* Ends the open message at stream position off. */
 static void message_end(struct half *s, enum msg_kind kind, struct sink *out, uint64_t off,
 			uint32_t flags)
 {
-	if (s->open) {
+	if (s->m.open) {
 		if (s->phase > HEAD)
-			sink_num(out, kind, s->key, FIELD_BODY_BYTES, (int64_t)s->body_bytes);
-		sink_end(out, kind, s->key, off, s->flags | flags);
+			sink_num(out, kind, s->key, FIELD_BODY_BYTES, (int64_t)s->m.body_bytes);
+		sink_end(out, kind, s->key, off, s->m.flags | flags);
 	}
 	half_reset(s);
 }
@@ -138,8 +141,8 @@ static enum step line_get(struct walk *w, struct slice *ret, bool *ret_cut)
 		return STEP_MORE;
 	}
 	w->at += HTTP1_LINE_MAX;
-	s->in_long_line = true;
-	s->flags |= MSG_TRUNCATED;
+	s->m.in_long_line = true;
+	s->m.flags |= MSG_TRUNCATED;
 	*ret_cut = true;
 	*ret = slice_of(left.p, HTTP1_LINE_MAX);
 	return STEP_GO;
@@ -155,7 +158,7 @@ static enum step drop_long_line(struct walk *w)
 		return STEP_MORE;
 	}
 	w->at += nl + 1;
-	w->half->in_long_line = false;
+	w->half->m.in_long_line = false;
 	return STEP_GO;
 }
 
@@ -183,10 +186,10 @@ static enum step request_start(struct walk *w, uint64_t off, struct slice line, 
 		break;
 	}
 	if (cut)
-		s->flags |= MSG_DEGRADED;
-	s->class = (uint8_t)class_of(r.method);
-	s->key = pairing_request(&w->h->pairing, (enum request_class)s->class);
-	s->open = true;
+		s->m.flags |= MSG_DEGRADED;
+	s->m.class = (uint8_t)class_of(r.method);
+	s->key = pairing_request(&w->h->pairing, (enum request_class)s->m.class);
+	s->m.open = true;
 	sink_begin(w->out, MSG_REQUEST, w->in->dir, s->key, off);
 	sink_field(w->out, MSG_REQUEST, s->key, FIELD_METHOD, r.method);
 	sink_field(w->out, MSG_REQUEST, s->key, FIELD_TARGET, r.target);
@@ -217,8 +220,8 @@ static enum step response_start(struct walk *w, uint64_t off, struct slice line)
 		return STEP_GO;
 	}
 	s->key = pairing_response(&h->pairing, off, off < h->orphans_until, &class);
-	s->class = (uint8_t)class;
-	s->open = true;
+	s->m.class = (uint8_t)class;
+	s->m.open = true;
 	sink_begin(w->out, MSG_RESPONSE, w->in->dir, s->key, off);
 	for (size_t i = 0; i < h->n_interim; i++)
 		sink_num(w->out, MSG_RESPONSE, s->key, FIELD_INTERIM, h->interim[i]);
@@ -287,8 +290,8 @@ static enum step phase_start(struct walk *w)
 				       response_start(w, w->in->off + begin, line);
 	if (step == STEP_LOST || step == STEP_WAIT) {
 		w->at = begin;
-		s->in_long_line = false;
-		s->flags = 0;
+		s->m.in_long_line = false;
+		s->m.flags = 0;
 	}
 	if (step == STEP_LOST)
 		return s->lost || s->seen_message || w->h->mid ? STEP_LOST : STEP_STOP;
@@ -319,21 +322,21 @@ static enum framing_header framing_header_of(struct slice name)
 /* Takes note of a header that framing depends on. */
 static void framing_note(struct half *s, struct slice value)
 {
-	switch (s->header) {
+	switch (s->m.header) {
 	case HEADER_LENGTH:
-		if (value.n > 0 && !content_length_parse(value, &s->has_length, &s->length))
-			s->bad_length = true;
+		if (value.n > 0 && !content_length_parse(value, &s->m.has_length, &s->m.length))
+			s->m.bad_length = true;
 		break;
 	case HEADER_CODING:
 		if (value.n > 0) {
-			s->has_coding = true;
-			s->chunked = last_coding_is_chunked(value);
+			s->m.has_coding = true;
+			s->m.chunked = last_coding_is_chunked(value);
 		}
 		break;
 	case HEADER_UPGRADE:
-		s->upgrade = true;
-		s->websocket |= list_has(value, SLICE_LIT("websocket"));
-		s->h2c |= list_has(value, SLICE_LIT("h2c"));
+		s->m.upgrade = true;
+		s->m.websocket |= list_has(value, SLICE_LIT("websocket"));
+		s->m.h2c |= list_has(value, SLICE_LIT("h2c"));
 		break;
 	default:
 		break;
@@ -346,17 +349,17 @@ static void header_emit(struct walk *w, struct slice name, struct slice value)
 	bool trailer = s->phase == TRAILERS;
 
 	if (name.n > 0) {
-		s->emitting = s->open && s->headers < HTTP1_HEADERS_MAX &&
-			      s->head_bytes < HTTP1_HEAD_MAX;
-		if (!s->emitting) {
-			s->flags |= MSG_TRUNCATED;
+		s->m.emitting = s->m.open && s->m.headers < HTTP1_HEADERS_MAX &&
+			      s->m.head_bytes < HTTP1_HEAD_MAX;
+		if (!s->m.emitting) {
+			s->m.flags |= MSG_TRUNCATED;
 			return;
 		}
-		s->headers++;
+		s->m.headers++;
 		sink_field(w->out, w->kind, s->key, trailer ? FIELD_TRAILER_NAME : FIELD_HEADER_NAME,
 			   name);
 	}
-	if (s->emitting)
+	if (s->m.emitting)
 		sink_field(w->out, w->kind, s->key,
 			   trailer ? FIELD_TRAILER_VALUE : FIELD_HEADER_VALUE, value);
 }
@@ -377,21 +380,21 @@ static enum step field_line(struct walk *w, bool *ret_last)
 		*ret_last = true;
 		return STEP_GO;
 	}
-	s->head_bytes = (uint32_t)MIN(s->head_bytes + (w->at - begin), (size_t)UINT32_MAX / 2);
+	s->m.head_bytes = (uint32_t)MIN(s->m.head_bytes + (w->at - begin), (size_t)UINT32_MAX / 2);
 	if (line.p[0] == ' ' || line.p[0] == '\t') {
 		value = trim_ows(line);
 	} else if (header_line_parse(line, &name, &value)) {
-		s->header = s->phase == HEAD ? (uint8_t)framing_header_of(name) : HEADER_OTHER;
+		s->m.header = s->phase == HEAD ? (uint8_t)framing_header_of(name) : HEADER_OTHER;
 	} else {
-		s->header = HEADER_OTHER;
-		s->emitting = false;
-		s->flags |= MSG_DEGRADED;
-		if (++s->bad_lines <= HTTP1_BAD_LINES_MAX)
+		s->m.header = HEADER_OTHER;
+		s->m.emitting = false;
+		s->m.flags |= MSG_DEGRADED;
+		if (++s->m.bad_lines <= HTTP1_BAD_LINES_MAX)
 			return STEP_GO;
 		w->at = begin;
 		return STEP_LOST;
 	}
-	if (s->header != HEADER_OTHER)
+	if (s->m.header != HEADER_OTHER)
 		framing_note(s, value);
 	header_emit(w, name, value);
 	return STEP_GO;
@@ -403,14 +406,14 @@ static enum step body_start(struct walk *w)
 
 	s->counted_to = position(w);
 	s->body_left = w->h->body_max;
-	if (s->has_coding) {
-		s->phase = s->chunked ? CHUNK_SIZE : CLOSE;
-	} else if (s->bad_length) {
+	if (s->m.has_coding) {
+		s->phase = s->m.chunked ? CHUNK_SIZE : CLOSE;
+	} else if (s->m.bad_length) {
 		s->phase = LENGTH;
 		return STEP_LOST;
-	} else if (s->has_length || is_request(w)) {
+	} else if (s->m.has_length || is_request(w)) {
 		s->phase = LENGTH;
-		s->body_end = position(w) + s->length;
+		s->body_end = position(w) + s->m.length;
 	} else {
 		s->phase = CLOSE;
 	}
@@ -422,12 +425,12 @@ static enum step request_head_done(struct walk *w)
 	struct half *s = w->half;
 	struct http1 *h = w->h;
 
-	if (s->upgrade || s->class == CLASS_CONNECT) {
+	if (s->m.upgrade || s->m.class == CLASS_CONNECT) {
 		h->held = true;
 		h->held_key = s->key;
 	}
 	s->phase = LENGTH;
-	return s->class == CLASS_CONNECT ? end_here(w, 0) : body_start(w);
+	return s->m.class == CLASS_CONNECT ? end_here(w, 0) : body_start(w);
 }
 
 static enum step switch_protocols(struct walk *w)
@@ -435,7 +438,7 @@ static enum step switch_protocols(struct walk *w)
 	struct half *s = w->half;
 
 	if (s->status == 101)
-		w->next = s->websocket ? PROTO_WEBSOCKET : s->h2c ? PROTO_HTTP2 : PROTO_UNKNOWN;
+		w->next = s->m.websocket ? PROTO_WEBSOCKET : s->m.h2c ? PROTO_HTTP2 : PROTO_UNKNOWN;
 	w->h->over = true;
 	s->phase = LENGTH;
 	end_here(w, MSG_TUNNEL);
@@ -448,19 +451,19 @@ static enum step response_head_done(struct walk *w)
 	struct http1 *h = w->h;
 	bool answers_held = h->held && (s->key == h->held_key || (s->key & KEY_ORPHAN));
 
-	if (!s->open) {
+	if (!s->m.open) {
 		half_reset(s); /* interim */
 		return STEP_GO;
 	}
-	if (s->status == 101 || (s->class == CLASS_CONNECT && s->status / 100 == 2))
+	if (s->status == 101 || (s->m.class == CLASS_CONNECT && s->status / 100 == 2))
 		return switch_protocols(w);
 	if (answers_held)
 		h->held = false;
-	if (s->class == CLASS_HEAD || s->status == 204 || s->status == 304) {
+	if (s->m.class == CLASS_HEAD || s->status == 204 || s->status == 304) {
 		s->phase = LENGTH;
 		return end_here(w, 0);
 	}
-	if (s->class == CLASS_UNKNOWN && (s->has_coding || !s->has_length || s->length > 0)) {
+	if (s->m.class == CLASS_UNKNOWN && (s->m.has_coding || !s->m.has_length || s->m.length > 0)) {
 		s->phase = PEEK;
 		return STEP_GO;
 	}
@@ -474,7 +477,7 @@ static enum step phase_head(struct walk *w)
 
 	do
 		step = field_line(w, &last);
-	while (step == STEP_GO && !last && !w->half->in_long_line);
+	while (step == STEP_GO && !last && !w->half->m.in_long_line);
 	if (step != STEP_GO || !last)
 		return step;
 	return is_request(w) ? request_head_done(w) : response_head_done(w);
@@ -507,7 +510,7 @@ static enum step body_take(struct walk *w, uint64_t end)
 		sink_field(w->out, w->kind, s->key, FIELD_BODY, slice_head(rest(w), give));
 	s->body_left -= give;
 	w->at += n;
-	s->body_bytes += position(w) - s->counted_to;
+	s->m.body_bytes += position(w) - s->counted_to;
 	s->counted_to = position(w);
 	if (n == left)
 		return STEP_GO;
@@ -676,7 +679,7 @@ static struct parse_result http1_parse(void *st, const struct parse_in *in, stru
 	if (in->force && !is_request(&w))
 		h->orphans_until = MAX(h->orphans_until, in->off + in->buf.n);
 	while (step == STEP_GO)
-		step = w.half->in_long_line ? drop_long_line(&w) : phases[w.half->phase](&w);
+		step = w.half->m.in_long_line ? drop_long_line(&w) : phases[w.half->phase](&w);
 	return conclude(&w, step);
 }
 
@@ -706,8 +709,8 @@ static size_t http1_resync(const void *st, struct slice buf, enum dir dir)
 /* Bytes inside a body are missing, and where it ends is known. */
 static void gap_in_body(struct half *s, enum msg_kind kind, uint64_t end, struct sink *out)
 {
-	s->flags |= MSG_LOST;
-	s->body_bytes += end - s->counted_to;
+	s->m.flags |= MSG_LOST;
+	s->m.body_bytes += end - s->counted_to;
 	s->counted_to = end;
 	if (s->phase == LENGTH && end == s->body_end)
 		message_end(s, kind, out, end, 0);

@@ -5,8 +5,7 @@
 #define LENGTH_MAX ((uint64_t)1 << 62) /* no body is longer: sums with stream positions stay in range */
 #define METHOD_MAX 24		       /* bytes of a method that is looked for in unknown bytes */
 
-/* Characters of a token (RFC 9110 section 5.6.2). */
-static const bool token_char[256] = {
+const bool token_char[256] = {
 	['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true,
 	['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true,
 	['`'] = true, ['|'] = true, ['~'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true,
@@ -28,23 +27,9 @@ static bool is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
-static bool is_ows(uint8_t c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static bool is_method_char(uint8_t c)
 {
 	return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
-}
-
-struct slice trim_ows(struct slice s)
-{
-	while (s.n > 0 && is_ows(s.p[0]))
-		s = slice_of(s.p + 1, s.n - 1);
-	while (s.n > 0 && is_ows(s.p[s.n - 1]))
-		s.n--;
-	return s;
 }
 
 /* `HTTP/1.d`, any case of the letters; 0 when it is not. */
@@ -54,15 +39,6 @@ static int version_parse(const uint8_t *p)
 	    !slice_eq_nocase(slice_of(p, 7), SLICE_LIT("HTTP/1.")))
 		return 0;
 	return is_digit(p[7]) ? 10 + (p[7] - '0') : 0;
-}
-
-static size_t token_len(struct slice s)
-{
-	size_t n = 0;
-
-	while (n < s.n && token_char[s.p[n]])
-		n++;
-	return n;
 }
 
 enum line_verdict request_line_parse(struct slice line, bool cut, struct request_line *ret)
@@ -107,20 +83,6 @@ enum line_verdict status_line_parse(struct slice line, struct status_line *ret)
 	ret->status = (rest.p[0] - '0') * 100 + (rest.p[1] - '0') * 10 + (rest.p[2] - '0');
 	ret->reason = trim_ows(slice_from(rest, 3));
 	return LINE_OK;
-}
-
-bool header_line_parse(struct slice line, struct slice *ret_name, struct slice *ret_value)
-{
-	size_t n = token_len(line);
-	size_t colon = n;
-
-	while (colon < line.n && is_ows(line.p[colon]))
-		colon++;
-	if (n == 0 || colon == line.n || line.p[colon] != ':')
-		return false;
-	*ret_name = slice_of(line.p, n);
-	*ret_value = trim_ows(slice_from(line, colon + 1));
-	return true;
 }
 
 static bool decimal_parse(struct slice s, uint64_t *ret)
