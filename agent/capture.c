@@ -218,9 +218,12 @@ static int size_maps(struct capture *c, struct bpf_object *obj)
 		const char *name;
 		uint32_t entries;
 	} sizes[] = {
-		{ "ctl_ring", c->opts.ctl_ring_bytes },	  { "data_ring", c->opts.data_ring_bytes },
-		{ "bpf_counters", c->cpus },		  { "conn_ctl", c->opts.conns_max },
-		{ "conns", c->opts.conns_max },		  { "free_slots", c->opts.conns_max },
+		{ "ctl_ring", c->opts.ctl_ring_bytes },
+		{ "data_ring", c->opts.data_ring_bytes },
+		{ "bpf_counters", c->cpus },
+		{ "conn_ctl", c->opts.conns_max },
+		{ "conns", c->opts.conns_max },
+		{ "free_slots", c->opts.conns_max },
 		{ "slot_uses", c->opts.conns_max },
 	};
 	struct bpf_map *cfg = bpf_object__find_map_by_name(obj, ".rodata.cfg");
@@ -258,7 +261,8 @@ static int try_load(struct capture *c, enum capture_rung rung, enum capture_read
 	if (!r)
 		r = bpf_object__load(obj);
 	if (r) {
-		why_add(c, "%s/%s: %s\n", capture_rung_name(rung), capture_read_name(read), strerror(-r));
+		why_add(c, "%s/%s: %s\n", capture_rung_name(rung), capture_read_name(read),
+			strerror(-r));
 		bpf_object__close(obj);
 		return r;
 	}
@@ -282,7 +286,8 @@ static bool rung_possible(struct capture *c, enum capture_rung rung)
 
 static bool read_possible(const struct capture *c, enum capture_read read)
 {
-	return c->features[read == CAPTURE_READ_BTF ? FEATURE_RDONLY_CAST : FEATURE_PROBE_READ].present;
+	return c->features[read == CAPTURE_READ_BTF ? FEATURE_RDONLY_CAST : FEATURE_PROBE_READ]
+		.present;
 }
 
 static int load_best(struct capture *c)

@@ -1,6 +1,6 @@
-/* Capture: loads the BPF programs, chooses the hook the kernel has, attaches, and hands out the maps.
- * Lives in the attacher process, which alone may call bpf(). Nothing is pinned: everything is gone
- * when the last descriptor closes.
+/* Capture: loads the BPF programs, chooses the hook the kernel has, attaches, and hands out the
+ *maps. Lives in the attacher process, which alone may call bpf(). Nothing is pinned: everything is
+ *gone when the last descriptor closes.
  *
  * Order of calls:
  *	capture_new -> capture_load -> capture_attach (bytes are captured from here)
@@ -35,15 +35,15 @@ enum capture_read {
 struct capture_opts {
 	enum capture_rung rung;
 	enum capture_read read;
-	uint32_t data_ring_bytes; /* power of two, default 8 MiB */
-	uint32_t ctl_ring_bytes;  /* power of two, default 1 MiB */
-	uint32_t conns_max;	  /* default 16384, at most EV_CONNS_MAX */
-	uint32_t wake_bytes;	  /* default a quarter of the data ring */
+	uint32_t data_ring_bytes;    /* power of two, default 8 MiB */
+	uint32_t ctl_ring_bytes;     /* power of two, default 1 MiB */
+	uint32_t conns_max;	     /* default 16384, at most EV_CONNS_MAX */
+	uint32_t wake_bytes;	     /* default a quarter of the data ring */
 	uint64_t probe_budget_bytes; /* per direction of an unjudged connection, default 256 KiB */
-	const char *cgroup;	  /* cgroup v2 directory; NULL: every process */
+	const char *cgroup;	     /* cgroup v2 directory; NULL: every process */
 	uint16_t deny_ports[CFG_PORTS];
 	uint16_t allow_ports[CFG_PORTS];
-	bool simulate_leak;	  /* lost chunks are not counted: proves that the balance can fail */
+	bool simulate_leak; /* lost chunks are not counted: proves that the balance can fail */
 };
 
 struct capture;
@@ -52,15 +52,15 @@ struct capture;
 int capture_new(const struct capture_opts *opts, struct capture **ret);
 
 /* Loads the programs of the best rung that loads, or of the one asked for, and fills the slots.
- * -ENOTSUP: the kernel lacks what the rungs need; another error: the last one that was tried did not
- * load. capture_why() tells all of it. */
+ * -ENOTSUP: the kernel lacks what the rungs need; another error: the last one that was tried did
+ * not load. capture_why() tells all of it. */
 int capture_load(struct capture *c);
 
 /* Attaches; capture runs when this returns 0. */
 int capture_attach(struct capture *c);
 
-/* Announces the connections that are open already: EV_CONN_OPEN with EV_F_OLD in the control ring, and
- * with EV_F_KNOWN those that were told before (a new reader asks again; a socket that several
+/* Announces the connections that are open already: EV_CONN_OPEN with EV_F_OLD in the control ring,
+ * and with EV_F_KNOWN those that were told before (a new reader asks again; a socket that several
  * processes hold is told once for each).
  * ret_found: sockets announced. -ENOTSUP: the kernel has no such iterator. */
 int capture_walk(struct capture *c, uint64_t *ret_found);
@@ -75,7 +75,8 @@ int capture_data_ring_fd(const struct capture *c);
 uint32_t capture_ctl_ring_bytes(const struct capture *c);
 uint32_t capture_data_ring_bytes(const struct capture *c);
 int capture_conn_ctl_fd(const struct capture *c); /* conns_max entries of struct conn_ctl */
-int capture_counters_fd(const struct capture *c); /* capture_cpus() entries of struct bpf_counters */
+int capture_counters_fd(
+	const struct capture *c); /* capture_cpus() entries of struct bpf_counters */
 uint32_t capture_conns_max(const struct capture *c);
 uint32_t capture_cpus(const struct capture *c);
 
@@ -90,7 +91,8 @@ const char *capture_read_name(enum capture_read read); /* "btf", "probe" */
 enum capture_rung capture_rung_parse(const char *name);
 enum capture_read capture_read_parse(const char *name);
 
-/* What was tried and refused on the way, one line each, "" when nothing; valid until capture_free(). */
+/* What was tried and refused on the way, one line each, "" when nothing; valid until
+ * capture_free(). */
 const char *capture_why(const struct capture *c);
 
 /* Hook runs that the kernel skipped because a program was already running on that CPU (its guard

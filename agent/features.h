@@ -28,8 +28,8 @@ struct feature_state {
 	int err; /* positive errno of the trial when absent, 0 when simply not there */
 };
 
-/* Tries everything once: some 20 ms, most of it reading the kernel's BTF. Needs CAP_BPF, CAP_PERFMON.
- * ret: _FEATURE_MAX entries. */
+/* Tries everything once: some 20 ms, most of it reading the kernel's BTF. Needs CAP_BPF,
+ * CAP_PERFMON. ret: _FEATURE_MAX entries. */
 void features_probe(struct feature_state *ret);
 
 const char *feature_name(enum feature f); /* "sock_length" */

@@ -1,6 +1,6 @@
 #include "agent/probe_table.h"
 
-#define BIT(f) (1u << (f))
+#define BIT(f)	 (1u << (f))
 #define READ_ANY (BIT(CAPTURE_READ_BTF) | BIT(CAPTURE_READ_PROBE))
 
 const struct rung_ops rung_table[_CAPTURE_RUNG_MAX] = {

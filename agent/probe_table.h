@@ -8,8 +8,8 @@
 
 struct rung_ops {
 	const char *name;
-	uint32_t needs;	   /* bit per enum feature */
-	uint32_t reads;	   /* bit per enum capture_read in which the programs exist */
+	uint32_t needs; /* bit per enum feature */
+	uint32_t reads; /* bit per enum capture_read in which the programs exist */
 	const char *progs[RUNG_PROGS_MAX]; /* of the data path, NULL ends */
 };
 

@@ -62,7 +62,8 @@ static __always_inline __u8 who_opened(struct tcp_sock *tp, const struct snap *s
 
 /* Fills the identity and both positions from the socket's counters. early: no answer to the SYN has
  * come yet (TCP Fast Open sends data with it). */
-static __always_inline void conn_locate(struct conn *c, struct sock *sk, struct tcp_sock *tp, bool early)
+static __always_inline void conn_locate(struct conn *c, struct sock *sk, struct tcp_sock *tp,
+					bool early)
 {
 	struct snap s = {};
 	bool stable = snap_read(sk, tp, &s);
@@ -240,7 +241,8 @@ static __always_inline void slot_give_back(__u32 slot)
 }
 
 /* A new entry for the socket, without position yet. NULL: all slots are taken. */
-static __always_inline struct conn *conn_add(struct bpf_counters *n, struct sock *sk, __u8 initiator)
+static __always_inline struct conn *conn_add(struct bpf_counters *n, struct sock *sk,
+					     __u8 initiator)
 {
 	__u64 key = (__u64)sk;
 	struct conn c = {};
@@ -274,7 +276,8 @@ static __always_inline void conn_owner(struct conn *c, __u32 tgid)
 	bpf_get_current_comm(c->comm, sizeof(c->comm));
 }
 
-static __always_inline void conn_tell_eof(struct bpf_counters *n, struct conn *c, __u32 dir, __u64 pos)
+static __always_inline void conn_tell_eof(struct bpf_counters *n, struct conn *c, __u32 dir,
+					  __u64 pos)
 {
 	struct ev_eof e = {};
 
@@ -301,7 +304,8 @@ static __always_inline __u64 conn_end(const struct conn *c, __u32 dir, __u32 seq
 	return pos > c->eof[dir & 1] ? c->eof[dir & 1] : pos;
 }
 
-static __always_inline void conn_tell_close(struct bpf_counters *n, struct conn *c, struct tcp_sock *tp)
+static __always_inline void conn_tell_close(struct bpf_counters *n, struct conn *c,
+					    struct tcp_sock *tp)
 {
 	struct ev_close e = {};
 

@@ -19,9 +19,9 @@ typedef __u64 __be64;
 typedef __u16 __sum16;
 typedef __u32 __wsum;
 typedef _Bool bool;
-#define true  1
+#define true 1
 #define false 0
-#define NULL  ((void *)0)
+#define NULL ((void *)0)
 
 /* include/uapi/linux/bpf.h: values that are part of the system call interface. */
 enum {
@@ -277,24 +277,25 @@ struct user_mmsghdr {
 #include <bpf/bpf_core_read.h>
 
 /* Reading kernel memory. Two builds of the same source:
- *   default        typed BTF loads and bpf_rdonly_cast() (6.2): nothing that lockdown forbids, cheapest
- *   KREAD_PROBE    bpf_probe_read_kernel(), for older kernels
- * K(p, field) reads one field, KCAST(type, p) gives an untyped address a type.
+ *   default        typed BTF loads and bpf_rdonly_cast() (6.2): nothing that lockdown forbids,
+ * cheapest KREAD_PROBE    bpf_probe_read_kernel(), for older kernels K(p, field) reads one field,
+ * KCAST(type, p) gives an untyped address a type.
  */
 #ifdef KREAD_PROBE
-#define K(p, field)	BPF_CORE_READ(p, field)
-#define KCAST(type, p)	((struct type *)(p))
-#define KBIT(p, field)	BPF_CORE_READ_BITFIELD_PROBED(p, field)
+#define K(p, field)    BPF_CORE_READ(p, field)
+#define KCAST(type, p) ((struct type *)(p))
+#define KBIT(p, field) BPF_CORE_READ_BITFIELD_PROBED(p, field)
 #else
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
-#define K(p, field)	((p)->field)
-#define KCAST(type, p)	((struct type *)bpf_rdonly_cast((const void *)(p), bpf_core_type_id_kernel(struct type)))
-#define KBIT(p, field)	BPF_CORE_READ_BITFIELD(p, field)
+#define K(p, field) ((p)->field)
+#define KCAST(type, p)                                                                             \
+	((struct type *)bpf_rdonly_cast((const void *)(p), bpf_core_type_id_kernel(struct type)))
+#define KBIT(p, field) BPF_CORE_READ_BITFIELD(p, field)
 #endif
 
-#define barrier()      asm volatile("" ::: "memory")
+#define barrier() asm volatile("" ::: "memory")
 /* The verifier must see the bound on the very register that is used: keeps the compiler from
  * narrowing or re-deriving the value after the check. */
-#define opaque(x)      asm volatile("" : "+r"(x))
+#define opaque(x) asm volatile("" : "+r"(x))
 
 #endif

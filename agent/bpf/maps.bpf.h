@@ -36,27 +36,27 @@ struct {
 	__type(value, struct conn_ctl);
 } conn_ctl SEC(".maps");
 
-/* State of one connection. Created by connect(), by the handshake's end, by the walk over open files
- * or by the first transfer; deleted when the kernel destroys the socket. */
+/* State of one connection. Created by connect(), by the handshake's end, by the walk over open
+ * files or by the first transfer; deleted when the kernel destroys the socket. */
 struct conn {
-	__u64 id;	  /* ev_conn.conn */
-	__u64 next[2];	  /* position expected of the next transfer */
-	__u64 used[2];	  /* bytes copied on the probing budget */
+	__u64 id;		     /* ev_conn.conn */
+	__u64 next[2];		     /* position expected of the next transfer */
+	__u64 used[2];		     /* bytes copied on the probing budget */
 	__u64 copied, skipped, lost; /* as in ev_close */
-	__u64 syn_ns;	  /* when connect() began, 0 unknown */
+	__u64 syn_ns;		     /* when connect() began, 0 unknown */
 	__u64 cgroup;
-	__u64 eof[2];	  /* position of the FIN, ~0 none yet */
+	__u64 eof[2]; /* position of the FIN, ~0 none yet */
 	__u32 isn[2];
 	__u32 slot;
 	__u32 tgid;
-	__s32 err;	  /* socket error at TCP_CLOSE */
-	__u8 announced;	  /* EV_CONN_OPEN was told */
+	__s32 err;	/* socket error at TCP_CLOSE */
+	__u8 announced; /* EV_CONN_OPEN was told */
 	__u8 initiator;
 	__u8 isn_known;
-	__u8 closed;	  /* EV_CONN_CLOSE was told */
-	__u8 ignored;	  /* not ours: kernel's own, denied port */
+	__u8 closed;  /* EV_CONN_CLOSE was told */
+	__u8 ignored; /* not ours: kernel's own, denied port */
 	__u8 from_state;
-	__u8 located;	  /* isn and next are set */
+	__u8 located; /* isn and next are set */
 	__u8 pad;
 	char comm[EV_COMM_LEN];
 };
@@ -76,8 +76,8 @@ struct {
 	__type(value, __u32);
 } free_slots SEC(".maps");
 
-/* How often a slot was used: with the slot it makes an identity that never returns. Only the owner of
- * a popped slot touches its entry. */
+/* How often a slot was used: with the slot it makes an identity that never returns. Only the owner
+ * of a popped slot touches its entry. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -95,8 +95,8 @@ struct {
 
 /* One record under construction: by CPU and direction, because the programs of the two directions
  * guard against re-entry separately. A value may be 32 KiB at most. */
-#define FILL_MAX   8192u  /* a record with so much payload is sent before more is gathered */
-#define COPY_MAX   24512u /* of one copy: FILL_MAX - 1 + COPY_MAX fit behind the header */
+#define FILL_MAX 8192u	/* a record with so much payload is sent before more is gathered */
+#define COPY_MAX 24512u /* of one copy: FILL_MAX - 1 + COPY_MAX fit behind the header */
 struct scratch {
 	struct ev_data ev;
 	__u8 data[FILL_MAX + COPY_MAX];
@@ -113,33 +113,33 @@ struct {
 struct job {
 	__u64 sk;
 	__u64 task;
-	__u64 ptr;	 /* user address: first byte, or array of struct iovec when vecs > 0 */
+	__u64 ptr; /* user address: first byte, or array of struct iovec when vecs > 0 */
 	__u32 vecs;
-	__u32 len;	 /* bytes moved */
-	__u32 after;	 /* bytes of the same call behind them */
-	__u8 miss;	 /* EV_MISS_NONE, or why there is nothing to copy */
-	__u8 owned;	 /* every sending path passes the hook: a jump forward means a race */
+	__u32 len;   /* bytes moved */
+	__u32 after; /* bytes of the same call behind them */
+	__u8 miss;   /* EV_MISS_NONE, or why there is nothing to copy */
+	__u8 owned;  /* every sending path passes the hook: a jump forward means a race */
 	__u8 pad[2];
 };
 struct xfer {
 	struct job job;
-	__u64 mmsg_vec;	 /* rungs at call exit: user address of the vector of messages */
+	__u64 mmsg_vec;	  /* rungs at call exit: user address of the vector of messages */
 	__u32 mmsg_after; /* bytes of the messages not told yet */
 	__u32 mmsg_miss;
-	__u64 iov;	 /* user address of the next struct iovec */
-	__u64 cur;	 /* user address of the next byte */
-	__u64 cur_left;	 /* bytes left there */
-	__u32 iov_left;	 /* vectors after this one */
-	__u32 skip;	 /* source bytes to pass over first */
-	__u32 left;	 /* bytes still to copy */
-	__u32 tail;	 /* bytes after those, announced but not copied */
-	__u32 fill;	 /* bytes in the scratch */
+	__u64 iov;	/* user address of the next struct iovec */
+	__u64 cur;	/* user address of the next byte */
+	__u64 cur_left; /* bytes left there */
+	__u32 iov_left; /* vectors after this one */
+	__u32 skip;	/* source bytes to pass over first */
+	__u32 left;	/* bytes still to copy */
+	__u32 tail;	/* bytes after those, announced but not copied */
+	__u32 fill;	/* bytes in the scratch */
 	__u32 sent_bytes;
 	__u32 sent_records;
 	__u32 ring_bytes;  /* not copied because the ring was full */
 	__u32 fault_bytes; /* not copied because the page could not be read */
 	__u32 limit_bytes; /* not copied because the steps ran out */
-	__u8 miss;	 /* why the tail is not copied */
+	__u8 miss;	   /* why the tail is not copied */
 	__u8 done;
 	__u8 pad[6];
 };

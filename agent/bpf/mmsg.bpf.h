@@ -1,11 +1,10 @@
-/* sendmmsg and recvmmsg on the socket-length rung: the hook fires once per message, and nothing in the
- * registers says for which.
+/* sendmmsg and recvmmsg on the socket-length rung: the hook fires once per message, and nothing in
+ *the registers says for which.
  *
  * So messages are counted per thread. A call ends early only where the hook fires too (an error, a
- * message not sent whole) or where it cannot be seen; the cases that cannot be seen (a timeout given,
- * out-of-band data) are not trusted:
- *	next message of the same call  same vector and socket, earlier ones all complete
- *	anything else                  first message of a new call
+ * message not sent whole) or where it cannot be seen; the cases that cannot be seen (a timeout
+ *given, out-of-band data) are not trusted: next message of the same call  same vector and socket,
+ *earlier ones all complete anything else                  first message of a new call
  */
 #ifndef AGENT_BPF_MMSG_BPF_H
 #define AGENT_BPF_MMSG_BPF_H
@@ -37,7 +36,8 @@ static __always_inline int mmsg_index(__u32 tid, __u64 sk, const struct sysargs 
 		return -1;
 	/* The kernel has by now written the previous message's length. */
 	if (bpf_probe_read_user(&len, sizeof(len),
-				(const void *)(a->arg[1] + sizeof(struct user_mmsghdr) * (m->next - 1) +
+				(const void *)(a->arg[1] +
+					       sizeof(struct user_mmsghdr) * (m->next - 1) +
 					       __builtin_offsetof(struct user_mmsghdr, len))))
 		return -1;
 	return len == m->last_len ? (int)m->next : 0;

@@ -1,5 +1,5 @@
-/* The data hooks. Each finds the socket, the direction, the length and where the bytes are, and hands
- * over to xfer().
+/* The data hooks. Each finds the socket, the direction, the length and where the bytes are, and
+ * hands over to xfer().
  */
 #ifndef AGENT_BPF_RUNGS_BPF_H
 #define AGENT_BPF_RUNGS_BPF_H
@@ -51,8 +51,8 @@ static __always_inline bool whole_message(const struct job *src, int ret)
 /* socklen: the socket is given, the registers are those of whatever the current task is doing. They
  * are believed only inside a native system call of the list, in the hook's direction, whose
  * descriptor is this very socket. */
-static __always_inline void length_source(struct sock *sk, __u32 dir, int ret, struct task_struct *t,
-					  struct job *src)
+static __always_inline void length_source(struct sock *sk, __u32 dir, int ret,
+					  struct task_struct *t, struct job *src)
 {
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(t);
 	struct sysargs a = {};

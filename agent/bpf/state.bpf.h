@@ -14,7 +14,8 @@ static __always_inline void conn_forget(struct conn *c, struct bpf_counters *n, 
 	count(n, BC_CONNS_CLOSED, 1);
 }
 
-static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk, struct task_struct *t)
+static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk,
+				       struct task_struct *t)
 {
 	__u32 tgid = task_tgid(t);
 	struct conn *c;
@@ -29,15 +30,15 @@ static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk, 
 	conn_owner(c, tgid);
 }
 
-static __always_inline void on_established(struct bpf_counters *n, struct sock *sk, struct tcp_sock *tp,
-					   int old)
+static __always_inline void on_established(struct bpf_counters *n, struct sock *sk,
+					   struct tcp_sock *tp, int old)
 {
 	struct conn *c = conn_find(sk);
 	bool known;
 
 	if (old == TCP_SYN_RECV) {
-		/* The owner is known at its first transfer: told then. Where only some are wanted, a
-		 * slot is not spent before that. */
+		/* The owner is known at its first transfer: told then. Where only some are wanted,
+		 * a slot is not spent before that. */
 		if (!c && !cfg.cgroup_id && !cfg.pidns_ino)
 			c = conn_add(n, sk, EV_INITIATOR_REMOTE);
 		if (c && !c->announced)
@@ -65,8 +66,8 @@ static __always_inline void on_tcp_close(struct bpf_counters *n, struct conn *c,
 		conn_forget(c, n, (__u64)sk);
 		return;
 	}
-	/* Bytes that wait in the receive queue may still be read after a reset: then the end is told
-	 * when the socket goes. A received FIN counts one. */
+	/* Bytes that wait in the receive queue may still be read after a reset: then the end is
+	 * told when the socket goes. A received FIN counts one. */
 	if (unread <= (c->eof[EV_RX] != NO_EOF))
 		conn_tell_close(n, c, tp);
 }

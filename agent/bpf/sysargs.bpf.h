@@ -5,18 +5,18 @@
 #define AGENT_BPF_SYSARGS_BPF_H
 
 /* One byte per system call number: 0 not ours, else where the bytes are, and the direction. */
-#define SYS_TX	    0x80
-#define SYS_KIND    0x0f
-#define SYS_BUF	    1 /* (fd, buf, len, ...) */
-#define SYS_IOV	    2 /* (fd, iovec *, n, ...) */
-#define SYS_MSG	    3 /* (fd, msghdr *, flags) */
-#define SYS_MMSG    4 /* (fd, mmsghdr *, n, flags, timeout) */
-#define SYS_NOBUF   5 /* sendfile(out, ...): no user memory */
-#define SYS_SPLICE  6 /* splice(in, off, out, ...): no user memory, two sockets possible */
-#define SYS_FLAGS   0x70 /* which argument holds MSG_* flags */
-#define SYS_FLAGS2  0x10
-#define SYS_FLAGS3  0x20
-#define SYS_TABLE   512
+#define SYS_TX	   0x80
+#define SYS_KIND   0x0f
+#define SYS_BUF	   1	/* (fd, buf, len, ...) */
+#define SYS_IOV	   2	/* (fd, iovec *, n, ...) */
+#define SYS_MSG	   3	/* (fd, msghdr *, flags) */
+#define SYS_MMSG   4	/* (fd, mmsghdr *, n, flags, timeout) */
+#define SYS_NOBUF  5	/* sendfile(out, ...): no user memory */
+#define SYS_SPLICE 6	/* splice(in, off, out, ...): no user memory, two sockets possible */
+#define SYS_FLAGS  0x70 /* which argument holds MSG_* flags */
+#define SYS_FLAGS2 0x10
+#define SYS_FLAGS3 0x20
+#define SYS_TABLE  512
 
 static const volatile __u8 sys_table[SYS_TABLE] SEC(".rodata.sys") = {
 #if defined(__TARGET_ARCH_x86)
@@ -82,16 +82,16 @@ static __always_inline void regs_args(struct pt_regs *r, struct sysargs *a)
 	a->arg[4] = K(r, r8);
 }
 
-/* The entry code stores -ENOSYS as the result and overwrites it when the call returns: anything else
- * means that we run in work that was put off to the way out (io_uring), or that these are the copied
- * registers of a worker. */
+/* The entry code stores -ENOSYS as the result and overwrites it when the call returns: anything
+ * else means that we run in work that was put off to the way out (io_uring), or that these are the
+ * copied registers of a worker. */
 static __always_inline bool regs_in_call(struct pt_regs *r)
 {
 	return K(r, ax) == (unsigned long)-ENOSYS;
 }
 
-/* TS_COMPAT of arch/x86/include/asm/thread_info.h: entered as a 32-bit system call, whose numbers and
- * registers are others. */
+/* TS_COMPAT of arch/x86/include/asm/thread_info.h: entered as a 32-bit system call, whose numbers
+ * and registers are others. */
 static __always_inline bool task_compat(struct task_struct *t, struct pt_regs *r)
 {
 	(void)r;
@@ -112,8 +112,8 @@ static __always_inline void regs_args(struct pt_regs *r, struct sysargs *a)
 	a->arg[4] = K(r, regs[4]);
 }
 
-/* x0 keeps the first argument until the result replaces it. A result equal to the descriptor's number
- * passes this test; the descriptor must then still be the very same socket. */
+/* x0 keeps the first argument until the result replaces it. A result equal to the descriptor's
+ * number passes this test; the descriptor must then still be the very same socket. */
 static __always_inline bool regs_in_call(struct pt_regs *r)
 {
 	return K(r, regs[0]) == K(r, orig_x0);

@@ -1,5 +1,5 @@
-/* Connections that are open before capture starts: every open file of every process. Writes one byte
- * of iterator output per socket announced.
+/* Connections that are open before capture starts: every open file of every process. Writes one
+ * byte of iterator output per socket announced.
  */
 #ifndef AGENT_BPF_WALK_BPF_H
 #define AGENT_BPF_WALK_BPF_H
@@ -52,7 +52,8 @@ static __always_inline __u64 cgroup_number(struct cgroup *cg)
 	return kn ? K(kn, id) : 0;
 }
 
-static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp, struct task_struct *t)
+static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp,
+					  struct task_struct *t)
 {
 	struct bpf_counters *n = counters();
 	__u32 tgid = task_tgid(t);

@@ -138,8 +138,8 @@ static __always_inline void xfer_run(__u32 dir)
 
 #define PIDNS_DEPTH 8 /* pid namespaces in one another that are looked through */
 
-/* The task's process in the agent's pid namespace; 0: it is not in there. A task has a number in its
- * own namespace and in each one above. */
+/* The task's process in the agent's pid namespace; 0: it is not in there. A task has a number in
+ * its own namespace and in each one above. */
 static __always_inline __u32 task_tgid(struct task_struct *t)
 {
 	struct task_struct *leader;
@@ -190,12 +190,13 @@ static __always_inline __u32 task_excluded(__u32 tgid)
 
 /* What the parser wants of [pos, pos + len): how many bytes to leave out in front and behind. */
 struct want {
-	__u64 skip;  /* in front, below skip_until */
-	__u64 cut;   /* behind, over the probing budget */
-	__u32 none;  /* BC_C_*: nothing at all */
+	__u64 skip; /* in front, below skip_until */
+	__u64 cut;  /* behind, over the probing budget */
+	__u32 none; /* BC_C_*: nothing at all */
 };
 
-static __always_inline void conn_wants(struct conn *c, __u32 dir, __u64 pos, __u32 len, struct want *w)
+static __always_inline void conn_wants(struct conn *c, __u32 dir, __u64 pos, __u32 len,
+				       struct want *w)
 {
 	__u32 slot = c->slot;
 	struct conn_ctl *ctl = bpf_map_lookup_elem(&conn_ctl, &slot);
@@ -220,7 +221,8 @@ static __always_inline void conn_wants(struct conn *c, __u32 dir, __u64 pos, __u
 	if (verdict == CTL_COPY)
 		return;
 	rest = len - w->skip;
-	room = cfg.probe_budget_bytes > c->used[dir & 1] ? cfg.probe_budget_bytes - c->used[dir & 1] : 0;
+	room = cfg.probe_budget_bytes > c->used[dir & 1] ? cfg.probe_budget_bytes - c->used[dir & 1]
+							 : 0;
 	if (room >= rest)
 		return;
 	if (!room && !w->skip)
@@ -237,19 +239,26 @@ static __always_inline void charge(struct bpf_counters *n, struct conn *c, __u32
 }
 
 _Static_assert(BC_B_SELF == BC_C_SELF + 1 && BC_B_SCOPE == BC_C_SCOPE + 1 &&
-	       BC_B_VERDICT == BC_C_VERDICT + 1 && BC_B_SKIP == BC_C_SKIP + 1 &&
-	       BC_B_BUDGET == BC_C_BUDGET + 1 && BC_B_RING == BC_C_RING + 1 &&
-	       BC_B_CONN == BC_C_CONN + 1, "charge() counts the bytes after the call");
+		       BC_B_VERDICT == BC_C_VERDICT + 1 && BC_B_SKIP == BC_C_SKIP + 1 &&
+		       BC_B_BUDGET == BC_C_BUDGET + 1 && BC_B_RING == BC_C_RING + 1 &&
+		       BC_B_CONN == BC_C_CONN + 1,
+	       "charge() counts the bytes after the call");
 
 static __always_inline __u32 miss_counter(__u8 miss)
 {
 	switch (miss) {
-	case EV_MISS_NOPAYLOAD: return BC_B_NOPAYLOAD;
-	case EV_MISS_UNTRUSTED: return BC_B_UNTRUSTED;
-	case EV_MISS_FAULT: return BC_B_FAULT;
-	case EV_MISS_BUDGET: return BC_B_BUDGET;
-	case EV_MISS_SKIP: return BC_B_SKIP;
-	default: return BC_B_LIMIT;
+	case EV_MISS_NOPAYLOAD:
+		return BC_B_NOPAYLOAD;
+	case EV_MISS_UNTRUSTED:
+		return BC_B_UNTRUSTED;
+	case EV_MISS_FAULT:
+		return BC_B_FAULT;
+	case EV_MISS_BUDGET:
+		return BC_B_BUDGET;
+	case EV_MISS_SKIP:
+		return BC_B_SKIP;
+	default:
+		return BC_B_LIMIT;
 	}
 }
 
@@ -288,8 +297,9 @@ static __always_inline void xfer_account(struct bpf_counters *n, struct conn *c,
 		__sync_fetch_and_add(&c->lost, lost);
 }
 
-static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, struct xfer *x, __u32 dir,
-				      __u64 pos, const struct want *w, __u32 tgid, __u8 flags)
+static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, struct xfer *x,
+				      __u32 dir, __u64 pos, const struct want *w, __u32 tgid,
+				      __u8 flags)
 {
 	__u32 key = dir & 1, len = x->job.len;
 	__u32 copy = len - (__u32)w->skip - (__u32)w->cut, tail = (__u32)w->cut;
@@ -343,8 +353,9 @@ static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, st
 }
 
 /* Finds or makes the connection and tells of it. NULL: the transfer is charged already. */
-static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct sock *sk, struct tcp_sock *tp,
-					      __u32 dir, const struct job *job, __u32 tgid)
+static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct sock *sk,
+					      struct tcp_sock *tp, __u32 dir, const struct job *job,
+					      __u32 tgid)
 {
 	struct conn *c = conn_find(sk);
 
@@ -373,8 +384,8 @@ static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct soc
 
 /* Where the transfer begins, from the counter that it has just moved; flags get EV_F_UNORDERED when
  * another transfer moved it too. */
-static __always_inline __u64 xfer_pos(struct conn *c, struct tcp_sock *tp, __u32 dir, const struct job *job,
-				      __u8 *flags)
+static __always_inline __u64 xfer_pos(struct conn *c, struct tcp_sock *tp, __u32 dir,
+				      const struct job *job, __u8 *flags)
 {
 	__u32 seq = dir == EV_TX ? K(tp, write_seq) : K(tp, copied_seq);
 	__u64 next = c->next[dir & 1];
@@ -432,7 +443,8 @@ __noinline int xfer_job(__u32 dir)
 }
 
 /* The job to fill for a transfer; NULL never happens but the verifier does not know. */
-static __always_inline struct job *job_begin(struct sock *sk, __u32 dir, __u32 len, struct task_struct *t)
+static __always_inline struct job *job_begin(struct sock *sk, __u32 dir, __u32 len,
+					     struct task_struct *t)
 {
 	__u32 key = dir & 1;
 	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);

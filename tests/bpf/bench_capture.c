@@ -1,7 +1,9 @@
-/* What capture costs the captured program: a getppid() loop and a loopback echo in one thread, with no
- * capture and with each rung, interleaved; the 10th percentile of short slices, medians over rounds.
+/* What capture costs the captured program: a getppid() loop and a loopback echo in one thread, with
+ *no capture and with each rung, interleaved; the 10th percentile of short slices, medians over
+ *rounds.
  *
- *	bench_capture [ROUNDS]     prints one line per rung: ns per call, ns added per captured event
+ *	bench_capture [ROUNDS]     prints one line per rung: ns per call, ns added per captured
+ *event
  */
 #include "harness.h"
 
@@ -16,9 +18,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define SLICES	   150
-#define CALLS	   200 /* of one slice */
-#define ROUNDS_MAX 32
+#define SLICES		150
+#define CALLS		200 /* of one slice */
+#define ROUNDS_MAX	32
 #define EVENTS_PER_TRIP 4
 
 static const struct {
@@ -26,12 +28,9 @@ static const struct {
 	enum capture_read read;
 } configs[] = {
 	{ CAPTURE_RUNG_AUTO, CAPTURE_READ_AUTO }, /* none */
-	{ CAPTURE_RUNG_SOCKLEN, CAPTURE_READ_BTF },
-	{ CAPTURE_RUNG_SOCKLEN, CAPTURE_READ_PROBE },
-	{ CAPTURE_RUNG_SYSEXIT, CAPTURE_READ_BTF },
-	{ CAPTURE_RUNG_SYSEXIT, CAPTURE_READ_PROBE },
-	{ CAPTURE_RUNG_RAWTP, CAPTURE_READ_BTF },
-	{ CAPTURE_RUNG_TRACEPOINT, CAPTURE_READ_BTF },
+	{ CAPTURE_RUNG_SOCKLEN, CAPTURE_READ_BTF }, { CAPTURE_RUNG_SOCKLEN, CAPTURE_READ_PROBE },
+	{ CAPTURE_RUNG_SYSEXIT, CAPTURE_READ_BTF }, { CAPTURE_RUNG_SYSEXIT, CAPTURE_READ_PROBE },
+	{ CAPTURE_RUNG_RAWTP, CAPTURE_READ_BTF },   { CAPTURE_RUNG_TRACEPOINT, CAPTURE_READ_BTF },
 };
 
 static const size_t sizes[] = { 0, 100, 4000, 16000 }; /* 0: getppid */
@@ -56,7 +55,8 @@ static int compare(const void *a, const void *b)
 
 static void pair(int *a, int *b)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(addr);
 	int l = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 
@@ -126,7 +126,8 @@ static void discard(struct ring *r)
 /* One configuration once. False: the kernel has it not. */
 static bool run(size_t config)
 {
-	struct capture_opts o = { .rung = configs[config].rung, .read = configs[config].read,
+	struct capture_opts o = { .rung = configs[config].rung,
+				  .read = configs[config].read,
 				  .probe_budget_bytes = 1ULL << 40 };
 	struct harness h = { 0 };
 	pid_t pid;
@@ -158,7 +159,8 @@ int main(int argc, char **argv)
 	static bool have[ARRAY_SIZE(configs)];
 	int rounds = argc > 1 && argv[1][0] >= '1' && argv[1][0] <= '9' ? argv[1][0] - '0' : 5;
 
-	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (result == MAP_FAILED)
 		return 1;
 	for (int r = 0; r < rounds; r++)
@@ -175,7 +177,8 @@ int main(int argc, char **argv)
 			double base = median(all[0][i], rounds), v = median(all[c][i], rounds);
 
 			if (c)
-				printf(" %6.0f +%4.0f", v, (v - base) / (sizes[i] ? EVENTS_PER_TRIP : 1));
+				printf(" %6.0f +%4.0f", v,
+				       (v - base) / (sizes[i] ? EVENTS_PER_TRIP : 1));
 			else
 				printf(" %12.0f", v);
 		}

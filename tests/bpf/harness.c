@@ -80,7 +80,8 @@ static void on_data(struct harness *h, const struct ev_data *e)
 		if (i >= e->cap_len)
 			s->bytes[d][at] = BYTE_HOLE;
 		else
-			s->bytes[d][at] = e->data[i] == pattern(e->pos + i) ? BYTE_CAPTURED : BYTE_WRONG;
+			s->bytes[d][at] = e->data[i] == pattern(e->pos + i) ? BYTE_CAPTURED
+									    : BYTE_WRONG;
 	}
 	s->end[d] = MAX(s->end[d], e->pos + e->orig_len);
 }
@@ -101,7 +102,8 @@ void harness_drain(struct harness *h)
 	ring_release(&h->data);
 }
 
-/* A cgroup of our own keeps the rest of the machine out; without cgroup v2 the tests see everything. */
+/* A cgroup of our own keeps the rest of the machine out; without cgroup v2 the tests see
+ * everything. */
 static char own_cgroup[256];
 
 static void cgroup_remove(void)
@@ -121,7 +123,8 @@ static const char *cgroup_make(void)
 		return NULL;
 	while (fgets(line, sizeof(line), f))
 		if (sscanf(line, "cgroup2 %199s cgroup2", dir) == 1 && !own_cgroup[0])
-			snprintf(own_cgroup, sizeof(own_cgroup), "%s/kelpie-test-%d", dir, getpid());
+			snprintf(own_cgroup, sizeof(own_cgroup), "%s/kelpie-test-%d", dir,
+				 getpid());
 	fclose(f);
 	if (own_cgroup[0] && mkdir(own_cgroup, 0755))
 		own_cgroup[0] = 0;
@@ -165,7 +168,8 @@ int harness_start(struct harness *h, const struct capture_opts *opts)
 	}
 	r = ring_open(&h->ctl, capture_ctl_ring_fd(h->cap), capture_ctl_ring_bytes(h->cap));
 	if (!r)
-		r = ring_open(&h->data, capture_data_ring_fd(h->cap), capture_data_ring_bytes(h->cap));
+		r = ring_open(&h->data, capture_data_ring_fd(h->cap),
+			      capture_data_ring_bytes(h->cap));
 	if (r)
 		return r;
 	p = mmap(NULL, capture_counters_map_bytes(h->cap), PROT_READ, MAP_SHARED,

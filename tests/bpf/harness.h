@@ -1,6 +1,7 @@
 /* Runs a capture around a child that moves known bytes, and keeps everything the rings said.
  *
- * Byte p of every stream is pattern(p), so whatever is captured can be checked against its position.
+ * Byte p of every stream is pattern(p), so whatever is captured can be checked against its
+ * position.
  */
 #ifndef TESTS_BPF_HARNESS_H
 #define TESTS_BPF_HARNESS_H
@@ -22,9 +23,9 @@ struct side {
 	struct ev_close close;
 	bool opened, closed, failed;
 	uint64_t eof[2];
-	uint8_t *bytes[2];  /* enum byte_state per position, from base[] on */
-	uint64_t base[2];   /* ev_conn.pos */
-	uint64_t end[2];    /* after the last byte told */
+	uint8_t *bytes[2]; /* enum byte_state per position, from base[] on */
+	uint64_t base[2];  /* ev_conn.pos */
+	uint64_t end[2];   /* after the last byte told */
 	uint64_t records[2];
 	uint64_t unordered;
 	uint8_t miss[2][8]; /* 1 where such a reason was given */
@@ -38,7 +39,7 @@ struct harness {
 	uint64_t unknown; /* data records of a connection that was never announced */
 	struct bpf_counters *counters;
 	struct conn_ctl *conn_ctl;
-	bool lazy;	/* do not read while the child runs */
+	bool lazy; /* do not read while the child runs */
 	void (*while_running)(struct harness *h);
 };
 
@@ -48,7 +49,8 @@ uint8_t pattern(uint64_t pos);
 int harness_start(struct harness *h, const struct capture_opts *opts);
 /* A child that runs fn and dies with this process. */
 pid_t harness_fork(int (*fn)(void *arg), void *arg);
-/* Runs fn in a child, reading the rings meanwhile; returns its exit status. Then reads to the end. */
+/* Runs fn in a child, reading the rings meanwhile; returns its exit status. Then reads to the end.
+ */
 int harness_run(struct harness *h, int (*fn)(void *arg), void *arg);
 void harness_drain(struct harness *h);
 void harness_stop(struct harness *h);

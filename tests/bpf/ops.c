@@ -28,14 +28,38 @@
 	}                                                                                          \
 	return (ssize_t)n
 
-static ssize_t op_write(int fd, uint8_t *buf, size_t n) { ALL(write(fd, p, rest)); }
-static ssize_t op_send(int fd, uint8_t *buf, size_t n) { ALL(send(fd, p, rest, 0)); }
-static ssize_t op_send_more(int fd, uint8_t *buf, size_t n) { ALL(send(fd, p, rest, MSG_MORE)); }
-static ssize_t op_read(int fd, uint8_t *buf, size_t n) { ALL(read(fd, p, rest)); }
-static ssize_t op_recv(int fd, uint8_t *buf, size_t n) { ALL(recv(fd, p, rest, 0)); }
-static ssize_t op_waitall(int fd, uint8_t *buf, size_t n) { ALL(recv(fd, p, rest, MSG_WAITALL)); }
-static ssize_t op_recvfrom(int fd, uint8_t *buf, size_t n) { ALL(recvfrom(fd, p, rest, 0, NULL, NULL)); }
-static ssize_t op_trunc(int fd, uint8_t *buf, size_t n) { ALL(recv(fd, p, rest, MSG_TRUNC)); }
+static ssize_t op_write(int fd, uint8_t *buf, size_t n)
+{
+	ALL(write(fd, p, rest));
+}
+static ssize_t op_send(int fd, uint8_t *buf, size_t n)
+{
+	ALL(send(fd, p, rest, 0));
+}
+static ssize_t op_send_more(int fd, uint8_t *buf, size_t n)
+{
+	ALL(send(fd, p, rest, MSG_MORE));
+}
+static ssize_t op_read(int fd, uint8_t *buf, size_t n)
+{
+	ALL(read(fd, p, rest));
+}
+static ssize_t op_recv(int fd, uint8_t *buf, size_t n)
+{
+	ALL(recv(fd, p, rest, 0));
+}
+static ssize_t op_waitall(int fd, uint8_t *buf, size_t n)
+{
+	ALL(recv(fd, p, rest, MSG_WAITALL));
+}
+static ssize_t op_recvfrom(int fd, uint8_t *buf, size_t n)
+{
+	ALL(recvfrom(fd, p, rest, 0, NULL, NULL));
+}
+static ssize_t op_trunc(int fd, uint8_t *buf, size_t n)
+{
+	ALL(recv(fd, p, rest, MSG_TRUNC));
+}
 
 /* Five uneven vectors, one of them empty. */
 static int vectors(struct iovec *v, uint8_t *p, size_t n)
@@ -94,15 +118,33 @@ static ssize_t do_recvmsg(int fd, uint8_t *p, size_t n)
 	return recvmsg(fd, &m, 0);
 }
 
-static ssize_t op_writev(int fd, uint8_t *buf, size_t n) { ALL(rest < 16 ? write(fd, p, rest) : do_writev(fd, p, rest)); }
-static ssize_t op_readv(int fd, uint8_t *buf, size_t n) { ALL(rest < 16 ? read(fd, p, rest) : do_readv(fd, p, rest)); }
-static ssize_t op_pwritev2(int fd, uint8_t *buf, size_t n) { ALL(rest < 16 ? write(fd, p, rest) : do_pwritev2(fd, p, rest)); }
-static ssize_t op_preadv2(int fd, uint8_t *buf, size_t n) { ALL(rest < 16 ? read(fd, p, rest) : do_preadv2(fd, p, rest)); }
-static ssize_t op_sendmsg(int fd, uint8_t *buf, size_t n) { ALL(rest < 16 ? write(fd, p, rest) : do_sendmsg(fd, p, rest)); }
-static ssize_t op_recvmsg(int fd, uint8_t *buf, size_t n) { ALL(rest < 16 ? read(fd, p, rest) : do_recvmsg(fd, p, rest)); }
+static ssize_t op_writev(int fd, uint8_t *buf, size_t n)
+{
+	ALL(rest < 16 ? write(fd, p, rest) : do_writev(fd, p, rest));
+}
+static ssize_t op_readv(int fd, uint8_t *buf, size_t n)
+{
+	ALL(rest < 16 ? read(fd, p, rest) : do_readv(fd, p, rest));
+}
+static ssize_t op_pwritev2(int fd, uint8_t *buf, size_t n)
+{
+	ALL(rest < 16 ? write(fd, p, rest) : do_pwritev2(fd, p, rest));
+}
+static ssize_t op_preadv2(int fd, uint8_t *buf, size_t n)
+{
+	ALL(rest < 16 ? read(fd, p, rest) : do_preadv2(fd, p, rest));
+}
+static ssize_t op_sendmsg(int fd, uint8_t *buf, size_t n)
+{
+	ALL(rest < 16 ? write(fd, p, rest) : do_sendmsg(fd, p, rest));
+}
+static ssize_t op_recvmsg(int fd, uint8_t *buf, size_t n)
+{
+	ALL(rest < 16 ? read(fd, p, rest) : do_recvmsg(fd, p, rest));
+}
 
-/* Three messages of two vectors each; the same vector of messages is used again and again, as servers
- * do. */
+/* Three messages of two vectors each; the same vector of messages is used again and again, as
+ * servers do. */
 static void messages(struct mmsghdr *m, struct iovec *v, uint8_t *p, size_t n)
 {
 	size_t part = n / 3, at = 0;
@@ -227,8 +269,10 @@ static ssize_t op_splice_out(int fd, uint8_t *buf, size_t n)
 static ssize_t aio(int fd, uint16_t opcode, uint8_t *buf, size_t n)
 {
 	aio_context_t ctx = 0;
-	struct iocb cb = { .aio_fildes = (uint32_t)fd, .aio_lio_opcode = opcode,
-			   .aio_buf = (uintptr_t)buf, .aio_nbytes = n };
+	struct iocb cb = { .aio_fildes = (uint32_t)fd,
+			   .aio_lio_opcode = opcode,
+			   .aio_buf = (uintptr_t)buf,
+			   .aio_nbytes = n };
 	struct iocb *list = &cb;
 	struct io_event ev = { 0 };
 	ssize_t r = -1;
@@ -242,14 +286,21 @@ static ssize_t aio(int fd, uint16_t opcode, uint8_t *buf, size_t n)
 	return r;
 }
 
-static ssize_t op_aio_write(int fd, uint8_t *buf, size_t n) { ALL(aio(fd, IOCB_CMD_PWRITE, p, rest)); }
-static ssize_t op_aio_read(int fd, uint8_t *buf, size_t n) { ALL(aio(fd, IOCB_CMD_PREAD, p, rest)); }
+static ssize_t op_aio_write(int fd, uint8_t *buf, size_t n)
+{
+	ALL(aio(fd, IOCB_CMD_PWRITE, p, rest));
+}
+static ssize_t op_aio_read(int fd, uint8_t *buf, size_t n)
+{
+	ALL(aio(fd, IOCB_CMD_PREAD, p, rest));
+}
 
 #if defined(__x86_64__)
 /* write(2) the way 32-bit programs call it: other numbers, other registers. */
 static ssize_t write_int80(int fd, const uint8_t *buf, size_t n)
 {
-	void *low = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	void *low = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT,
+			 -1, 0);
 	int r;
 
 	if (low == MAP_FAILED)
@@ -260,11 +311,15 @@ static ssize_t write_int80(int fd, const uint8_t *buf, size_t n)
 	return r;
 }
 
-static ssize_t op_write_compat(int fd, uint8_t *buf, size_t n) { ALL(write_int80(fd, p, rest)); }
+static ssize_t op_write_compat(int fd, uint8_t *buf, size_t n)
+{
+	ALL(write_int80(fd, p, rest));
+}
 #endif
 
 #ifdef HAVE_URING
-static ssize_t uring(int fd, uint8_t *buf, size_t n, bool tx, unsigned int setup, unsigned int sqe_flags)
+static ssize_t uring(int fd, uint8_t *buf, size_t n, bool tx, unsigned int setup,
+		     unsigned int sqe_flags)
 {
 	struct io_uring ring;
 	struct io_uring_cqe *cqe = NULL;
@@ -286,9 +341,9 @@ static ssize_t uring(int fd, uint8_t *buf, size_t n, bool tx, unsigned int setup
 	return r;
 }
 
-/* A receive that waits in the ring is finished on the way out of another system call: of a read() on the
- * same socket, whose registers still stand there. The first half goes to the read, the second to the
- * ring; only the first may be taken for what the registers say. */
+/* A receive that waits in the ring is finished on the way out of another system call: of a read()
+ * on the same socket, whose registers still stand there. The first half goes to the read, the
+ * second to the ring; only the first may be taken for what the registers say. */
 ssize_t uring_late(int client, int server, uint8_t *buf, size_t half)
 {
 	struct io_uring ring;
@@ -311,10 +366,22 @@ ssize_t uring_late(int client, int server, uint8_t *buf, size_t half)
 	return r;
 }
 
-static ssize_t op_uring_send(int fd, uint8_t *buf, size_t n) { ALL(uring(fd, p, rest, true, 0, 0)); }
-static ssize_t op_uring_async(int fd, uint8_t *buf, size_t n) { ALL(uring(fd, p, rest, true, 0, IOSQE_ASYNC)); }
-static ssize_t op_uring_sqpoll(int fd, uint8_t *buf, size_t n) { ALL(uring(fd, p, rest, true, IORING_SETUP_SQPOLL, 0)); }
-static ssize_t op_uring_recv(int fd, uint8_t *buf, size_t n) { ALL(uring(fd, p, rest, false, 0, 0)); }
+static ssize_t op_uring_send(int fd, uint8_t *buf, size_t n)
+{
+	ALL(uring(fd, p, rest, true, 0, 0));
+}
+static ssize_t op_uring_async(int fd, uint8_t *buf, size_t n)
+{
+	ALL(uring(fd, p, rest, true, 0, IOSQE_ASYNC));
+}
+static ssize_t op_uring_sqpoll(int fd, uint8_t *buf, size_t n)
+{
+	ALL(uring(fd, p, rest, true, IORING_SETUP_SQPOLL, 0));
+}
+static ssize_t op_uring_recv(int fd, uint8_t *buf, size_t n)
+{
+	ALL(uring(fd, p, rest, false, 0, 0));
+}
 #endif
 
 const struct op senders[] = {

@@ -22,7 +22,7 @@ struct script {
 	uint16_t client_port, server_port;
 	int family;
 	bool mapped;
-	uint64_t c2s;  /* bytes sent so far, client to server */
+	uint64_t c2s; /* bytes sent so far, client to server */
 	size_t n;
 	struct {
 		const char *sender, *receiver;
@@ -38,8 +38,8 @@ static enum capture_read reads;
 
 static struct script *script_new(void)
 {
-	void *p = mmap(NULL, sizeof(struct script), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		       -1, 0);
+	void *p = mmap(NULL, sizeof(struct script), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -56,7 +56,8 @@ static uint16_t port_of(int fd)
 /* A connected pair over loopback; the ports go into the script. */
 static int connect_pair(int *client, int *server)
 {
-	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in a4 = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	bool v6 = script->family == AF_INET6;
 	struct sockaddr *a = v6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4;
@@ -189,7 +190,8 @@ static void check_matrix(struct harness *h)
 		if (tx != expected(script->ops[i].tx) || rx != expected(script->ops[i].rx) ||
 		    !script->ops[i].moved)
 			printf("# %s, %s: moved %d, sender's end %d, receiver's end %d\n",
-			       script->ops[i].sender, script->ops[i].receiver, script->ops[i].moved, tx, rx);
+			       script->ops[i].sender, script->ops[i].receiver, script->ops[i].moved,
+			       tx, rx);
 		EXPECT_EQ(tx, expected(script->ops[i].tx));
 		EXPECT_EQ(rx, expected(script->ops[i].rx));
 	}
@@ -211,9 +213,18 @@ static void run_matrix(int family, bool mapped)
 	harness_stop(&h);
 }
 
-static void test_capture__matrix_ipv4(void) { run_matrix(AF_INET, false); }
-static void test_capture__matrix_ipv6(void) { run_matrix(AF_INET6, false); }
-static void test_capture__matrix_mapped(void) { run_matrix(AF_INET6, true); }
+static void test_capture__matrix_ipv4(void)
+{
+	run_matrix(AF_INET, false);
+}
+static void test_capture__matrix_ipv6(void)
+{
+	run_matrix(AF_INET6, false);
+}
+static void test_capture__matrix_mapped(void)
+{
+	run_matrix(AF_INET6, true);
+}
 
 /* One call each way of 1 MiB, the receive buffers large enough that the calls are single. */
 #define MIB_BYTES (1u << 20)
@@ -314,7 +325,8 @@ static int wait_for_child(void *arg)
 {
 	int status = -1;
 
-	return write(gate.go[1], "g", 1) == 1 && waitpid(*(pid_t *)arg, &status, 0) > 0 ? status : 9;
+	return write(gate.go[1], "g", 1) == 1 && waitpid(*(pid_t *)arg, &status, 0) > 0 ? status
+											: 9;
 }
 
 static void test_capture__older_connection(void)
@@ -425,10 +437,13 @@ static void test_capture__full_ring(void)
 	c = harness_side(&h, script->client_port, script->server_port);
 	s = harness_side(&h, script->server_port, script->client_port);
 	ASSERT(c && s);
-	EXPECT_EQ(harness_counter(&h, BC_BYTES_IN) - harness_counter(&h, BC_B_SCOPE), 2 * script->c2s);
+	EXPECT_EQ(harness_counter(&h, BC_BYTES_IN) - harness_counter(&h, BC_B_SCOPE),
+		  2 * script->c2s);
 	EXPECT(harness_counter(&h, BC_B_RING) > 0);
-	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT) + harness_counter(&h, BC_B_RING), 2 * script->c2s);
-	EXPECT_EQ(captured_bytes(c, EV_TX) + captured_bytes(s, EV_RX), harness_counter(&h, BC_BYTES_OUT));
+	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT) + harness_counter(&h, BC_B_RING),
+		  2 * script->c2s);
+	EXPECT_EQ(captured_bytes(c, EV_TX) + captured_bytes(s, EV_RX),
+		  harness_counter(&h, BC_BYTES_OUT));
 	EXPECT_EQ(c->records[EV_TX] + s->records[EV_RX], harness_counter(&h, BC_EV_DATA));
 	EXPECT_EQ(c->close.lost_bytes + s->close.lost_bytes, harness_counter(&h, BC_B_RING));
 	EXPECT_EQ(c->close.copied_bytes + s->close.copied_bytes, harness_counter(&h, BC_BYTES_OUT));
@@ -489,7 +504,8 @@ static void judge(struct harness *h)
 		h->conn_ctl[end->open.slot].skip_until[0] = wish.skip_until[0];
 		h->conn_ctl[end->open.slot].skip_until[1] = wish.skip_until[1];
 		h->conn_ctl[end->open.slot].verdict = wish.verdict;
-		__atomic_store_n(&h->conn_ctl[end->open.slot].conn, end->open.conn, __ATOMIC_RELEASE);
+		__atomic_store_n(&h->conn_ctl[end->open.slot].conn, end->open.conn,
+				 __ATOMIC_RELEASE);
 	}
 	EXPECT(write(gate.go[1], "g", 1) == 1);
 }
@@ -534,7 +550,8 @@ static void test_capture__skip_to_edge(void)
 	struct harness h;
 	struct side *s;
 
-	wish = (struct conn_ctl){ .verdict = CTL_COPY, .skip_until = { 3 * OP_BYTES, 3 * OP_BYTES } };
+	wish = (struct conn_ctl){ .verdict = CTL_COPY,
+				  .skip_until = { 3 * OP_BYTES, 3 * OP_BYTES } };
 	if (!run_steps(&h, NULL))
 		return;
 	s = harness_side(&h, script->server_port, script->client_port);
