@@ -101,6 +101,7 @@ struct ledger {
 	_Atomic uint64_t parser_at_conn;
 	_Atomic uint64_t parser_beat_ns; /* CLOCK_BOOTTIME of its last round */
 	_Atomic uint64_t rows_seq;	 /* last sequence number given to a row: goes on after a crash */
+	_Atomic uint64_t stored_seq;	 /* last row the store took: a new one does not take it again */
 	_Atomic uint32_t parser_restarts, store_restarts;
 	_Atomic uint32_t paused;	 /* control: 1 = parser drops data unread (counted) */
 	_Atomic uint32_t snapshot_wanted; /* control: store asks for the open connections, by number */

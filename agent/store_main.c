@@ -67,7 +67,10 @@ struct slice store_proc_sym(const struct store_proc *sp, uint32_t sym)
 
 static void on_row(struct store_proc *sp, const struct row *r)
 {
+	if (r->hdr->seq <= atomic_load_explicit(&sp->ledger->stored_seq, memory_order_relaxed))
+		return; /* a predecessor had it and died before it gave the queue back */
 	count(sp, L8_IN, 1);
+	atomic_store_explicit(&sp->ledger->stored_seq, r->hdr->seq, memory_order_relaxed);
 	if (sp->ledger->simulate_leak_hop == 8 && ++sp->leak % 1000 == 0)
 		return;
 	(void)store_append(sp->store, r);
@@ -235,6 +238,7 @@ static int setup(struct store_proc *sp, char *why, size_t cap)
 	r = shmring_open(&sp->rows, a->row_ring_fd, ROW_RING_BYTES);
 	if (r < 0)
 		return r;
+	shmring_resume(&sp->rows);
 	if (a->bpf_counters_fd >= 0) {
 		void *p = mmap(NULL, a->bpf_counters_bytes, PROT_READ, MAP_SHARED, a->bpf_counters_fd, 0);
 

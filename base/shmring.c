@@ -124,6 +124,15 @@ uint64_t shmring_used(const struct shmring *r)
 	       atomic_load_explicit(&r->hdr->tail, memory_order_acquire);
 }
 
+void shmring_resume(struct shmring *r)
+{
+	uint64_t tail = atomic_load_explicit(&r->hdr->tail, memory_order_acquire);
+
+	/* The writer may have written there too: a tail that cannot be stands for nothing unread. */
+	if (r->pos - tail <= r->size && tail % 8 == 0)
+		r->pos = tail;
+}
+
 void shmring_reset(struct shmring *r)
 {
 	r->pos = atomic_load_explicit(&r->hdr->head, memory_order_acquire);

@@ -51,6 +51,9 @@ void shmring_release(struct shmring *r);
 
 /* Bytes between writer and reader, as either side sees it; for gauges. */
 uint64_t shmring_used(const struct shmring *r);
+/* Reader, after shmring_open() in the place of a reader that died: goes on behind what that one gave
+ * back. Frames that it had read and not given back come again. */
+void shmring_resume(struct shmring *r);
 /* Reader: drops everything that is unread and starts at the writer's position (a new writer). */
 void shmring_reset(struct shmring *r);
 
