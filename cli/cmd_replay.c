@@ -35,12 +35,26 @@ struct agent_option {
 	const char *name, *value; /* value NULL: left out */
 };
 
+static volatile sig_atomic_t agent_pid, stopped;
+
+/* The agent is in a process group of its own: Ctrl-C reaches it through us. */
+static void on_stop(int sig)
+{
+	(void)sig;
+	stopped = 1;
+	if (agent_pid > 0)
+		kill(agent_pid, SIGTERM);
+}
+
 /* Runs kelpie-agent to its end; what: the sentence's subject when a signal ended it. */
 static int run_agent(const struct agent_option *options, size_t n, const char *what)
 {
+	struct sigaction stop = { .sa_handler = on_stop };
 	struct child agent;
 	int status, err = child_init(&agent, "kelpie-agent");
 
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGTERM, &stop, NULL);
 	for (size_t i = 0; !err && i < n; i++)
 		if (options[i].value)
 			child_arg(&agent, options[i].name, options[i].value);
@@ -50,8 +64,12 @@ static int run_agent(const struct agent_option *options, size_t n, const char *w
 		child_done(&agent);
 		return cli_fail(EXIT_ERROR, "cannot start %s: %s", agent.path, strerror(-err));
 	}
+	agent_pid = agent.pid;
+	if (stopped)
+		kill(agent.pid, SIGTERM);
 	while (waitpid(agent.pid, &status, 0) < 0 && errno == EINTR)
 		;
+	agent_pid = 0;
 	child_done(&agent);
 	if (WIFSIGNALED(status))
 		return cli_fail(EXIT_ERROR, "%s was ended by signal %d", what, WTERMSIG(status));
@@ -84,6 +102,8 @@ int cmd_replay(const struct options *o)
 	code = run_agent(
 		(struct agent_option[]){ { "--replay", file }, { "--data-dir", ask.data_dir } }, 2,
 		"the replay");
+	if (stopped)
+		code = EXIT_INTERRUPTED;
 	if (code == EXIT_OK) {
 		ask.args[0] = o->sql ? o->sql : everything;
 		code = cmd_sql(&ask);
@@ -91,14 +111,6 @@ int cmd_replay(const struct options *o)
 	if (!o->data_dir)
 		remove_dir(temporary, 2);
 	return code;
-}
-
-static volatile sig_atomic_t record_agent_stop;
-
-static void on_interrupt(int sig)
-{
-	(void)sig;
-	record_agent_stop = 1; /* the agent has the signal too, and ends the file whole */
 }
 
 int cmd_record(const struct options *o)
@@ -114,7 +126,6 @@ int cmd_record(const struct options *o)
 					"the other filters on the replay");
 		port = o->filters[i].value;
 	}
-	signal(SIGINT, on_interrupt);
 	return run_agent((struct agent_option[]){ { "--record", o->write },
 						  { "--for", o->for_ },
 						  { "--port", port } },

@@ -153,6 +153,11 @@ static int on_child_end(struct run *r, struct child *c, int status)
 	child_gone(c);
 	if (r->stopping)
 		return EXIT_OK;
+	if (c->again) {
+		c->again = false;
+		c->restart_at_ms = now;
+		return EXIT_OK;
+	}
 	/* before the first "ready" a child that refuses has said why: trying again helps nobody */
 	if (!r->said_ready && !was_ready && WIFEXITED(status)) {
 		r->stopping = true;
@@ -196,19 +201,39 @@ static void begin_stop(struct run *r)
 	child_signal(&r->agent, SIGTERM);
 }
 
+/* Whether the agent has to start anew to take the new values on. */
+static bool agent_differs(const struct config *a, const struct config *b)
+{
+	return memcmp(&a->capture, &b->capture, sizeof(a->capture)) ||
+	       memcmp(&a->tls, &b->tls, sizeof(a->tls)) ||
+	       memcmp(&a->payload, &b->payload, sizeof(a->payload)) ||
+	       memcmp(&a->redaction, &b->redaction, sizeof(a->redaction)) ||
+	       memcmp(&a->retention, &b->retention, sizeof(a->retention)) ||
+	       memcmp(&a->log, &b->log, sizeof(a->log)) || strcmp(a->node, b->node) != 0;
+}
+
 static void reload(struct run *r)
 {
 	_cleanup_(freep) struct config *cfg = calloc(1, sizeof(*cfg));
 	struct config_diag diag;
+	bool differs;
 
 	if (!cfg || load_config(r->o, cfg, &diag) < 0) {
 		cli_note("kelpie: the configuration is not read again: %s",
 			 cfg ? diag.message : "no memory");
 		return;
 	}
-	cli_note("kelpie: configuration read again");
+	if (strcmp(cfg->data_dir, r->cfg.data_dir) != 0 || strcmp(cfg->listen, r->cfg.listen) != 0)
+		cli_note("kelpie: dataDir and listen are taken on by a restart only");
+	differs = agent_differs(cfg, &r->cfg);
+	r->cfg = *cfg;
+	cli_note("kelpie: configuration read again%s",
+		 differs ? "; the agent starts anew with it" : "");
 	child_signal(&r->collector, SIGHUP);
-	child_signal(&r->agent, SIGHUP);
+	if (differs && r->agent.pid) {
+		r->agent.again = true;
+		child_signal(&r->agent, SIGTERM);
+	}
 }
 
 static int on_signals(struct run *r)

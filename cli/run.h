@@ -16,6 +16,7 @@ struct child {
 	pid_t pid;    /* 0: not running */
 	int ready_fd; /* read end of the pipe that the child says "ready" on; -1 */
 	bool ready;
+	bool again; /* it was told to end, to be started at once */
 	uint64_t started_ms, deadline_ms, restart_at_ms; /* CLOCK_MONOTONIC; 0: none */
 	int backoff_ms;
 };

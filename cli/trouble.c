@@ -8,8 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define BEFORE_MAX 50 /* columns of the statement that are shown before the place, and behind it   \
-		       */
+/* Columns of the statement that are shown before the place, and behind it. */
+#define BEFORE_MAX 50
 
 int trouble_set(struct trouble *t, int code, const char *fmt, ...)
 {

@@ -223,8 +223,17 @@ def test_run_reload():
 
         def body(r):
             expect_in(f"--config {path}", r.log()[0])
+            def starts():
+                return sum("kelpie-agent start" in l for l in r.log())
+
             r.process.send_signal(signal.SIGHUP)
-            r.wait(lambda: sum("reload" in l for l in r.log()) == 2, "reload")
+            r.wait(lambda: "kelpie-collector reload" in r.log(), "reload")
+            expect(starts(), 1, "nothing changed for the agent")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("capture: {deny: [sshd]}\n")
+            r.process.send_signal(signal.SIGHUP)
+            r.wait(lambda: starts() == 2, "new start of the agent", 3)
+            expect_in("kelpie-agent stop", r.log())
             with open(path, "w", encoding="utf-8") as f:
                 f.write("log: {level: loud}\n")
             r.process.send_signal(signal.SIGHUP)
