@@ -97,8 +97,8 @@ static size_t cut(struct writer *w)
 	return w->n + sizeof(ELLIPSIS) - 1;
 }
 
-/* Build tools put a hash of the content behind the last dot or dash of a file's name. Empty when there
- * is none, or it is short. */
+/* Build tools put a hash of the content behind the last dot or dash of a file's name. Empty when
+ * there is none, or it is short. */
 static struct slice last_piece(struct slice s)
 {
 	size_t n = 0;
@@ -209,7 +209,8 @@ static size_t as_it_is(struct slice s, char *out)
 }
 
 /* g: NULL for form alone. */
-static size_t template_make(struct path_guard *g, struct path_node *root, struct slice path, char *out)
+static size_t template_make(struct path_guard *g, struct path_node *root, struct slice path,
+			    char *out)
 {
 	struct writer w = { .out = out };
 	struct path_node *node = root;

@@ -1,10 +1,10 @@
 /* URL paths with a star in place of their variable segments, so that they can be grouped: the 42 of
  * /users/42 is one, in /v1/users none is.
  *
- * A segment is variable when it is a number, a UUID, eight or more hexadecimal digits with a decimal
- * one, mostly digits, long with digits in it, over 64 bytes, or has one of % @ = : ; < in it. `v1` and
- * a file extension stay. Query and fragment are left out; so are scheme and host of a whole URL. What
- * does not start with a slash (a star alone, host:port) is returned as it is.
+ * A segment is variable when it is a number, a UUID, eight or more hexadecimal digits with a
+ * decimal one, mostly digits, long with digits in it, over 64 bytes, or has one of % @ = : ; < in
+ * it. `v1` and a file extension stay. Query and fragment are left out; so are scheme and host of a
+ * whole URL. What does not start with a slash (a star alone, host:port) is returned as it is.
  */
 #ifndef BASE_PATH_TEMPLATE_H
 #define BASE_PATH_TEMPLATE_H
@@ -19,9 +19,10 @@
  * Returns the length. */
 size_t path_template(struct slice path, char *out);
 
-#define PATH_GUARD_NODES     8192 /* distinct segments remembered, of all servers together */
-#define PATH_GUARD_CHILDREN  100  /* different segments at one place before they become `*` */
-#define PATH_GUARD_TEMPLATES 500  /* different templates of one server; further ones are cut to /... */
+#define PATH_GUARD_NODES    8192 /* distinct segments remembered, of all servers together */
+#define PATH_GUARD_CHILDREN 100	 /* different segments at one place before they become `*` */
+#define PATH_GUARD_TEMPLATES                                                                       \
+	500 /* different templates of one server; further ones are cut to /... */
 
 struct path_node {
 	uint64_t key;	    /* hash of parent and segment; 0 free */
@@ -30,10 +31,10 @@ struct path_node {
 	bool collapsed, ends;
 };
 
-/* What keeps names, slugs and other unformatted ids from flooding the set of templates: where a server
- * shows too many different segments at one place, they become `*` from then on. About 128 KiB; what
- * finds no room is cut to /... . The answers depend only on the paths seen before, in their order.
- * Single-threaded. */
+/* What keeps names, slugs and other unformatted ids from flooding the set of templates: where a
+ * server shows too many different segments at one place, they become `*` from then on. About 128
+ * KiB; what finds no room is cut to /... . The answers depend only on the paths seen before, in
+ * their order. Single-threaded. */
 struct path_guard {
 	struct hash_key key;
 	struct path_node nodes[PATH_GUARD_NODES];

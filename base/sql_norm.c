@@ -94,8 +94,8 @@ static size_t number_len(struct slice s)
 	size_t i = 0;
 
 	while (i < s.n && (is_word(s.p[i]) || s.p[i] == '.' ||
-			   ((s.p[i] == '+' || s.p[i] == '-') && i > 0 && (s.p[i - 1] | 0x20) == 'e' &&
-			    (s.p[1] | 0x20) != 'x')))
+			   ((s.p[i] == '+' || s.p[i] == '-') && i > 0 &&
+			    (s.p[i - 1] | 0x20) == 'e' && (s.p[1] | 0x20) != 'x')))
 		i++;
 	return i;
 }
@@ -212,19 +212,27 @@ static struct token next_token(struct lexer *l)
 
 /* Words that are written in capitals. */
 static const char *const keywords[] = {
-	"ADD", "ALL", "ALTER", "ANALYZE", "AND", "ANY", "ARRAY", "AS", "ASC", "BEGIN", "BETWEEN", "BY",
-	"CALL", "CASCADE", "CASE", "CAST", "COALESCE", "COLUMN", "COMMIT", "CONFLICT", "COPY", "COUNT",
-	"CREATE", "CROSS", "DATABASE", "DEALLOCATE", "DECLARE", "DEFAULT", "DELETE", "DESC", "DESCRIBE",
-	"DISTINCT", "DO", "DROP", "DUPLICATE", "ELSE", "END", "EXCEPT", "EXECUTE", "EXISTS", "EXPLAIN",
-	"FALSE", "FETCH", "FOR", "FOREIGN", "FROM", "FULL", "FUNCTION", "GRANT", "GROUP", "HAVING", "IF",
-	"IGNORE", "ILIKE", "IN", "INDEX", "INNER", "INSERT", "INTERSECT", "INTERVAL", "INTO", "IS",
-	"JOIN", "KEY", "LATERAL", "LEFT", "LIKE", "LIMIT", "LOCK", "MAX", "MERGE", "MIN", "NATURAL",
-	"NOT", "NOTHING", "NOTIFY", "NULL", "NULLS", "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER",
-	"PARTITION", "PREPARE", "PRIMARY", "PROCEDURE", "RECURSIVE", "REFERENCES", "RELEASE", "REPLACE",
-	"RETURNING", "REVOKE", "RIGHT", "ROLLBACK", "ROW", "ROWS", "SAVEPOINT", "SELECT", "SET", "SHOW",
-	"SKIP", "START", "SUM", "TABLE", "THEN", "TO", "TRANSACTION", "TRIGGER", "TRUE", "TRUNCATE",
-	"UNION", "UNIQUE", "UNLOCK", "UPDATE", "USE", "USING", "VACUUM", "VALUES", "VIEW", "WHEN",
-	"WHERE", "WINDOW", "WITH",
+	"ADD",	       "ALL",	     "ALTER",	  "ANALYZE",   "AND",	    "ANY",
+	"ARRAY",       "AS",	     "ASC",	  "BEGIN",     "BETWEEN",   "BY",
+	"CALL",	       "CASCADE",    "CASE",	  "CAST",      "COALESCE",  "COLUMN",
+	"COMMIT",      "CONFLICT",   "COPY",	  "COUNT",     "CREATE",    "CROSS",
+	"DATABASE",    "DEALLOCATE", "DECLARE",	  "DEFAULT",   "DELETE",    "DESC",
+	"DESCRIBE",    "DISTINCT",   "DO",	  "DROP",      "DUPLICATE", "ELSE",
+	"END",	       "EXCEPT",     "EXECUTE",	  "EXISTS",    "EXPLAIN",   "FALSE",
+	"FETCH",       "FOR",	     "FOREIGN",	  "FROM",      "FULL",	    "FUNCTION",
+	"GRANT",       "GROUP",	     "HAVING",	  "IF",	       "IGNORE",    "ILIKE",
+	"IN",	       "INDEX",	     "INNER",	  "INSERT",    "INTERSECT", "INTERVAL",
+	"INTO",	       "IS",	     "JOIN",	  "KEY",       "LATERAL",   "LEFT",
+	"LIKE",	       "LIMIT",	     "LOCK",	  "MAX",       "MERGE",	    "MIN",
+	"NATURAL",     "NOT",	     "NOTHING",	  "NOTIFY",    "NULL",	    "NULLS",
+	"OFFSET",      "ON",	     "OR",	  "ORDER",     "OUTER",	    "OVER",
+	"PARTITION",   "PREPARE",    "PRIMARY",	  "PROCEDURE", "RECURSIVE", "REFERENCES",
+	"RELEASE",     "REPLACE",    "RETURNING", "REVOKE",    "RIGHT",	    "ROLLBACK",
+	"ROW",	       "ROWS",	     "SAVEPOINT", "SELECT",    "SET",	    "SHOW",
+	"SKIP",	       "START",	     "SUM",	  "TABLE",     "THEN",	    "TO",
+	"TRANSACTION", "TRIGGER",    "TRUE",	  "TRUNCATE",  "UNION",	    "UNIQUE",
+	"UNLOCK",      "UPDATE",     "USE",	  "USING",     "VACUUM",    "VALUES",
+	"VIEW",	       "WHEN",	     "WHERE",	  "WINDOW",    "WITH",
 };
 
 /* The keyword's spelling, or the word itself. */

@@ -1,8 +1,9 @@
-/* SQL statements with their literals as `?`, so that they can be grouped and hold no data. A lexer, not
- * a parser: text that is cut off or wrong gets an answer too.
+/* SQL statements with their literals as `?`, so that they can be grouped and hold no data. A lexer,
+ * not a parser: text that is cut off or wrong gets an answer too.
  *
- * Comments are dropped, runs of white space become one space, keywords are written in capitals, names
- * stay as they are, lists of placeholders (?, ?, ?) and repeated rows of VALUES shrink to one (?).
+ * Comments are dropped, runs of white space become one space, keywords are written in capitals,
+ * names stay as they are, lists of placeholders (?, ?, ?) and repeated rows of VALUES shrink to one
+ * (?).
  */
 #ifndef BASE_SQL_NORM_H
 #define BASE_SQL_NORM_H

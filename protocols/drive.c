@@ -1,6 +1,6 @@
-/* Hop 5: the loop around a parser. The parsers are handwritten code over hostile bytes, so what they
- * promise is checked here after each call, in every build; one that breaks its word is not called
- * again for this connection. */
+/* Hop 5: the loop around a parser. The parsers are handwritten code over hostile bytes, so what
+ * they promise is checked here after each call, in every build; one that breaks its word is not
+ * called again for this connection. */
 #include "protocols/protocol.h"
 #include "base/util.h"
 
@@ -8,9 +8,9 @@ struct drive {
 	const struct proto_ops *ops;
 	void *st;
 	struct sink *out;
-	struct parse_in in;	/* what is left of the buffer */
+	struct parse_in in; /* what is left of the buffer */
 	struct drive_result ret;
-	uint64_t lost_at;	/* where the last PARSE_RESYNC was answered */
+	uint64_t lost_at; /* where the last PARSE_RESYNC was answered */
 	bool lost;
 };
 
@@ -44,7 +44,8 @@ static bool broken(const struct drive *d, const struct parse_result *r, uint64_t
 	return true;
 }
 
-/* Skips to the next plausible start. A parser that is lost twice at one place is moved on by a byte. */
+/* Skips to the next plausible start. A parser that is lost twice at one place is moved on by a
+ * byte. */
 static bool drive_resync(struct drive *d)
 {
 	bool stuck = d->lost && d->lost_at == d->in.off;

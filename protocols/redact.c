@@ -8,28 +8,86 @@
 #define KEY_SHOWN_MAX  48 /* bytes of a query key: a longer one is rather a value */
 
 static const char *const headers_kept[] = {
-	"host", "content-type", "content-length", "content-encoding", "content-range",
-	"transfer-encoding", "connection", "upgrade", "accept", "accept-encoding",
-	"accept-language", "accept-ranges", "user-agent", "server", "via", "date", "age", "vary",
-	"cache-control", "etag", "last-modified", "expires", "if-none-match", "if-modified-since",
-	"range", "expect", "te", "trailer", "retry-after", "allow", "keep-alive",
-	"traceparent", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled",
-	"x-request-id", "x-correlation-id", "x-envoy-upstream-service-time",
-	"grpc-status", "grpc-message", "grpc-timeout", "grpc-encoding", "grpc-accept-encoding",
-	"x-forwarded-proto", "x-forwarded-port", "x-powered-by", "idempotent-replayed",
+	"host",
+	"content-type",
+	"content-length",
+	"content-encoding",
+	"content-range",
+	"transfer-encoding",
+	"connection",
+	"upgrade",
+	"accept",
+	"accept-encoding",
+	"accept-language",
+	"accept-ranges",
+	"user-agent",
+	"server",
+	"via",
+	"date",
+	"age",
+	"vary",
+	"cache-control",
+	"etag",
+	"last-modified",
+	"expires",
+	"if-none-match",
+	"if-modified-since",
+	"range",
+	"expect",
+	"te",
+	"trailer",
+	"retry-after",
+	"allow",
+	"keep-alive",
+	"traceparent",
+	"b3",
+	"x-b3-traceid",
+	"x-b3-spanid",
+	"x-b3-parentspanid",
+	"x-b3-sampled",
+	"x-request-id",
+	"x-correlation-id",
+	"x-envoy-upstream-service-time",
+	"grpc-status",
+	"grpc-message",
+	"grpc-timeout",
+	"grpc-encoding",
+	"grpc-accept-encoding",
+	"x-forwarded-proto",
+	"x-forwarded-port",
+	"x-powered-by",
+	"idempotent-replayed",
 };
 
 /* Never kept; a trailing '*' stands for any rest. */
 static const char *const headers_secret[] = {
-	"authorization", "proxy-*", "cookie", "cookie2", "set-cookie", "set-cookie2", "x-api-key",
-	"api-key", "apikey", "x-auth-token", "x-access-token", "x-csrf-token", "x-xsrf-token",
-	"x-amz-security-token", "x-vault-token", "x-goog-iap-jwt-assertion", "x-forwarded-client-cert",
-	"www-authenticate", "authentication-info", "sec-websocket-key", "x-shopify-access-token",
+	"authorization",
+	"proxy-*",
+	"cookie",
+	"cookie2",
+	"set-cookie",
+	"set-cookie2",
+	"x-api-key",
+	"api-key",
+	"apikey",
+	"x-auth-token",
+	"x-access-token",
+	"x-csrf-token",
+	"x-xsrf-token",
+	"x-amz-security-token",
+	"x-vault-token",
+	"x-goog-iap-jwt-assertion",
+	"x-forwarded-client-cert",
+	"www-authenticate",
+	"authentication-info",
+	"sec-websocket-key",
+	"x-shopify-access-token",
 };
 
 static const char *const queries_kept[] = {
-	"page", "per_page", "page_size", "limit", "offset", "sort", "order", "format", "lang",
-	"locale", "fields", "include", "expand", "version", "v", "watch", "api-version",
+	"page",	  "per_page", "page_size", "limit",  "offset",	    "sort",
+	"order",  "format",   "lang",	   "locale", "fields",	    "include",
+	"expand", "version",  "v",	   "watch",  "api-version",
 };
 
 static uint8_t lower(uint8_t c)
@@ -40,7 +98,8 @@ static uint8_t lower(uint8_t c)
 static size_t slot_of(struct slice name)
 {
 	return (name.n * 37 + lower(name.p[0]) * 11u + lower(name.p[name.n - 1]) * 5u +
-		lower(name.p[name.n / 2])) % REDACT_SLOTS;
+		lower(name.p[name.n / 2])) %
+	       REDACT_SLOTS;
 }
 
 static bool list_holds(const struct redact_list *l, struct slice name)
@@ -77,9 +136,9 @@ bool redact_header_is_secret(struct slice name)
 	for (size_t i = 0; i < ARRAY_SIZE(headers_secret); i++) {
 		struct slice s = slice_str(headers_secret[i]);
 
-		if (s.p[s.n - 1] == '*' ? slice_eq_nocase(slice_head(name, s.n - 1),
-							 slice_head(s, s.n - 1)) :
-					  slice_eq_nocase(name, s))
+		if (s.p[s.n - 1] == '*'
+			    ? slice_eq_nocase(slice_head(name, s.n - 1), slice_head(s, s.n - 1))
+			    : slice_eq_nocase(name, s))
 			return true;
 	}
 	return false;

@@ -1,9 +1,10 @@
-/* What is taken out of captured text before anything is stored (hop 6). Pure functions; where text has
- * to change it is written to the caller's buffer, otherwise the input itself is returned, so that the
- * common case copies nothing. Linear in the length of the text.
+/* What is taken out of captured text before anything is stored (hop 6). Pure functions; where text
+ * has to change it is written to the caller's buffer, otherwise the input itself is returned, so
+ * that the common case copies nothing. Linear in the length of the text.
  *
- * Marks: `?` for a query value or a quoted literal, `<12 bytes>` for the value of a header that is not
- * on the list, `<REDACTED>` for one that never is, `<REDACTED_KIND>` for a secret found in text.
+ * Marks: `?` for a query value or a quoted literal, `<12 bytes>` for the value of a header that is
+ * not on the list, `<REDACTED>` for one that never is, `<REDACTED_KIND>` for a secret found in
+ * text.
  */
 #ifndef PROTOCOLS_REDACT_H
 #define PROTOCOLS_REDACT_H
@@ -40,20 +41,22 @@ enum target_form { TARGET_ORIGIN, TARGET_ABSOLUTE, TARGET_AUTHORITY, TARGET_ASTE
 
 struct target {
 	enum target_form form;
-	struct slice scheme, host, path, query; /* query: without '?'; a fragment belongs to neither */
+	struct slice scheme, host, path,
+		query; /* query: without '?'; a fragment belongs to neither */
 };
 
 struct target target_split(struct slice target);
 
-/* Each returns the text to store: s itself, or what was written to buf (cap bytes; longer is cut). */
+/* Each returns the text to store: s itself, or what was written to buf (cap bytes; longer is cut).
+ */
 struct slice redact_header_value(const struct redact_policy *p, struct slice name, struct slice s,
 				 void *buf, size_t cap);
 /* The keys of a query string, values as `?` except those on the list. */
 struct slice redact_query(const struct redact_policy *p, struct slice s, void *buf, size_t cap);
 /* A path as sent, with segments masked that look like secrets. */
 struct slice redact_path(struct slice s, void *buf, size_t cap);
-/* Any other text that is kept: card numbers, e-mail addresses, tokens, keys, bank accounts and values
- * of names like `password` are masked. */
+/* Any other text that is kept: card numbers, e-mail addresses, tokens, keys, bank accounts and
+ * values of names like `password` are masked. */
 struct slice redact_text(struct slice s, void *buf, size_t cap);
 /* A message of the peer: quoted literals are removed as well. */
 struct slice redact_error(struct slice s, void *buf, size_t cap);

@@ -8,11 +8,8 @@ static const struct proto_ops *const parsers[_PROTO_MAX] = {
 };
 
 static const char *const names[_PROTO_MAX] = {
-	[PROTO_UNKNOWN] = "unknown",
-	[PROTO_HTTP1] = "http",
-	[PROTO_TLS] = "tls",
-	[PROTO_HTTP2] = "http2",
-	[PROTO_WEBSOCKET] = "websocket",
+	[PROTO_UNKNOWN] = "unknown", [PROTO_HTTP1] = "http",	      [PROTO_TLS] = "tls",
+	[PROTO_HTTP2] = "http2",     [PROTO_WEBSOCKET] = "websocket",
 };
 
 const struct proto_ops *proto_get(enum proto_id id)

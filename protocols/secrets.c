@@ -9,12 +9,20 @@
 
 /* A piece of text that a detector found, from the start of the word it was asked about. */
 struct hit {
-	size_t n; /* bytes, 0: nothing */
+	size_t n;    /* bytes, 0: nothing */
 	size_t keep; /* leading bytes of these that are shown */
 	struct slice mark;
 };
 
-enum cls { C_DIGIT = 1, C_LOWER = 2, C_UPPER = 4, C_WORD = 7, C_TOKEN = 8, C_LOCAL = 16, C_HEX = 32 };
+enum cls {
+	C_DIGIT = 1,
+	C_LOWER = 2,
+	C_UPPER = 4,
+	C_WORD = 7,
+	C_TOKEN = 8,
+	C_LOCAL = 16,
+	C_HEX = 32
+};
 
 /* Classes of bytes: words; inside of base64url and JWT; local parts of addresses. */
 static const uint8_t classes[256] = {
@@ -55,9 +63,11 @@ void secret_put(struct secret_out *out, struct slice s)
 
 /* Names of secrets, without '-' and '_', as the end of a name. */
 static const char *const key_names[] = {
-	"password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "accesskey",
-	"privatekey", "signature", "sig", "sessionid", "sid", "credential", "credentials", "auth",
-	"authorization", "otp", "pin", "cvv", "ssn", "jwt", "code", "key", "pass", "nonce", "state",
+	"password", "passwd",	  "pwd",	 "passphrase", "secret",	"token",
+	"apikey",   "accesskey",  "privatekey",	 "signature",  "sig",		"sessionid",
+	"sid",	    "credential", "credentials", "auth",       "authorization", "otp",
+	"pin",	    "cvv",	  "ssn",	 "jwt",	       "code",		"key",
+	"pass",	    "nonce",	  "state",
 };
 
 /* Only these are believed in running text, where words stand before a colon for many reasons. */
@@ -130,8 +140,8 @@ static struct hit find_card(struct slice s)
 	return (struct hit){ bytes, 0, SLICE_LIT("<REDACTED_PAN>") };
 }
 
-/* International bank account number: country, check digits, 11 to 30 characters, modulo 97 (ISO 13616);
- * may be written in groups of four. */
+/* International bank account number: country, check digits, 11 to 30 characters, modulo 97 (ISO
+ * 13616); may be written in groups of four. */
 static struct hit find_iban(struct slice s)
 {
 	uint8_t c[34];
@@ -195,10 +205,11 @@ static const struct {
 	const char *prefix;
 	uint8_t min;
 } issuers[] = {
-	{ "AKIA", 20 },	   { "ASIA", 20 },	  { "AIza", 35 },    { "ghp_", 20 },  { "gho_", 20 },
-	{ "ghs_", 20 },	   { "github_pat_", 30 }, { "glpat-", 20 },  { "sk_live_", 20 },
-	{ "sk_test_", 20 }, { "rk_live_", 20 },	  { "sk-", 24 },     { "xoxb-", 20 }, { "xoxp-", 20 },
-	{ "npm_", 30 },	   { "dckr_pat_", 20 },	  { "hvs.", 24 },    { "SG.", 40 },
+	{ "AKIA", 20 },	    { "ASIA", 20 },	{ "AIza", 35 },	       { "ghp_", 20 },
+	{ "gho_", 20 },	    { "ghs_", 20 },	{ "github_pat_", 30 }, { "glpat-", 20 },
+	{ "sk_live_", 20 }, { "sk_test_", 20 }, { "rk_live_", 20 },    { "sk-", 24 },
+	{ "xoxb-", 20 },    { "xoxp-", 20 },	{ "npm_", 30 },	       { "dckr_pat_", 20 },
+	{ "hvs.", 24 },	    { "SG.", 40 },
 };
 
 static struct hit find_issued(struct slice s)
@@ -249,7 +260,8 @@ static struct hit find_scheme(struct slice s, size_t word)
 	return (struct hit){ word + 1 + n, word + 1, SLICE_LIT("<REDACTED>") };
 }
 
-/* `password=x`, `token: x`, `"secret":"x"`. name: bytes of the whole name that ends with the word. */
+/* `password=x`, `token: x`, `"secret":"x"`. name: bytes of the whole name that ends with the word.
+ */
 static struct hit find_named(struct slice s, size_t word, size_t name)
 {
 	size_t at = word, n = 0;
@@ -326,8 +338,8 @@ static struct hit find_pem(struct slice s)
 	return (struct hit){ n, 0, SLICE_LIT("<REDACTED_PEM>") };
 }
 
-/* Where a detector stands: at a word of `word` bytes at s, the end of a name of `name` bytes. before:
- * classes of the byte in front of it. mail: there is an '@' or a %40 somewhere. */
+/* Where a detector stands: at a word of `word` bytes at s, the end of a name of `name` bytes.
+ * before: classes of the byte in front of it. mail: there is an '@' or a %40 somewhere. */
 struct spot {
 	struct slice s;
 	size_t word, name;
@@ -378,7 +390,8 @@ static struct hit find_next(struct slice s, size_t *at, bool mail, enum secret_p
 
 		if (word > 0) {
 			h = find_at(&(struct spot){ rest, word, i + word - name_from,
-						    i > 0 ? classes[s.p[i - 1]] : 0u, mail, place });
+						    i > 0 ? classes[s.p[i - 1]] : 0u, mail,
+						    place });
 		} else {
 			word = 1;
 			if (rest.p[0] == '-' && rest.n > 10)

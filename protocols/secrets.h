@@ -1,5 +1,5 @@
-/* Finding secrets in text by their form. Words are runs of letters and digits; each detector looks at
- * a word and what stands around it, within a bounded distance, so a pass is linear.
+/* Finding secrets in text by their form. Words are runs of letters and digits; each detector looks
+ * at a word and what stands around it, within a bounded distance, so a pass is linear.
  */
 #ifndef PROTOCOLS_SECRETS_H
 #define PROTOCOLS_SECRETS_H

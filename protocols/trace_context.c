@@ -41,14 +41,15 @@ static bool set_span(struct slice s, char out[16], bool *ret_has)
 	return true;
 }
 
-/* version "-" trace-id "-" parent-id "-" flags (W3C Trace Context, section 3.2). A later version may
- * have more behind another dash; version ff is invalid. */
+/* version "-" trace-id "-" parent-id "-" flags (W3C Trace Context, section 3.2). A later version
+ * may have more behind another dash; version ff is invalid. */
 static void from_traceparent(struct trace_context *t, struct slice v)
 {
 	struct trace_context got = { .source = SOURCE_W3C };
 	bool first = slice_starts(v, SLICE_LIT("00"));
 
-	if (v.n < 55 || v.p[2] != '-' || v.p[35] != '-' || v.p[52] != '-' || !is_hex(slice_head(v, 2)))
+	if (v.n < 55 || v.p[2] != '-' || v.p[35] != '-' || v.p[52] != '-' ||
+	    !is_hex(slice_head(v, 2)))
 		return;
 	if (slice_starts(v, SLICE_LIT("ff")) || !is_hex(slice_of(v.p + 53, 2)))
 		return;
@@ -81,7 +82,8 @@ static void from_b3(struct trace_context *t, struct slice v)
 		if (state.n != 1 || !memchr("01d", state.p[0], 3))
 			return;
 		parent = next_part(&v);
-		if ((parent.n > 0 && !set_span(parent, got.parent_span_id, &got.has_parent)) || v.n > 0)
+		if ((parent.n > 0 && !set_span(parent, got.parent_span_id, &got.has_parent)) ||
+		    v.n > 0)
 			return;
 	}
 	*t = got;

@@ -1,6 +1,6 @@
 /* Trace identities that requests carry in their headers: W3C Trace Context (traceparent, version 00
- * and later) and Zipkin's B3, single and multiple headers. Strict: an id that breaks its format does
- * not count. traceparent wins over b3, b3 over the X-B3 headers.
+ * and later) and Zipkin's B3, single and multiple headers. Strict: an id that breaks its format
+ * does not count. traceparent wins over b3, b3 over the X-B3 headers.
  *
  * The span id is the one the request carries: for traceparent the caller's (its parent-id field).
  */
@@ -16,7 +16,8 @@ struct trace_context {
 	bool has_trace, has_span, has_parent;
 };
 
-/* Takes note of one header. Whether it was one of these. t: zeroed before the first of a request. */
+/* Takes note of one header. Whether it was one of these. t: zeroed before the first of a request.
+ */
 bool trace_context_header(struct trace_context *t, struct slice name, struct slice value);
 
 #endif

@@ -1,38 +1,49 @@
 /* The framing of HTTP/1: where messages begin and end, in both directions of a connection.
  *
  *	START -> HEAD -> (body) -> START
- *	              body: LENGTH | CHUNK_SIZE -> CHUNK_DATA -> CHUNK_END -> ... -> TRAILERS | CLOSE
- *	              PEEK before the body of a response whose request is not known
+ *	              body: LENGTH | CHUNK_SIZE -> CHUNK_DATA -> CHUNK_END -> ... -> TRAILERS |
+ *CLOSE PEEK before the body of a response whose request is not known
  *
- * A message is read line by line, so at most one line has to be contiguous, and a body is never held.
- * Bodies are tracked by the stream position they end at: bytes that are skipped or lost inside one do
- * no harm. Invariant: `open` says that begin() was told and end() was not.
+ * A message is read line by line, so at most one line has to be contiguous, and a body is never
+ *held. Bodies are tracked by the stream position they end at: bytes that are skipped or lost inside
+ *one do no harm. Invariant: `open` says that begin() was told and end() was not.
  */
 #include "protocols/http1/http1.h"
 #include "protocols/http1/pairing.h"
 #include "protocols/http1/syntax.h"
 #include "base/util.h"
 
-#define INTERIM_MAX 4  /* interim statuses kept for the final response */
-#define PEEK_BYTES  7  /* "HTTP/1." */
+#define INTERIM_MAX 4 /* interim statuses kept for the final response */
+#define PEEK_BYTES  7 /* "HTTP/1." */
 
-enum phase { START, HEAD, PEEK, LENGTH, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILERS, CLOSE, _PHASE_MAX };
+enum phase {
+	START,
+	HEAD,
+	PEEK,
+	LENGTH,
+	CHUNK_SIZE,
+	CHUNK_DATA,
+	CHUNK_END,
+	TRAILERS,
+	CLOSE,
+	_PHASE_MAX
+};
 
 enum framing_header { HEADER_OTHER, HEADER_LENGTH, HEADER_CODING, HEADER_UPGRADE };
 
 /* What is known of a message while it is read. */
 struct message {
-	uint64_t length;     /* Content-Length */
+	uint64_t length; /* Content-Length */
 	uint64_t body_bytes;
-	uint32_t flags;	     /* enum msg_flag */
+	uint32_t flags; /* enum msg_flag */
 	uint32_t head_bytes;
 	uint16_t headers;
-	uint8_t class;	     /* enum request_class of the request, or of the one that is answered */
-	uint8_t header;	     /* enum framing_header of the line before, for its continuation */
+	uint8_t class;	/* enum request_class of the request, or of the one that is answered */
+	uint8_t header; /* enum framing_header of the line before, for its continuation */
 	uint8_t bad_lines;
 	bool open;
-	bool in_long_line;   /* the rest of a line over the maximum is being dropped */
-	bool emitting;	     /* the header before was emitted */
+	bool in_long_line; /* the rest of a line over the maximum is being dropped */
+	bool emitting;	   /* the header before was emitted */
 	bool has_length, bad_length, has_coding, chunked, upgrade, websocket, h2c;
 };
 
@@ -79,7 +90,16 @@ struct walk {
 	enum msg_kind kind;
 };
 
-enum step { STEP_GO, STEP_ENDED, STEP_MORE, STEP_SKIP, STEP_WAIT, STEP_LOST, STEP_SWITCH, STEP_STOP };
+enum step {
+	STEP_GO,
+	STEP_ENDED,
+	STEP_MORE,
+	STEP_SKIP,
+	STEP_WAIT,
+	STEP_LOST,
+	STEP_SWITCH,
+	STEP_STOP
+};
 
 static uint64_t position(const struct walk *w)
 {
@@ -220,7 +240,7 @@ static enum step response_start(struct walk *w, uint64_t off, struct slice line)
 		return STEP_GO;
 	}
 	s->key = pairing_response(&h->pairing, off, off < h->orphans_until, &class);
-	s->m.class = (uint8_t)class;
+	s->m.class = (uint8_t) class;
 	s->m.open = true;
 	sink_begin(w->out, MSG_RESPONSE, w->in->dir, s->key, off);
 	for (size_t i = 0; i < h->n_interim; i++)
@@ -286,8 +306,8 @@ static enum step phase_start(struct walk *w)
 	if (step == STEP_GO && !believable(w, slice_head(left, w->at - begin), cut))
 		step = STEP_LOST;
 	if (step == STEP_GO)
-		step = is_request(w) ? request_start(w, w->in->off + begin, line, cut) :
-				       response_start(w, w->in->off + begin, line);
+		step = is_request(w) ? request_start(w, w->in->off + begin, line, cut)
+				     : response_start(w, w->in->off + begin, line);
 	if (step == STEP_LOST || step == STEP_WAIT) {
 		w->at = begin;
 		s->m.in_long_line = false;
@@ -309,11 +329,11 @@ static enum framing_header framing_header_of(struct slice name)
 	case 7:
 		return slice_eq_nocase(name, SLICE_LIT("upgrade")) ? HEADER_UPGRADE : HEADER_OTHER;
 	case 14:
-		return slice_eq_nocase(name, SLICE_LIT("content-length")) ? HEADER_LENGTH :
-									   HEADER_OTHER;
+		return slice_eq_nocase(name, SLICE_LIT("content-length")) ? HEADER_LENGTH
+									  : HEADER_OTHER;
 	case 17:
-		return slice_eq_nocase(name, SLICE_LIT("transfer-encoding")) ? HEADER_CODING :
-									      HEADER_OTHER;
+		return slice_eq_nocase(name, SLICE_LIT("transfer-encoding")) ? HEADER_CODING
+									     : HEADER_OTHER;
 	default:
 		return HEADER_OTHER;
 	}
@@ -350,14 +370,14 @@ static void header_emit(struct walk *w, struct slice name, struct slice value)
 
 	if (name.n > 0) {
 		s->m.emitting = s->m.open && s->m.headers < HTTP1_HEADERS_MAX &&
-			      s->m.head_bytes < HTTP1_HEAD_MAX;
+				s->m.head_bytes < HTTP1_HEAD_MAX;
 		if (!s->m.emitting) {
 			s->m.flags |= MSG_TRUNCATED;
 			return;
 		}
 		s->m.headers++;
-		sink_field(w->out, w->kind, s->key, trailer ? FIELD_TRAILER_NAME : FIELD_HEADER_NAME,
-			   name);
+		sink_field(w->out, w->kind, s->key,
+			   trailer ? FIELD_TRAILER_NAME : FIELD_HEADER_NAME, name);
 	}
 	if (s->m.emitting)
 		sink_field(w->out, w->kind, s->key,
@@ -463,7 +483,8 @@ static enum step response_head_done(struct walk *w)
 		s->phase = LENGTH;
 		return end_here(w, 0);
 	}
-	if (s->m.class == CLASS_UNKNOWN && (s->m.has_coding || !s->m.has_length || s->m.length > 0)) {
+	if (s->m.class == CLASS_UNKNOWN &&
+	    (s->m.has_coding || !s->m.has_length || s->m.length > 0)) {
 		s->phase = PEEK;
 		return STEP_GO;
 	}

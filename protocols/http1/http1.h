@@ -9,19 +9,21 @@
 
 #include "protocols/protocol.h"
 
-#define HTTP1_LINE_MAX	      16384 /* bytes of a start, header or chunk-size line; the rest is dropped */
+#define HTTP1_LINE_MAX 16384 /* bytes of a start, header or chunk-size line; the rest is dropped   \
+			      */
 #define HTTP1_HEADERS_MAX     256   /* header and trailer fields of a message that are emitted */
 #define HTTP1_HEAD_MAX	      65536 /* bytes of header and trailer lines that are emitted */
 #define HTTP1_OUTSTANDING_MAX 256   /* requests without an answer; more wait (PARSE_WAIT) */
-#define HTTP1_BAD_LINES_MAX   4	    /* lines of a head that are no fields, before framing counts as lost */
+#define HTTP1_BAD_LINES_MAX                                                                        \
+	4 /* lines of a head that are no fields, before framing counts as lost */
 
 extern const struct proto_ops http1_ops;
 
 /* See struct proto_ops. Looks at most at PROBE_MAX bytes. */
 enum probe_result http1_probe(struct slice head);
 
-/* How many bytes of each message body are emitted as FIELD_BODY; 0, the default, emits none, and all
- * that need not be looked at is skipped. st: after init(). */
+/* How many bytes of each message body are emitted as FIELD_BODY; 0, the default, emits none, and
+ * all that need not be looked at is skipped. st: after init(). */
 void http1_want_bodies(void *st, uint64_t max_bytes);
 
 #endif

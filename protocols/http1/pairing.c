@@ -23,7 +23,8 @@ static void give_up_pairing(struct pairing *p)
 	p->open = p->doubtful = p->before_loss = 0;
 }
 
-/* The client pipelines: what was taken for granted before does not hold for requests that were lost. */
+/* The client pipelines: what was taken for granted before does not hold for requests that were
+ * lost. */
 static void note_pipelined(struct pairing *p)
 {
 	p->pipelined = true;

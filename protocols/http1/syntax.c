@@ -2,24 +2,66 @@
 #include "protocols/http1/http1.h"
 #include "base/util.h"
 
-#define LENGTH_MAX ((uint64_t)1 << 62) /* no body is longer: sums with stream positions stay in range */
-#define METHOD_MAX 24		       /* bytes of a method that is looked for in unknown bytes */
+#define LENGTH_MAX                                                                                 \
+	((uint64_t)1 << 62) /* no body is longer: sums with stream positions stay in range */
+#define METHOD_MAX 24	    /* bytes of a method that is looked for in unknown bytes */
 
 const bool token_char[256] = {
-	['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true,
-	['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true,
-	['`'] = true, ['|'] = true, ['~'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true,
-	['a' ... 'z'] = true,
+	['!'] = true,	      ['#'] = true,	    ['$'] = true, ['%'] = true,
+	['&'] = true,	      ['\''] = true,	    ['*'] = true, ['+'] = true,
+	['-'] = true,	      ['.'] = true,	    ['^'] = true, ['_'] = true,
+	['`'] = true,	      ['|'] = true,	    ['~'] = true, ['0' ... '9'] = true,
+	['A' ... 'Z'] = true, ['a' ... 'z'] = true,
 };
 
 /* The IANA method registry, and what caches and media servers add. */
 static const char *const known_methods[] = {
-	"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
-	"ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK",
-	"MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE",
-	"ORDERPATCH", "PROPFIND", "PROPPATCH", "QUERY", "REBIND", "REPORT", "SEARCH", "UNBIND",
-	"UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF", "VERSION-CONTROL",
-	"PURGE", "BAN", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "M-SEARCH", "SOURCE",
+	"GET",
+	"POST",
+	"PUT",
+	"HEAD",
+	"DELETE",
+	"OPTIONS",
+	"PATCH",
+	"CONNECT",
+	"TRACE",
+	"ACL",
+	"BASELINE-CONTROL",
+	"BIND",
+	"CHECKIN",
+	"CHECKOUT",
+	"COPY",
+	"LABEL",
+	"LINK",
+	"LOCK",
+	"MERGE",
+	"MKACTIVITY",
+	"MKCALENDAR",
+	"MKCOL",
+	"MKREDIRECTREF",
+	"MKWORKSPACE",
+	"MOVE",
+	"ORDERPATCH",
+	"PROPFIND",
+	"PROPPATCH",
+	"QUERY",
+	"REBIND",
+	"REPORT",
+	"SEARCH",
+	"UNBIND",
+	"UNCHECKOUT",
+	"UNLINK",
+	"UNLOCK",
+	"UPDATE",
+	"UPDATEREDIRECTREF",
+	"VERSION-CONTROL",
+	"PURGE",
+	"BAN",
+	"NOTIFY",
+	"SUBSCRIBE",
+	"UNSUBSCRIBE",
+	"M-SEARCH",
+	"SOURCE",
 };
 
 static bool is_digit(uint8_t c)
@@ -35,8 +77,7 @@ static bool is_method_char(uint8_t c)
 /* `HTTP/1.d`, any case of the letters; 0 when it is not. */
 static int version_parse(const uint8_t *p)
 {
-	if (memcmp(p, "HTTP/1.", 7) != 0 &&
-	    !slice_eq_nocase(slice_of(p, 7), SLICE_LIT("HTTP/1.")))
+	if (memcmp(p, "HTTP/1.", 7) != 0 && !slice_eq_nocase(slice_of(p, 7), SLICE_LIT("HTTP/1.")))
 		return 0;
 	return is_digit(p[7]) ? 10 + (p[7] - '0') : 0;
 }
@@ -223,8 +264,9 @@ size_t find_request(struct slice s)
 
 		if (space >= s.n)
 			break;
-		known = space > 0 && is_method_char(s.p[space - 1]) ?
-				known_method_tail(slice_of(s.p, space)) : 0;
+		known = space > 0 && is_method_char(s.p[space - 1])
+				? known_method_tail(slice_of(s.p, space))
+				: 0;
 		if (known > 0 && target_verdict(slice_from(s, space + 1)) != 0)
 			return space - known;
 		at = space + 1;
@@ -244,7 +286,8 @@ static int status_verdict(struct slice s)
 	for (size_t i = 0; i < sizeof(form) - 1; i++) {
 		if (i == s.n)
 			return -1;
-		if (form[i] == 'd' ? !is_digit(s.p[i]) : (s.p[i] | 0x20) != ((uint8_t)form[i] | 0x20))
+		if (form[i] == 'd' ? !is_digit(s.p[i])
+				   : (s.p[i] | 0x20) != ((uint8_t)form[i] | 0x20))
 			return 0;
 	}
 	if (s.n == sizeof(form) - 1)

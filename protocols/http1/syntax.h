@@ -23,8 +23,8 @@ struct status_line {
 	int version;
 };
 
-/* cut: the line was longer than HTTP1_LINE_MAX and ends early; the target is what is there of it and
- * the version is taken to be 1.1. */
+/* cut: the line was longer than HTTP1_LINE_MAX and ends early; the target is what is there of it
+ * and the version is taken to be 1.1. */
 enum line_verdict request_line_parse(struct slice line, bool cut, struct request_line *ret);
 enum line_verdict status_line_parse(struct slice line, struct status_line *ret);
 
@@ -55,8 +55,10 @@ static inline size_t token_len(struct slice s)
 	return n;
 }
 
-/* `name: value`. False when there is no colon or the name is no token. Space around both is left out. */
-static inline bool header_line_parse(struct slice line, struct slice *ret_name, struct slice *ret_value)
+/* `name: value`. False when there is no colon or the name is no token. Space around both is left
+ * out. */
+static inline bool header_line_parse(struct slice line, struct slice *ret_name,
+				     struct slice *ret_value)
 {
 	size_t n = token_len(line);
 	size_t colon = n;
@@ -74,7 +76,8 @@ static inline bool header_line_parse(struct slice line, struct slice *ret_name, 
  * *known. False when it is no number, above 2^62, or differs from what was known. */
 bool content_length_parse(struct slice value, bool *known, uint64_t *length);
 
-/* Chunk size line: hexadecimal size, extensions ignored. False when there is no size, or above 2^62. */
+/* Chunk size line: hexadecimal size, extensions ignored. False when there is no size, or above
+ * 2^62. */
 bool chunk_size_parse(struct slice line, uint64_t *ret);
 
 /* Whether the last coding of a Transfer-Encoding value is `chunked`. */
@@ -84,13 +87,14 @@ bool last_coding_is_chunked(struct slice value);
 bool list_has(struct slice list, struct slice word);
 
 /* Offset of the next plausible start of a request or of a response; s.n when there is none. A start
- * that s cuts off counts as plausible. Among unknown bytes only registered methods are believed, and
- * a target without spaces; nothing before s is looked at, so the answer does not depend on how the
- * bytes were cut. */
+ * that s cuts off counts as plausible. Among unknown bytes only registered methods are believed,
+ * and a target without spaces; nothing before s is looked at, so the answer does not depend on how
+ * the bytes were cut. */
 size_t find_request(struct slice s);
 size_t find_response(struct slice s);
 
-/* Whether s, the first bytes of a direction, begins a request. *ret_more when it could with more. */
+/* Whether s, the first bytes of a direction, begins a request. *ret_more when it could with more.
+ */
 bool looks_like_request(struct slice s, bool *ret_more);
 bool looks_like_response(struct slice s, bool *ret_more);
 

@@ -72,17 +72,21 @@ int main(void)
 	bench("small", SLICE_LIT("GET /a HTTP/1.1\r\nHost: shop\r\n\r\n"),
 	      SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
 	bench("typical",
-	      SLICE_LIT("GET /v1/orders/4711?page=2 HTTP/1.1\r\nHost: shop.example:8080\r\n"
-			"User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/115.0\r\n"
-			"Accept: application/json\r\nAccept-Encoding: gzip, deflate\r\n"
-			"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n"
-			"Connection: keep-alive\r\n\r\n"),
-	      SLICE_LIT("HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\n"
+	      SLICE_LIT(
+		      "GET /v1/orders/4711?page=2 HTTP/1.1\r\nHost: shop.example:8080\r\n"
+		      "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/115.0\r\n"
+		      "Accept: application/json\r\nAccept-Encoding: gzip, deflate\r\n"
+		      "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n"
+		      "Connection: keep-alive\r\n\r\n"),
+	      SLICE_LIT("HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Mon, 02 Jan 2006 "
+			"15:04:05 GMT\r\n"
 			"Content-Type: application/json\r\nContent-Length: 40\r\n"
-			"Connection: keep-alive\r\n\r\n{\"id\": 4711, \"state\": \"paid\", \"total\": 1}"));
+			"Connection: keep-alive\r\n\r\n{\"id\": 4711, \"state\": \"paid\", "
+			"\"total\": 1}"));
 	bench("chunked",
 	      SLICE_LIT("POST /a HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n"
 			"5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n"),
-	      SLICE_LIT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"));
+	      SLICE_LIT("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+			"chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"));
 	return fields ? 0 : 1;
 }

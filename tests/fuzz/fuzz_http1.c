@@ -1,12 +1,13 @@
 /* Conversations through the HTTP/1 parser. The input is a list of turns:
  *
- *	byte 0      bit 0 direction, bits 1..2 kind: 0 bytes, 1 gap, 2 bytes repeated, 3 end of direction
- *	byte 1, 2   little-endian count: bytes that follow, or bytes lost
- *	byte 3      kind 2 only: how often the bytes are repeated, in sixteens
+ *	byte 0      bit 0 direction, bits 1..2 kind: 0 bytes, 1 gap, 2 bytes repeated, 3 end of
+ *direction byte 1, 2   little-endian count: bytes that follow, or bytes lost byte 3      kind 2
+ *only: how often the bytes are repeated, in sixteens
  *
  * The first byte of the input: bit 0 mid-stream, bits 1..7 bytes of bodies wanted, in eights.
- * Checked besides what sanitizers see: the parser's contract and the sink's order, the same log when
- * the chunks are cut differently, work linear in the bytes, and no output that was not in the input.
+ * Checked besides what sanitizers see: the parser's contract and the sink's order, the same log
+ *when the chunks are cut differently, work linear in the bytes, and no output that was not in the
+ *input.
  */
 #include "protocols/http1/http1.h"
 #include "tests/fuzz/steps.h"
@@ -126,7 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fuzz_steps > 64 * in.bytes.len + 4096 * (in.n + 2))
 		die("too much work for so few bytes");
 	play(&in, &cut, 1 + size % 7);
-	if (!same(&whole.log.kind[0], &cut.log.kind[0]) || !same(&whole.log.kind[1], &cut.log.kind[1])) {
+	if (!same(&whole.log.kind[0], &cut.log.kind[0]) ||
+	    !same(&whole.log.kind[1], &cut.log.kind[1])) {
 		fprintf(stderr, "--- whole\n%s--- cut\n%s", strbuf_str(&whole.log.all),
 			strbuf_str(&cut.log.all));
 		die("another log when cut differently");

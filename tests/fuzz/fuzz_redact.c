@@ -41,9 +41,11 @@ static void check_target(struct slice s)
 	struct slice parts[] = { t.scheme, t.host, t.path, t.query };
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-		check(parts[i].n == 0 || (parts[i].p >= s.p && parts[i].p + parts[i].n <= s.p + s.n),
+		check(parts[i].n == 0 ||
+			      (parts[i].p >= s.p && parts[i].p + parts[i].n <= s.p + s.n),
 		      "a part of the target lies outside");
-	check(memchr(t.host.n ? t.host.p : (const uint8_t *)"", '@', t.host.n) == NULL, "user information");
+	check(memchr(t.host.n ? t.host.p : (const uint8_t *)"", '@', t.host.n) == NULL,
+	      "user information");
 }
 
 static void check_query(struct slice s)
@@ -53,7 +55,9 @@ static void check_query(struct slice s)
 
 	check(q.n <= 16 * s.n + 32, "query");
 	check(redact_header_value(&policy, slice_head(s, s.n / 2), slice_from(s, s.n / 2), out,
-				  16 * s.n + 32).n <= 16 * s.n + 32, "header");
+				  16 * s.n + 32)
+			      .n <= 16 * s.n + 32,
+	      "header");
 	free(out);
 }
 

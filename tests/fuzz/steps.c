@@ -1,5 +1,6 @@
-/* Counts the basic blocks that run in the code compiled with -fsanitize-coverage=trace-pc. libFuzzer
- * has a function of that name that refuses to work, so the linker is told to take this one. */
+/* Counts the basic blocks that run in the code compiled with -fsanitize-coverage=trace-pc.
+ * libFuzzer has a function of that name that refuses to work, so the linker is told to take this
+ * one. */
 #include "tests/fuzz/steps.h"
 
 uint64_t fuzz_steps;

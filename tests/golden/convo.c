@@ -87,10 +87,14 @@ static void log_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key,
 static void log_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, struct slice v)
 {
 	static const char *const names[_FIELD_MAX] = {
-		[FIELD_METHOD] = "method",	     [FIELD_TARGET] = "target",
-		[FIELD_HEADER_NAME] = "header",	     [FIELD_HEADER_VALUE] = "  value",
-		[FIELD_TRAILER_NAME] = "trailer",    [FIELD_TRAILER_VALUE] = "  value",
-		[FIELD_BODY] = "body",		     [FIELD_REASON] = "reason",
+		[FIELD_METHOD] = "method",
+		[FIELD_TARGET] = "target",
+		[FIELD_HEADER_NAME] = "header",
+		[FIELD_HEADER_VALUE] = "  value",
+		[FIELD_TRAILER_NAME] = "trailer",
+		[FIELD_TRAILER_VALUE] = "  value",
+		[FIELD_BODY] = "body",
+		[FIELD_REASON] = "reason",
 	};
 	struct convo_log *l = ctx;
 

@@ -1,5 +1,5 @@
-/* A conversation to be played through a parser, and the log of what the parser said. The player is a
- * small model of hop 4: it holds back what was not consumed, honours skips, waits and gaps. Every
+/* A conversation to be played through a parser, and the log of what the parser said. The player is
+ * a small model of hop 4: it holds back what was not consumed, honours skips, waits and gaps. Every
  * call of the parser gets its bytes in an allocation of exactly their size.
  */
 #ifndef TESTS_GOLDEN_CONVO_H
@@ -17,12 +17,12 @@ struct turn {
 	uint64_t lost;	    /* TURN_GAP */
 };
 
-/* Texts of the two kinds of messages apart, and of both in the order they came. Adjacent body pieces
- * are one line. all: whether the combined text is kept. */
+/* Texts of the two kinds of messages apart, and of both in the order they came. Adjacent body
+ * pieces are one line. all: whether the combined text is kept. */
 struct convo_log {
 	struct strbuf kind[2]; /* index: MSG_REQUEST, MSG_RESPONSE */
 	struct strbuf all;
-	struct strbuf body[2];	 /* bytes of the open message's body so far */
+	struct strbuf body[2]; /* bytes of the open message's body so far */
 	const char *body_name[2];
 	uint64_t ended[2], clean[2], orphans; /* clean: ended without any flag */
 	bool open[2];
@@ -33,7 +33,8 @@ struct convo_log {
 struct convo_dir {
 	struct strbuf buf;
 	uint64_t off, skip_until;
-	uint64_t missing; /* bytes lost since the last ones that came: a gap shows by what follows it */
+	uint64_t missing; /* bytes lost since the last ones that came: a gap shows by what follows
+			     it */
 	bool waiting, eof;
 };
 
@@ -43,7 +44,7 @@ struct convo {
 	struct convo_dir dir[2];
 	struct convo_log log;
 	struct sink sink;
-	bool over;	 /* STOP or SWITCH */
+	bool over; /* STOP or SWITCH */
 	bool violated;
 	enum parse_status last;
 	enum proto_id next;

@@ -42,7 +42,8 @@ static bool unescape(struct strbuf *b, struct slice s)
 		hit = memchr(from, s.p[i], sizeof(from) - 1);
 		if (hit) {
 			strbuf_addch(b, to[hit - from]);
-		} else if (s.p[i] == 'x' && i + 2 < s.n && hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0) {
+		} else if (s.p[i] == 'x' && i + 2 < s.n && hex(s.p[i + 1]) >= 0 &&
+			   hex(s.p[i + 2]) >= 0) {
 			strbuf_addch(b, (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2])));
 			i += 2;
 		} else {
@@ -219,7 +220,8 @@ size_t script_bytes(const struct script *s)
 	return n;
 }
 
-void script_play_cut(const struct script *s, struct convo *c, size_t cut, size_t piece, size_t until)
+void script_play_cut(const struct script *s, struct convo *c, size_t cut, size_t piece,
+		     size_t until)
 {
 	size_t at = 0;
 

@@ -1,5 +1,5 @@
-/* Golden files: Markdown with sections ("## title"), each with a `wire` block (a conversation) and a
- * `log` block (what the parser must say). tests/golden/README.md describes the blocks.
+/* Golden files: Markdown with sections ("## title"), each with a `wire` block (a conversation) and
+ * a `log` block (what the parser must say). tests/golden/README.md describes the blocks.
  */
 #ifndef TESTS_GOLDEN_SCRIPT_H
 #define TESTS_GOLDEN_SCRIPT_H
@@ -12,7 +12,7 @@ struct script {
 	char title[128];
 	struct turn turns[SCRIPT_TURNS_MAX];
 	size_t n_turns;
-	struct strbuf bytes;	   /* what the turns' slices point into */
+	struct strbuf bytes;	       /* what the turns' slices point into */
 	size_t offs[SCRIPT_TURNS_MAX]; /* offset of a turn's bytes while they are being read */
 	uint64_t bodies;
 	bool mid, no_prefix_check;
@@ -28,9 +28,10 @@ void script_done(struct script *s);
 
 /* Plays it with its turns as they are. The caller frees with convo_done(). */
 void script_play(const struct script *s, struct convo *c);
-/* The same with the byte turns cut at `cut` bytes from the first (0: not), pieces of at most `piece`
- * bytes (0: whole), and nothing played beyond `until` bytes (UINT64_MAX: all). */
-void script_play_cut(const struct script *s, struct convo *c, size_t cut, size_t piece, size_t until);
+/* The same with the byte turns cut at `cut` bytes from the first (0: not), pieces of at most
+ * `piece` bytes (0: whole), and nothing played beyond `until` bytes (UINT64_MAX: all). */
+void script_play_cut(const struct script *s, struct convo *c, size_t cut, size_t piece,
+		     size_t until);
 size_t script_bytes(const struct script *s);
 
 #endif

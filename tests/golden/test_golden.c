@@ -66,7 +66,8 @@ static size_t clean_len(const struct strbuf *b)
 		at += n + 1;
 		mark = slice_find(l, '@');
 		if (l.n > 0 && l.p[0] == 'r' && mark > 4 && mark < l.n &&
-		    memcmp(l.p + mark - 4, "end ", 4) == 0 && slice_find(slice_from(l, mark), ' ') == l.n - mark)
+		    memcmp(l.p + mark - 4, "end ", 4) == 0 &&
+		    slice_find(slice_from(l, mark), ' ') == l.n - mark)
 			clean = at;
 	}
 	return clean;
@@ -119,7 +120,8 @@ static void run_script(const char *path, const struct script *s, struct strbuf *
 		fail(path, s, "the parser broke its contract", 0);
 	if (!slice_eq(strbuf_slice(&c.log.all), strbuf_slice(&s->want))) {
 		fail(path, s, "the log differs", 0);
-		printf("--- wanted\n%s--- got\n%s---\n", strbuf_str(&s->want), strbuf_str(&c.log.all));
+		printf("--- wanted\n%s--- got\n%s---\n", strbuf_str(&s->want),
+		       strbuf_str(&c.log.all));
 	}
 	check_cuts(path, s, &c);
 	check_prefixes(path, s, &c);

@@ -24,7 +24,9 @@ static size_t fake_resync(const void *st, struct slice buf, enum dir dir)
 	return MIN(resync_at, buf.n);
 }
 
-static const struct proto_ops fake = { .max_need = 100, .parse = fake_parse, .resync = fake_resync };
+static const struct proto_ops fake = { .max_need = 100,
+				       .parse = fake_parse,
+				       .resync = fake_resync };
 
 static struct drive_result drive(size_t n, bool eof)
 {
@@ -165,7 +167,8 @@ static void test_registry__entries(void)
 		EXPECT(ops->id == (enum proto_id)i && strcmp(ops->name, proto_name(ops->id)) == 0);
 		EXPECT(ops->state_size > 0 && ops->state_size <= PROTO_STATE_MAX);
 		EXPECT(ops->max_need > 0 && ops->max_need <= PROTO_NEED_MAX);
-		EXPECT(ops->probe && ops->init && ops->parse && ops->resync && ops->gap && ops->close);
+		EXPECT(ops->probe && ops->init && ops->parse && ops->resync && ops->gap &&
+		       ops->close);
 		for (int k = i + 1; k < _PROTO_MAX; k++)
 			EXPECT(!proto_get((enum proto_id)k) ||
 			       strcmp(ops->name, proto_name((enum proto_id)k)) != 0);
@@ -191,7 +194,8 @@ static void test_infer__http1(void)
 	INFER("CONNECT shop:443 HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
 	INFER("GET http://shop/ HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
 	INFER("FROBNICATE /x HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
-	INFER("GET /a/very/long/path/that/does/not/end/within/the/bytes/that/are/looked/at/here HTTP/1.1",
+	INFER("GET /a/very/long/path/that/does/not/end/within/the/bytes/that/are/looked/at/here "
+	      "HTTP/1.1",
 	      PROTO_HTTP1, 1, false);
 	INFER("HTTP/1.1 200 OK\r\n", PROTO_HTTP1, 0, false);
 	INFER("HTTP/1.0 404\r\n", PROTO_HTTP1, 0, false);

@@ -1,5 +1,5 @@
-/* Limits of the HTTP/1 parser at N-1, N and N+1, and what loss may never do: the golden files hold the
- * single cases. */
+/* Limits of the HTTP/1 parser at N-1, N and N+1, and what loss may never do: the golden files hold
+ * the single cases. */
 #include "protocols/http1/http1.h"
 #include "tests/golden/convo.h"
 #include "tests/lib/test.h"
@@ -186,7 +186,8 @@ static void test_http1__chunk_size_limit(void)
 	chunk_size("0x1", false);
 }
 
-/* A conversation of EXCHANGES exchanges of different kinds; each carries its number on both sides. */
+/* A conversation of EXCHANGES exchanges of different kinds; each carries its number on both sides.
+ */
 static void exchange(int i, struct strbuf *request, struct strbuf *response)
 {
 	static const char *const methods[] = { "GET", "POST", "HEAD", "PUT" };
@@ -197,8 +198,9 @@ static void exchange(int i, struct strbuf *request, struct strbuf *response)
 	strbuf_reset(response);
 	strbuf_addf(request, "%s /id-%02d HTTP/1.1\r\nHost: shop\r\n", method, i);
 	if (body)
-		strbuf_adds(request, chunked ? "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" :
-					       "Content-Length: 12\r\n\r\nhello, world");
+		strbuf_adds(request,
+			    chunked ? "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+				    : "Content-Length: 12\r\n\r\nhello, world");
 	else
 		strbuf_adds(request, "\r\n");
 	strbuf_addf(response, "HTTP/1.1 %d Fine\r\nX-Id: id-%02d\r\n", 200 + i, i);
@@ -215,11 +217,13 @@ static void exchange(int i, struct strbuf *request, struct strbuf *response)
 			strbuf_addch(response, 'b');
 }
 
-/* Says s, with what of it lies in [from, to) of the direction's stream lost. *pos: where s begins. */
-static void say_lossy(struct convo *c, enum dir dir, struct slice s, size_t *pos, size_t from, size_t to)
+/* Says s, with what of it lies in [from, to) of the direction's stream lost. *pos: where s begins.
+ */
+static void say_lossy(struct convo *c, enum dir dir, struct slice s, size_t *pos, size_t from,
+		      size_t to)
 {
 	size_t a = *pos < from ? MIN(from - *pos, s.n) : 0;
-	size_t b = *pos + a < to && *pos + s.n > from ? MIN(to - *pos - a, s.n - a) : 0;
+	size_t b = *pos + a<to && * pos + s.n> from ? MIN(to - *pos - a, s.n - a) : 0;
 
 	*pos += s.n;
 	if (a)
@@ -255,7 +259,8 @@ static void play_lossy(struct convo *c, int depth, const size_t from[2], const s
 	}
 }
 
-/* Which exchange each key's message of one kind belongs to, by the number in its text; -1 unknown. */
+/* Which exchange each key's message of one kind belongs to, by the number in its text; -1 unknown.
+ */
 static void numbers(const struct convo *c, enum msg_kind kind, int out[EXCHANGES])
 {
 	const char *p = strbuf_str(&c->log.kind[kind]);
@@ -270,7 +275,8 @@ static void numbers(const struct convo *c, enum msg_kind kind, int out[EXCHANGES
 			continue;
 		if (strncmp(p, "response orphan", 15) == 0)
 			key = -1;
-		if ((sscanf(p, "  target /id-%d", &id) == 1 || sscanf(p, "    value id-%d", &id) == 1) &&
+		if ((sscanf(p, "  target /id-%d", &id) == 1 ||
+		     sscanf(p, "    value id-%d", &id) == 1) &&
 		    key >= 0 && key < EXCHANGES)
 			out[key] = id;
 	}
@@ -309,9 +315,10 @@ static void lossy(int depth, unsigned int dirs, size_t n, bool must_recover)
 		play_lossy(&c, depth, from, to);
 		ok = truthful(&c, &last);
 		/* An early loss leaves the client unjudged. */
-		if (!ok || (must_recover && at > (dirs == 3 ? 300 : 80) && at < 500 && !last) || c.violated || c.log.broken) {
-			printf("# depth %d, directions %u, %zu bytes at %zu:%s\n%s", depth, dirs, n, at,
-			       ok ? " not recovered" : " another one's answer",
+		if (!ok || (must_recover && at > (dirs == 3 ? 300 : 80) && at < 500 && !last) ||
+		    c.violated || c.log.broken) {
+			printf("# depth %d, directions %u, %zu bytes at %zu:%s\n%s", depth, dirs, n,
+			       at, ok ? " not recovered" : " another one's answer",
 			       strbuf_str(&c.log.all));
 			EXPECT(false);
 			convo_done(&c);
@@ -380,7 +387,7 @@ static void test_http1__closed_in_the_middle(void)
 }
 
 TEST_MAIN(TEST(test_http1__deep_pipeline), TEST(test_http1__outstanding_limit),
-	  TEST(test_http1__headers_limit), TEST(test_http1__line_limit), TEST(test_http1__head_limit),
-	  TEST(test_http1__chunk_size_limit), TEST(test_http1__gaps_one_at_a_time),
-	  TEST(test_http1__gaps_pipelined), TEST(test_http1__mid_stream),
-	  TEST(test_http1__closed_in_the_middle))
+	  TEST(test_http1__headers_limit), TEST(test_http1__line_limit),
+	  TEST(test_http1__head_limit), TEST(test_http1__chunk_size_limit),
+	  TEST(test_http1__gaps_one_at_a_time), TEST(test_http1__gaps_pipelined),
+	  TEST(test_http1__mid_stream), TEST(test_http1__closed_in_the_middle))

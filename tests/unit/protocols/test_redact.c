@@ -16,7 +16,8 @@ static void same(struct slice got, const char *want, int line, const char *what)
 #define TEXT(in, want)	same(redact_text(slice_str(in), buf, sizeof(buf)), want, __LINE__, in)
 #define PATH(in, want)	same(redact_path(slice_str(in), buf, sizeof(buf)), want, __LINE__, in)
 #define ERROR(in, want) same(redact_error(slice_str(in), buf, sizeof(buf)), want, __LINE__, in)
-#define QUERY(in, want) same(redact_query(&policy, slice_str(in), buf, sizeof(buf)), want, __LINE__, in)
+#define QUERY(in, want)                                                                            \
+	same(redact_query(&policy, slice_str(in), buf, sizeof(buf)), want, __LINE__, in)
 #define HEADER(name, in, want)                                                                     \
 	same(redact_header_value(&policy, slice_str(name), slice_str(in), buf, sizeof(buf)), want, \
 	     __LINE__, name)
@@ -168,7 +169,8 @@ static void test_redact__output_is_bounded(void)
 		EXPECT(redact_text(slice_str(text), buf, cap).n <= cap);
 		EXPECT(redact_error(SLICE_LIT("'a' 'b'"), buf, cap).n <= cap);
 		EXPECT(redact_query(&policy, SLICE_LIT("aaaaaaaa=1&b=2"), buf, cap).n <= cap);
-		EXPECT(redact_header_value(&policy, SLICE_LIT("zz"), slice_str(text), buf, cap).n <= cap);
+		EXPECT(redact_header_value(&policy, SLICE_LIT("zz"), slice_str(text), buf, cap).n <=
+		       cap);
 	}
 }
 

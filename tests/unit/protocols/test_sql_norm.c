@@ -33,7 +33,8 @@ static void test_sql_norm__lists(void)
 	expect("select 1 from t where id in (1, 2,3 , 4)", "SELECT ? FROM t WHERE id IN (?)");
 	expect("insert into t (a, b) values (1,'x'),(2,'y'), (3, 'z')",
 	       "INSERT INTO t (a, b) VALUES (?)");
-	expect("insert into t values (1, now(), 2), (3, now(), 4)", "INSERT INTO t VALUES (?, now(), ?)");
+	expect("insert into t values (1, now(), 2), (3, now(), 4)",
+	       "INSERT INTO t VALUES (?, now(), ?)");
 	expect("update t set a = 1, b = 2 where c = 3", "UPDATE t SET a = ?, b = ? WHERE c = ?");
 }
 
@@ -78,8 +79,8 @@ static void test_sql_norm__bounds(void)
 	n = sql_norm(slice_of(sql, sizeof(sql)), SQL_ANSI, out);
 	EXPECT(n <= sizeof(out));
 	for (size_t len = 0; len < 300; len++)
-		EXPECT(sql_norm(slice_of("select $q$'\"`/* -- x'01' ?,?", len % 30), SQL_MYSQL, out) <=
-		       sizeof(out));
+		EXPECT(sql_norm(slice_of("select $q$'\"`/* -- x'01' ?,?", len % 30), SQL_MYSQL,
+				out) <= sizeof(out));
 }
 
 TEST_MAIN(TEST(test_sql_norm__literals), TEST(test_sql_norm__lists),

@@ -27,10 +27,18 @@ static void test_trace_context__traceparent(void)
 static void test_trace_context__traceparent_strict(void)
 {
 	static const char *const bad[] = {
-		"", "00", "00-" T "-" S, "00-" T "-" S "-01-extra", "ff-" T "-" S "-01",
-		"01-" T "-" S "-01x", "00-00000000000000000000000000000000-" S "-01",
-		"00-" T "-0000000000000000-01", "00-4BF92F3577B34DA6A3CE929D0E0E4736-" S "-01",
-		"00-" T "-" S "-0g", "00_" T "-" S "-01", "0g-" T "-" S "-01",
+		"",
+		"00",
+		"00-" T "-" S,
+		"00-" T "-" S "-01-extra",
+		"ff-" T "-" S "-01",
+		"01-" T "-" S "-01x",
+		"00-00000000000000000000000000000000-" S "-01",
+		"00-" T "-0000000000000000-01",
+		"00-4BF92F3577B34DA6A3CE929D0E0E4736-" S "-01",
+		"00-" T "-" S "-0g",
+		"00_" T "-" S "-01",
+		"0g-" T "-" S "-01",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
