@@ -113,8 +113,8 @@ struct hub_losses {
 };
 void hub_losses(struct hub *h, uint64_t from_unix_ns, uint64_t to_unix_ns, struct hub_losses *ret);
 
-/* Since when every connected node has captured and kept everything, unix ns: the latest of their starts,
- * as long as none has rows of an earlier run or let rows expire. 0: cannot be told. */
+/* Since when every connected node has captured and kept everything, unix ns: the latest of their
+ * starts, as long as none has rows of an earlier run or let rows expire. 0: cannot be told. */
 uint64_t hub_reach(struct hub *h);
 
 /* Control. */
