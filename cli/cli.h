@@ -64,6 +64,7 @@ struct options {
 	uint8_t color; /* enum color */
 	bool utc, no_headers, csv_exact, explain, require_complete;
 	const char *server, *data_dir, *config, *listen;
+	const char *source_name; /* what footers call the data directory; NULL: its path */
 
 	struct filter filters[CLI_FILTERS_MAX];
 	size_t n_filters;

@@ -105,6 +105,7 @@ int cmd_replay(const struct options *o)
 	if (stopped)
 		code = EXIT_INTERRUPTED;
 	if (code == EXIT_OK) {
+		ask.source_name = file;
 		ask.args[0] = o->sql ? o->sql : everything;
 		code = cmd_sql(&ask);
 	}

@@ -79,8 +79,9 @@ static int open_client(struct source *s, const char *address, struct trouble *t)
 	return client_new(address, &s->client, t);
 }
 
-static int open_data_dir(struct source *s, const char *dir, struct trouble *t)
+static int open_data_dir(struct source *s, const struct options *o, struct trouble *t)
 {
+	const char *dir = o->data_dir;
 	_cleanup_(strbuf_done) struct strbuf address = STRBUF_INIT(1024);
 	struct stat st;
 
@@ -90,7 +91,7 @@ static int open_data_dir(struct source *s, const char *dir, struct trouble *t)
 		return trouble_set(t, EXIT_ERROR, "%s is no directory", dir);
 	if (live_address(dir, &address))
 		return open_client(s, strbuf_str(&address), t);
-	s->name = strdup(dir);
+	s->name = strdup(o->source_name ? o->source_name : dir);
 	if (!s->name)
 		return trouble_set(t, EXIT_ERROR, "out of memory");
 	return local_open(dir, &s->local, t);
@@ -108,7 +109,7 @@ int source_open(const struct options *o, struct source **ret, struct trouble *t)
 		return trouble_set(t, EXIT_USAGE,
 				   "--server and --data-dir are two sources; give one");
 	if (o->data_dir)
-		r = open_data_dir(s, o->data_dir, t);
+		r = open_data_dir(s, o, t);
 	else
 		r = open_client(s, o->server ? o->server : env && *env ? env : LOCAL_SOCKET, t);
 	if (r < 0)
