@@ -97,9 +97,14 @@ static __always_inline void length_source(struct sock *sk, __u32 dir, int ret,
 static __always_inline void length_failed(struct sock *sk)
 {
 	struct task_struct *t = bpf_get_current_task_btf();
-	__u32 tid = K(t, pid);
-	struct mmsg_state *m = bpf_map_lookup_elem(&mmsgs, &tid);
+	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(t);
+	struct mmsg_state *m;
+	__u32 tid;
 
+	if ((sys_kind(regs_nr(r)) & SYS_KIND) != SYS_MMSG)
+		return;
+	tid = K(t, pid);
+	m = bpf_map_lookup_elem(&mmsgs, &tid);
 	if (m && m->sk == (__u64)sk)
 		m->next = 0;
 }
