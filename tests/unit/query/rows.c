@@ -83,7 +83,7 @@ void rows_fill(struct mem_source *m, size_t n, uint64_t seed)
 
 		add_exchange(m, i, true, end, &seed);
 		if (i % 3 == 0)
-			add_exchange(m, i, false, end + 1000 + i, &seed);
+			add_exchange(m, i, false, end, &seed);
 	}
 	for (size_t i = 0; i < 30; i++)
 		add_connection(m, i, &seed);

@@ -18,7 +18,7 @@ struct answer {
 };
 
 /* n exchanges, two observations of some of them, and connections; the same for the same seed. End
- * times differ. */
+ * times of primary rows differ; the other observation of an exchange ends with it. */
 void rows_fill(struct mem_source *m, size_t n, uint64_t seed);
 /* A random number that depends on the state alone. */
 uint64_t rows_random(uint64_t *state);

@@ -256,6 +256,8 @@ static const char *const fixed_order[] = {
 	"connections JOIN http USING (conn_id, end_time)) ORDER BY end_time LIMIT 5",
 	"SELECT id FROM http ORDER BY path, id LIMIT 10",
 	"SELECT id FROM http ORDER BY end_time, id LIMIT 10",
+	"SELECT id FROM observations ORDER BY end_time, id LIMIT 10",
+	"SELECT id FROM observations ORDER BY end_time DESC, id DESC",
 	"SELECT id FROM http ORDER BY time, id LIMIT 10",
 };
 
