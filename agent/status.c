@@ -12,21 +12,6 @@ uint64_t store_proc_bpf_counter(const struct store_proc *sp, enum bpf_counter id
 	return sum;
 }
 
-/* The rings lie between the kernel's count of records and the parser's: an account of its own, so that
- * a record that neither side lost shows. */
-static void each_ring_counter(struct store_proc *sp,
-			      void (*fn)(void *ctx, const struct ledger_counter *c, uint64_t value),
-			      void *ctx)
-{
-	static const struct ledger_counter submitted = { 1, LEDGER_IN, 0, "rings", "submitted", "records" };
-	static const struct ledger_counter read = { 1, LEDGER_OUT, 0, "rings", "read", "records" };
-
-	/* Read first: what comes in between counts as still in the ring. */
-	fn(ctx, &read, ledger_get(sp->ledger, L2_IN));
-	fn(ctx, &submitted,
-	   store_proc_bpf_counter(sp, BC_EV_DATA) + store_proc_bpf_counter(sp, BC_EV_CTL));
-}
-
 /* Kernel counters that are one side of an account whose other side is counted elsewhere, or that say
  * how many there are rather than what became of them. */
 static bool is_account(enum bpf_counter id)
@@ -46,9 +31,10 @@ void store_proc_each_counter(struct store_proc *sp,
 		if (is_account((enum bpf_counter)i))
 			fn(ctx, &bpf_ledger_counters[i], store_proc_bpf_counter(sp, (enum bpf_counter)i));
 	if (sp->bpf_counters) {
+		/* Read first: what comes in between counts as still in the ring. */
+		fn(ctx, &read, ledger_get(sp->ledger, L2_IN));
 		fn(ctx, &submitted,
 		   store_proc_bpf_counter(sp, BC_EV_DATA) + store_proc_bpf_counter(sp, BC_EV_CTL));
-		fn(ctx, &read, ledger_get(sp->ledger, L2_IN));
 	}
 	for (size_t i = 0; i < _LEDGER_MAX; i++)
 		fn(ctx, &ledger_counters[i], ledger_get(sp->ledger, (enum ledger_id)i));
