@@ -26,7 +26,7 @@
 #define START_MS     10000 /* for a child to say that it is ready */
 #define STOP_MS	     2000  /* for a child to finish */
 #define RESTART_MIN_NS (100 * NSEC_PER_MSEC)
-#define RESTART_MAX_NS (800 * NSEC_PER_MSEC) /* a crashed process is back within a second, always */
+#define RESTART_MAX_NS (400 * NSEC_PER_MSEC) /* the row queue bridges about half a second */
 #define CALM_NS	     (60 * NSEC_PER_SEC) /* alive so long: the next crash starts the backoff anew */
 
 enum child_id { CHILD_STORE, CHILD_PARSER, _CHILD_MAX };

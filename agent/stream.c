@@ -145,7 +145,8 @@ static size_t parse(struct pipeline *p, struct conn *c, enum dir dir, struct sli
 		pair_at(&p->pair, p, c, dir);
 		r = proto_drive(ops_of(c), c->parser, in, &sink);
 		count(p, L5_IN, r.consumed);
-		count(p, L5_OUT, r.consumed - MIN(r.resynced, r.consumed));
+		if (!leaks(p, 5))
+			count(p, L5_OUT, r.consumed - MIN(r.resynced, r.consumed));
 		count(p, L5_RESYNCED, MIN(r.resynced, r.consumed));
 		count(p, L4_OUT, r.consumed);
 		done += r.consumed;
