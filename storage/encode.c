@@ -175,17 +175,18 @@ static uint32_t mark_present(struct job *j, const struct colbuf *c, uint32_t lo,
 /* GATHER puts the column's values in the segment's order, without the NULLs. */
 #define GATHER(out, spare, value)                                                                  \
 	do {                                                                                       \
+		const uint32_t *order = j->e->order, rows = j->rows, from = j->from;               \
 		uint32_t n_out = 0;                                                                \
-		if (hi - lo == j->rows) {                                                          \
-			for (uint32_t k = 0; k < j->rows; k++) {                                   \
-				uint32_t i = lo + j->e->order[k] - j->from;                        \
+		if (hi - lo == rows) {                                                             \
+			for (uint32_t k = 0; k < rows; k++) {                                      \
+				uint32_t i = lo + order[k] - from;                                 \
 				(out)[k] = (value);                                                \
 			}                                                                          \
 			break;                                                                     \
 		}                                                                                  \
 		for (uint32_t i = lo; i < hi; i++)                                                 \
-			(spare)[j->e->pos[(c->sparse ? c->rows[i] : i) - j->from]] = (value);      \
-		for (uint32_t k = 0; k < j->rows; k++)                                             \
+			(spare)[j->e->pos[(c->sparse ? c->rows[i] : i) - from]] = (value);         \
+		for (uint32_t k = 0; k < rows; k++)                                                \
 			if (is_present(j->e, k))                                                   \
 				(out)[n_out++] = (spare)[k];                                       \
 	} while (0)
@@ -401,9 +402,10 @@ static void encode_ints(struct job *j, const struct colbuf *c, struct col_desc *
 			uint32_t hi)
 {
 	struct encoder *e = j->e;
+	const int64_t *ints = c->ints;
 	int64_t *v = e->ints;
 
-	GATHER(v, e->sparse_ints, c->ints[i]);
+	GATHER(v, e->sparse_ints, ints[i]);
 	min_max(v, d->n_values, &d->min, &d->max);
 	d->width = (uint8_t)codec_width((uint64_t)d->max - (uint64_t)d->min);
 	d->enc = d->width ? ENC_FOR : ENC_CONST_INT;
@@ -504,10 +506,11 @@ static void encode_dict(struct job *j, const struct colbuf *c, struct col_desc *
 			uint32_t hi)
 {
 	struct encoder *e = j->e;
+	const uint32_t *codes = c->codes;
 	bool dense;
 	uint8_t *p;
 
-	GATHER(e->codes, e->sparse_codes, c->codes[i]);
+	GATHER(e->codes, e->sparse_codes, codes[i]);
 	if (make_codes(j, d->n_values, &d->n_dict) < 0) {
 		j->failed = true;
 		return;

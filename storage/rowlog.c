@@ -187,8 +187,10 @@ static void take_record(struct rowlog *l, const struct log_entry *e)
 	l->entries[l->n_entries++] = *e;
 	l->rows += e->rows;
 	l->bytes_live += e->stored;
-	l->tmin = MIN(l->tmin, e->tmin);
-	l->tmax = MAX(l->tmax, e->tmax);
+	if (e->tmin <= e->tmax) {
+		l->tmin = MIN(l->tmin, e->tmin);
+		l->tmax = MAX(l->tmax, e->tmax);
+	}
 }
 
 int rowlog_payload(const struct rowlog *l, const struct log_entry *e, struct squeezer *z,
@@ -217,7 +219,25 @@ int rowlog_payload(const struct rowlog *l, const struct log_entry *e, struct squ
 	return 0;
 }
 
-/* Checks a record's payload against its header and learns its time range. */
+/* Learns a segment's time range from its descriptor, which must agree with the record. */
+static int take_desc(const struct rowlog *l, struct log_entry *e, const uint8_t *raw,
+		     struct seg_desc *desc)
+{
+	int err = seg_desc_parse(slice_of(raw, e->desc_len), desc);
+
+	if (err < 0)
+		return err;
+	e->tmin = desc->tmin;
+	e->tmax = desc->tmax;
+	return desc->table == l->table && desc->rows == e->rows &&
+			       desc->first_row == e->first_row &&
+			       desc->data_len == e->raw - e->desc_len
+		       ? 0
+		       : -EBADMSG;
+}
+
+/* Checks a record's payload against its header. The time range of packed ones is left for later:
+ * most of them will turn out to be replaced. */
 static int check_payload(struct rowlog *l, struct log_entry *e, uint32_t crc, struct squeezer *z,
 			 struct seg_desc *desc)
 {
@@ -233,27 +253,8 @@ static int check_payload(struct rowlog *l, struct log_entry *e, uint32_t crc, st
 		return err;
 	if (crc32c(0, raw, e->stored) != crc)
 		return -EBADMSG;
-	if (e->packed) {
-		uint8_t *unpacked = malloc(e->raw + 1);
-
-		if (!unpacked)
-			return -ENOMEM;
-		err = unsqueeze(z, slice_of(raw, e->stored), unpacked, e->raw);
-		free(raw);
-		raw = unpacked;
-		if (err < 0)
-			return err;
-	}
-	err = seg_desc_parse(slice_of(raw, e->desc_len), desc);
-	if (err < 0)
-		return err;
-	e->tmin = desc->tmin;
-	e->tmax = desc->tmax;
-	return desc->table == l->table && desc->rows == e->rows &&
-			       desc->first_row == e->first_row &&
-			       desc->data_len == e->raw - e->desc_len
-		       ? 0
-		       : -EBADMSG;
+	e->tmin = UINT64_MAX;
+	return e->packed ? 0 : take_desc(l, e, raw, desc);
 }
 
 /* The next offset from `from` on where a record's header is good; end when there is none. */
@@ -344,6 +345,36 @@ static int64_t replay_record(struct replay *r, uint64_t off, uint64_t end)
 	return err < 0 ? err : (int64_t)(e.off + e.stored);
 }
 
+/* The time ranges of the packed records that are still needed; a bad one leaves the index. */
+static int finish_packed(struct replay *r)
+{
+	struct rowlog *l = r->l;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n_entries; i++) {
+		struct log_entry *e = &l->entries[i];
+		uint8_t *raw = NULL;
+		int err = e->packed ? rowlog_payload(l, e, r->z, &raw) : 0;
+
+		if (!err && e->packed)
+			err = take_desc(l, e, raw, r->desc);
+		free(raw);
+		if (err == -EBADMSG) {
+			l->records_bad++;
+			l->rows -= e->rows;
+			l->bytes_live -= e->stored;
+			continue;
+		}
+		if (err < 0)
+			return err;
+		l->tmin = MIN(l->tmin, e->tmin);
+		l->tmax = MAX(l->tmax, e->tmax);
+		l->entries[kept++] = *e;
+	}
+	l->n_entries = kept;
+	return 0;
+}
+
 static int replay_log(struct replay *r, bool writable)
 {
 	struct stat st;
@@ -362,6 +393,8 @@ static int replay_log(struct replay *r, bool writable)
 			break;
 		r->l->size = (uint64_t)next;
 	}
+	if (finish_packed(r) < 0)
+		return -ENOMEM;
 	r->l->rows_bad = uncovered(r->l, r->gaps, r->n_gaps);
 	return writable && r->l->size < end ? io_truncate(r->l->fd, r->l->size) : 0;
 }

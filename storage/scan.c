@@ -27,6 +27,7 @@ struct merge {
 	uint32_t cap_rows;
 	struct out_col *out;
 	struct scan_col *cols;
+	uint32_t rows[SCAN_BATCH_ROWS]; /* of the run under way */
 };
 
 /* The end of a time range that the scan meets first; grows in the direction of the scan. */
@@ -268,42 +269,54 @@ static int advance(struct merge *m, struct cursor **ret, size_t *ret_at, struct 
 	}
 }
 
-static void copy_row(const struct column_data *d, struct out_col *o, uint32_t to, uint32_t row)
-{
-	if (d->form == COLUMN_NULL || !column_has(d, row)) {
-		o->kinds[to] = VALUE_NULL;
-		return;
+/* COPY fills rows [to, to + n) of an output column from the segment's rows at rows[0..n). */
+#define COPY(array, kind, value)                                                                   \
+	for (uint32_t k = 0; k < n; k++) {                                                         \
+		uint32_t row = rows[k];                                                            \
+		o->kinds[to + k] = (kind);                                                         \
+		(array)[to + k] = (value);                                                         \
 	}
+
+static void copy_column(const struct column_data *d, struct out_col *o, uint32_t to,
+			const uint32_t *rows, uint32_t n)
+{
 	switch (d->form) {
 	case COLUMN_INTS:
+		COPY(o->ints, VALUE_INT, d->ints[row])
+		break;
 	case COLUMN_CONST_INT:
-		o->kinds[to] = VALUE_INT;
-		o->ints[to] = d->ints[d->form == COLUMN_INTS ? row : 0];
+		COPY(o->ints, VALUE_INT, d->ints[row & 0])
 		break;
 	case COLUMN_DICT:
-		o->kinds[to] = VALUE_TEXT;
-		o->texts[to] = d->texts[d->codes[row]];
+		COPY(o->texts, VALUE_TEXT, d->texts[d->codes[row]])
+		break;
+	case COLUMN_CONST_TEXT:
+		COPY(o->texts, VALUE_TEXT, d->texts[row & 0])
+		break;
+	case COLUMN_TEXTS:
+		COPY(o->texts, VALUE_TEXT, d->texts[row])
 		break;
 	default:
-		o->kinds[to] = VALUE_TEXT;
-		o->texts[to] = d->texts[d->form == COLUMN_TEXTS ? row : 0];
-		break;
+		memset(o->kinds + to, VALUE_NULL, n);
+		return;
 	}
+	if (!d->present)
+		return;
+	for (uint32_t k = 0; k < n; k++)
+		if (!column_has(d, rows[k]))
+			o->kinds[to + k] = VALUE_NULL;
 }
 
 /* Copies n of the cursor's next rows into the batch from row `to` on. */
 static void copy_rows(struct merge *m, struct cursor *c, uint32_t to, uint32_t n)
 {
-	for (size_t i = 0; i < m->q.plan.n_cols; i++) {
-		const struct column_data *d = &c->cols[m->q.col_at[i]];
+	for (uint32_t k = 0; k < n; k++) {
+		uint32_t at = c->pos + k;
 
-		for (uint32_t k = 0; k < n; k++) {
-			uint32_t at = c->pos + k;
-			uint32_t row = c->sel[m->q.plan.newest_first ? c->n_sel - 1 - at : at];
-
-			copy_row(d, &m->out[i], to + k, row);
-		}
+		m->rows[k] = c->sel[m->q.plan.newest_first ? c->n_sel - 1 - at : at];
 	}
+	for (size_t i = 0; i < m->q.plan.n_cols; i++)
+		copy_column(&c->cols[m->q.col_at[i]], &m->out[i], to, m->rows, n);
 	c->pos += n;
 }
 
