@@ -276,7 +276,8 @@ static const char *pick(const char *const *list, size_t n, uint64_t *state)
 
 #define PICK(list, state) pick(list, ARRAY_SIZE(list), state)
 
-static void add_atom(struct strbuf *sql, uint64_t *state)
+/* q: qualifier of the columns, "" or "a." */
+static void add_atom(struct strbuf *sql, uint64_t *state, const char *q)
 {
 	static const char *const texts[] = { "method",	    "host",    "path",	     "client_name",
 					     "node",	    "conn_id", "user_agent", "id",
@@ -303,53 +304,53 @@ static void add_atom(struct strbuf *sql, uint64_t *state)
 	switch (rows_random(state) % 11) {
 	case 0:
 	case 1:
-		strbuf_addf(sql, "%s %s %s", t, op, PICK(text_values, state));
+		strbuf_addf(sql, "%s%s %s %s", q, t, op, PICK(text_values, state));
 		break;
 	case 2:
 	case 3:
-		strbuf_addf(sql, "%s %s %s", i, op, PICK(int_values, state));
+		strbuf_addf(sql, "%s%s %s %s", q, i, op, PICK(int_values, state));
 		break;
 	case 4:
-		strbuf_addf(sql, "%s %sIN (%s, %s)", t, rows_random(state) % 3 ? "" : "NOT ",
+		strbuf_addf(sql, "%s%s %sIN (%s, %s)", q, t, rows_random(state) % 3 ? "" : "NOT ",
 			    PICK(text_values, state), PICK(text_values, state));
 		break;
 	case 5:
-		strbuf_addf(sql, "%s %sIN (%s, %s, %s)", i, rows_random(state) % 3 ? "" : "NOT ",
-			    PICK(int_values, state), PICK(int_values, state),
-			    PICK(int_values, state));
+		strbuf_addf(sql, "%s%s %sIN (%s, %s, %s)", q, i,
+			    rows_random(state) % 3 ? "" : "NOT ", PICK(int_values, state),
+			    PICK(int_values, state), PICK(int_values, state));
 		break;
 	case 6:
-		strbuf_addf(sql, "%s %sLIKE %s", t, rows_random(state) % 3 ? "" : "NOT ",
+		strbuf_addf(sql, "%s%s %sLIKE %s", q, t, rows_random(state) % 3 ? "" : "NOT ",
 			    PICK(patterns, state));
 		break;
 	case 7:
-		strbuf_addf(sql, "%s GLOB %s", t, PICK(globs, state));
+		strbuf_addf(sql, "%s%s GLOB %s", q, t, PICK(globs, state));
 		break;
 	case 8:
-		strbuf_addf(sql, "%s IS %sNULL", rows_random(state) % 2 ? t : i,
+		strbuf_addf(sql, "%s%s IS %sNULL", q, rows_random(state) % 2 ? t : i,
 			    rows_random(state) % 2 ? "NOT " : "");
 		break;
 	case 9:
 		/* Plain SQLite knows times only as numbers. */
-		strbuf_addf(sql, "%s %s %s", rows_random(state) % 2 ? "end_time" : "time",
+		strbuf_addf(sql, "%s%s %s %s", q, rows_random(state) % 2 ? "end_time" : "time",
 			    ops[rows_random(state) % 6], PICK(times, state));
 		break;
 	default:
-		strbuf_addf(sql, "%s BETWEEN %s AND %s", i, PICK(int_values, state),
+		strbuf_addf(sql, "%s%s BETWEEN %s AND %s", q, i, PICK(int_values, state),
 			    PICK(int_values, state));
 	}
 }
 
-static void add_condition(struct strbuf *sql, uint64_t *state, unsigned int depth)
+static void add_condition(struct strbuf *sql, uint64_t *state, const char *q, unsigned int depth)
 {
 	if (depth == 0 || rows_random(state) % 3 == 0) {
-		add_atom(sql, state);
+		add_atom(sql, state, q);
 		return;
 	}
 	strbuf_adds(sql, rows_random(state) % 6 ? "(" : "NOT (");
-	add_condition(sql, state, depth - 1);
+	add_condition(sql, state, q, depth - 1);
 	strbuf_adds(sql, rows_random(state) % 3 ? " AND " : " OR ");
-	add_condition(sql, state, depth - 1);
+	add_condition(sql, state, q, depth - 1);
 	strbuf_addch(sql, ')');
 }
 
@@ -367,7 +368,7 @@ static bool add_statement(struct strbuf *sql, uint64_t *state)
 	size_t shape = rows_random(state) % ARRAY_SIZE(shapes);
 
 	strbuf_addf(sql, "SELECT %s FROM %s WHERE ", shapes[shape], PICK(tables, state));
-	add_condition(sql, state, 3);
+	add_condition(sql, state, "", 3);
 	if (shape == 4) {
 		strbuf_adds(sql, " GROUP BY method, host ORDER BY method DESC, host");
 		return true;
@@ -396,6 +397,30 @@ static void test_oracle__random(void)
 	}
 }
 
+static void test_oracle__random_joins(void)
+{
+	static const char *const joins[] = { "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN" };
+	static const char *const sides[] = { "", " AND b.state = 'open'",
+					     " AND b.bytes_sent > 40000", " AND a.failed IS NULL" };
+	static const char *const filters[] = { "b.conn_id IS NULL", "b.state IS NOT 'open'",
+					       "a.id IS NULL", "b.bytes_sent > 50000", "1" };
+	uint64_t state = 99;
+	int wrong = 0;
+
+	for (int i = 0; i < STATEMENTS / 8 && wrong < 5; i++) {
+		struct strbuf sql = STRBUF_INIT(65536);
+
+		strbuf_addf(&sql,
+			    "SELECT a.id, b.conn_id, b.closed FROM http a %s connections b "
+			    "ON a.conn_id = b.conn_id%s WHERE %s ",
+			    PICK(joins, &state), PICK(sides, &state), PICK(filters, &state));
+		strbuf_adds(&sql, rows_random(&state) % 2 ? "AND " : "OR ");
+		add_condition(&sql, &state, "a.", 2);
+		wrong += !same(strbuf_str(&sql), false);
+		strbuf_done(&sql);
+	}
+}
+
 static void test_oracle__teardown(void)
 {
 	query_close(conn);
@@ -405,4 +430,4 @@ static void test_oracle__teardown(void)
 }
 
 TEST_MAIN(TEST(test_oracle__setup), TEST(test_oracle__hand_written), TEST(test_oracle__random),
-	  TEST(test_oracle__teardown))
+	  TEST(test_oracle__random_joins), TEST(test_oracle__teardown))
