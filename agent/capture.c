@@ -13,7 +13,7 @@
 #include "capture_btf.skel.h"
 #include "capture_probe.skel.h"
 
-#define LINKS_MAX (RUNG_PROGS_MAX + 4)
+#define LINKS_MAX (RUNG_PROGS_MAX + RUNG_TPS_MAX + 4)
 #define WHY_MAX	  2048
 
 #define DEFAULT_DATA_RING    (8u << 20)
@@ -350,22 +350,49 @@ int capture_load(struct capture *c)
 	return r;
 }
 
+static int keep_link(struct capture *c, struct bpf_link *link, const char *name)
+{
+	int r = -errno;
+
+	if (!link) {
+		why_add(c, "attach %s: %s\n", name, strerror(-r));
+		return r;
+	}
+	if (c->n_links == LINKS_MAX) {
+		bpf_link__destroy(link);
+		return -EINVAL;
+	}
+	c->links[c->n_links++] = link;
+	return 0;
+}
+
 static int attach_progs(struct capture *c, const char *const *names)
 {
 	for (size_t i = 0; i < RUNG_PROGS_MAX && names[i]; i++) {
 		struct bpf_program *p = bpf_object__find_program_by_name(c->obj, names[i]);
-		struct bpf_link *link;
+		int r = p ? keep_link(c, bpf_program__attach(p), names[i]) : -EINVAL;
 
-		if (!p || c->n_links == LINKS_MAX)
-			return -EINVAL;
-		link = bpf_program__attach(p);
-		if (!link) {
-			int r = -errno;
-
-			why_add(c, "attach %s: %s\n", names[i], strerror(-r));
+		if (r)
 			return r;
-		}
-		c->links[c->n_links++] = link;
+	}
+	return 0;
+}
+
+static int attach_rung(struct capture *c)
+{
+	const struct rung_ops *rung = &rung_table[c->rung];
+	struct bpf_program *p;
+
+	if (!rung->tracepoints[0])
+		return attach_progs(c, rung->progs);
+	p = bpf_object__find_program_by_name(c->obj, rung->progs[0]);
+	for (size_t i = 0; i < RUNG_TPS_MAX && rung->tracepoints[i]; i++) {
+		const char *name = rung->tracepoints[i];
+		int r = p ? keep_link(c, bpf_program__attach_tracepoint(p, "syscalls", name), name)
+			  : -EINVAL;
+
+		if (r)
+			return r;
 	}
 	return 0;
 }
@@ -378,7 +405,7 @@ int capture_attach(struct capture *c)
 	telling = c;
 	r = attach_progs(c, state_progs(c));
 	if (!r)
-		r = attach_progs(c, rung_table[c->rung].progs);
+		r = attach_rung(c);
 	telling = NULL;
 	return r;
 }

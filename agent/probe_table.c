@@ -29,9 +29,12 @@ const struct rung_ops rung_table[_CAPTURE_RUNG_MAX] = {
 		.needs = BIT(FEATURE_BTF) | BIT(FEATURE_RINGBUF) | BIT(FEATURE_TRACEFS) |
 			 BIT(FEATURE_TASK_REGS),
 		.reads = READ_ANY,
-		.progs = { "tp_read", "tp_write", "tp_readv", "tp_writev", "tp_sendto", "tp_recvfrom",
-			   "tp_sendmsg", "tp_recvmsg", "tp_sendmmsg", "tp_recvmmsg", "tp_sendfile",
-			   "tp_splice", "tp_preadv2", "tp_pwritev2" },
+		.progs = { "exit_tracepoint" },
+		.tracepoints = { "sys_exit_read", "sys_exit_write", "sys_exit_readv", "sys_exit_writev",
+				 "sys_exit_sendto", "sys_exit_recvfrom", "sys_exit_sendmsg",
+				 "sys_exit_recvmsg", "sys_exit_sendmmsg", "sys_exit_recvmmsg",
+				 "sys_exit_splice", "sys_exit_preadv2", "sys_exit_pwritev2",
+				 "sys_exit_sendfile64" },
 	},
 };
 

@@ -4,13 +4,16 @@
 
 #include "agent/capture.h"
 
-#define RUNG_PROGS_MAX 40
+#define RUNG_PROGS_MAX 4
+#define RUNG_TPS_MAX   16
 
 struct rung_ops {
 	const char *name;
 	uint32_t needs; /* bit per enum feature */
 	uint32_t reads; /* bit per enum capture_read in which the programs exist */
 	const char *progs[RUNG_PROGS_MAX]; /* of the data path, NULL ends */
+	/* The one program of the rung is attached to each of these of group syscalls; NULL ends. */
+	const char *tracepoints[RUNG_TPS_MAX];
 };
 
 /* Indexed by rung; the AUTO row is empty. Ladder order is the enum's. */

@@ -297,39 +297,17 @@ int exit_raw(__u64 *ctx)
 }
 
 /* One tracepoint per system call costs nothing for the rest, but is dearer for these. The record is
- * {common fields, number, result}; the arguments still lie in the task's registers. */
-__noinline int exit_current(__u64 ret)
+ * {common fields, number, result}; the arguments still lie in the task's registers. One program,
+ * which the loader attaches to each of them. */
+SEC("?tracepoint/syscalls/sys_exit_read")
+int exit_tracepoint(__u64 *ctx)
 {
-	struct task_struct *t = bpf_get_current_task_btf();
+	struct task_struct *t;
 
-	return on_exit((struct pt_regs *)bpf_task_pt_regs(t), (long)ret, t);
-}
-
-#define TP_EXIT(name)                                                                              \
-	SEC("?tracepoint/syscalls/sys_exit_" #name)                                                \
-	int tp_##name(__u64 *ctx)                                                                  \
-	{                                                                                          \
-		return (long)ctx[2] > 0 ? exit_current(ctx[2]) : 0;                                \
-	}
-
-TP_EXIT(read)
-TP_EXIT(write)
-TP_EXIT(readv)
-TP_EXIT(writev)
-TP_EXIT(sendto)
-TP_EXIT(recvfrom)
-TP_EXIT(sendmsg)
-TP_EXIT(recvmsg)
-TP_EXIT(sendmmsg)
-TP_EXIT(recvmmsg)
-TP_EXIT(splice)
-TP_EXIT(preadv2)
-TP_EXIT(pwritev2)
-/* What the kernel calls sendfile(2). */
-SEC("?tracepoint/syscalls/sys_exit_sendfile64")
-int tp_sendfile(__u64 *ctx)
-{
-	return (long)ctx[2] > 0 ? exit_current(ctx[2]) : 0;
+	if ((long)ctx[2] <= 0)
+		return 0;
+	t = bpf_get_current_task_btf();
+	return on_exit((struct pt_regs *)bpf_task_pt_regs(t), (long)ctx[2], t);
 }
 
 #endif
