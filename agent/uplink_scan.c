@@ -58,9 +58,10 @@ static struct uplink_scan *next_queued(struct uplink *u)
 }
 
 /* 0 or the status to refuse with. */
-static int queue_scan(struct uplink *u, const Kelpie__Scan *req, uint8_t **plan)
+static int queue_scan(struct uplink *u, const Kelpie__Scan *req)
 {
 	struct uplink_scan *s = NULL;
+	uint8_t *plan;
 
 	if (find_scan(u, req->id))
 		return KELPIE__SCAN_STATUS__SCAN_BAD_REQUEST;
@@ -69,6 +70,11 @@ static int queue_scan(struct uplink *u, const Kelpie__Scan *req, uint8_t **plan)
 			s = &u->scans[i];
 	if (!s)
 		return KELPIE__SCAN_STATUS__SCAN_BUSY;
+	plan = malloc(req->plan.len + 1);
+	if (!plan)
+		return KELPIE__SCAN_STATUS__SCAN_FAILED;
+	if (req->plan.len)
+		memcpy(plan, req->plan.data, req->plan.len);
 	s->state = SCAN_QUEUED;
 	s->id = req->id;
 	s->order = ++u->scan_order;
@@ -79,7 +85,7 @@ static int queue_scan(struct uplink *u, const Kelpie__Scan *req, uint8_t **plan)
 	s->credit_bytes = (int64_t)MIN(req->credit_bytes, (uint64_t)CREDIT_MAX_BYTES);
 	s->deadline_hit = false;
 	atomic_store(&s->cancel, false);
-	s->plan = TAKE_PTR(*plan);
+	s->plan = plan;
 	s->plan_bytes = req->plan.len;
 	pthread_cond_signal(&u->work);
 	return 0;
@@ -87,8 +93,7 @@ static int queue_scan(struct uplink *u, const Kelpie__Scan *req, uint8_t **plan)
 
 void uplink_scan_request(struct uplink *u, const Kelpie__Scan *req)
 {
-	_cleanup_(freep) uint8_t *plan = malloc(req->plan.len + 1);
-	const char *why;
+	const char *why = "the id is in use";
 	int refused;
 
 	if (req->plan_version > WIRE_VERSION) {
@@ -96,19 +101,15 @@ void uplink_scan_request(struct uplink *u, const Kelpie__Scan *req)
 			  "this agent is older than the collector's plan", NULL);
 		return;
 	}
-	if (!plan) {
-		send_done(u, 0, req->id, KELPIE__SCAN_STATUS__SCAN_FAILED, "no memory", NULL);
-		return;
-	}
-	if (req->plan.len)
-		memcpy(plan, req->plan.data, req->plan.len);
 	pthread_mutex_lock(&u->lock);
-	refused = queue_scan(u, req, &plan);
+	refused = queue_scan(u, req);
 	pthread_mutex_unlock(&u->lock);
 	if (!refused)
 		return;
-	why = refused == KELPIE__SCAN_STATUS__SCAN_BUSY ? "too many scans on this node"
-							: "the id is in use";
+	if (refused == KELPIE__SCAN_STATUS__SCAN_BUSY)
+		why = "too many scans on this node";
+	else if (refused == KELPIE__SCAN_STATUS__SCAN_FAILED)
+		why = "no memory";
 	send_done(u, 0, req->id, (Kelpie__ScanStatus)refused, why, NULL);
 }
 

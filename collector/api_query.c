@@ -66,8 +66,8 @@ static int add_param(struct ask *a, struct slice name, const struct jsontext_val
 
 	if (a->n_params == QUERY_PARAMS_MAX)
 		return refuse(a, "too many parameters", NULL);
-	if (memchr(name.p, 0, name.n))
-		return refuse(a, "a parameter's name has a zero byte", NULL);
+	if (name.n == 0 || memchr(name.p, 0, name.n))
+		return refuse(a, "a parameter's name is empty or has a zero byte", NULL);
 	p->value = (struct value){ .kind = VALUE_TEXT };
 	a->text_at[a->n_params] = a->texts.len;
 	if (!v) {

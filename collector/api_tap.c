@@ -92,8 +92,8 @@ static int add_column(struct tap *t, const struct column *c)
 
 static const struct column *column_named(struct slice name)
 {
-	for (uint16_t id = 1; id < _COL_MAX; id++) {
-		const struct column *c = schema_column(id);
+	for (unsigned int id = 1; id < _COL_MAX; id++) {
+		const struct column *c = schema_column((uint16_t)id);
 
 		if (c && slice_eq_nocase(slice_str(c->name), name))
 			return c;
@@ -365,7 +365,7 @@ static void run(struct tap *t)
 	static const struct hub_tail_ops ops = { .rows = on_rows, .done = on_done };
 	Kelpie__TailStart start = KELPIE__TAIL_START__INIT;
 	uint64_t start_ns = clock_mono_ns();
-	struct hub_tail *tail;
+	struct hub_tail *tail = NULL;
 	int err;
 
 	start.columns = t->asked;
@@ -377,7 +377,7 @@ static void run(struct tap *t)
 	err = write_schema(t);
 	if (err == 0)
 		err = hub_tail_start(t->r->cfg->hub, &start, &ops, t, &tail);
-	if (err < 0) {
+	if (!tail) {
 		request_error(t->r, err == -EBUSY ? MHD_HTTP_TOO_MANY_REQUESTS : 500,
 			      err == -EBUSY ? "busy" : "memory", "cannot subscribe", NULL, -1);
 		return;

@@ -10,6 +10,11 @@ struct cursor {
 	unsigned int depth;
 };
 
+static bool one_of(uint8_t b, const char *set)
+{
+	return b && strchr(set, b);
+}
+
 static int peek(const struct cursor *c)
 {
 	return c->at < c->s.n ? c->s.p[c->at] : -1;
@@ -17,7 +22,7 @@ static int peek(const struct cursor *c)
 
 static void skip_space(struct cursor *c)
 {
-	while (c->at < c->s.n && memchr(" \t\r\n", c->s.p[c->at], 4))
+	while (c->at < c->s.n && one_of(c->s.p[c->at], " \t\r\n"))
 		c->at++;
 }
 
@@ -83,7 +88,7 @@ static bool skip_string(struct cursor *c)
 		b = c->s.p[c->at + 1];
 		if (b == 'u' && hex4(c->s, c->at + 2) < 0)
 			return false;
-		if (!memchr("\"\\/bfnrtu", b, 9))
+		if (!one_of(b, "\"\\/bfnrtu"))
 			return false;
 		c->at += b == 'u' ? 6 : 2;
 	}
@@ -248,7 +253,7 @@ static int decode(struct slice quoted, struct strbuf *out)
 			continue;
 		}
 		if (s.p[i + 1] != 'u') {
-			const char *at = memchr(names, s.p[i + 1], sizeof(names) - 1);
+			const char *at = strchr(names, s.p[i + 1]);
 
 			strbuf_addch(out, values[at - names]);
 			i += 2;

@@ -23,7 +23,7 @@ static int make_dir_of(const char *path, const struct listen_opts *o)
 	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
 	if (mkdir(dir, 0755) < 0)
 		return errno == EEXIST ? 0 : -errno;
-	if (o->dir_uid != (uid_t)-1 && chown(dir, o->dir_uid, (gid_t)-1) < 0)
+	if (o->dir_uid != (uid_t)-1 && lchown(dir, o->dir_uid, (gid_t)-1) < 0)
 		return -errno;
 	return 0;
 }
@@ -81,7 +81,7 @@ static int open_unix(const char *path, const struct listen_opts *o, struct liste
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	_cleanup_(closep) int fd = -1;
-	struct stat st;
+	struct stat st = { 0 };
 	mode_t old;
 	int err;
 
@@ -105,9 +105,11 @@ static int open_unix(const char *path, const struct listen_opts *o, struct liste
 	umask(old);
 	if (err < 0)
 		return err;
-	if ((o->uid != (uid_t)-1 || o->gid != (gid_t)-1) && chown(path, o->uid, o->gid) < 0)
+	/* The folder may belong to a user who is trusted less than we are now: no link is followed.
+	 */
+	if ((o->uid != (uid_t)-1 || o->gid != (gid_t)-1) && lchown(path, o->uid, o->gid) < 0)
 		err = -errno;
-	if (err == 0 && (listen(fd, BACKLOG) < 0 || stat(path, &st) < 0))
+	if (err == 0 && (listen(fd, BACKLOG) < 0 || lstat(path, &st) < 0))
 		err = -errno;
 	if (err < 0) {
 		snprintf(reason, cap, "cannot listen on %s: %s", path, strerrordesc_np(-err));

@@ -128,7 +128,7 @@ static void add_csv_text(struct strbuf *out, struct slice v)
 	bool quote = v.n == 0;
 
 	for (size_t i = 0; i < v.n && !quote; i++)
-		quote = memchr(",\"\r\n", v.p[i], 4);
+		quote = v.p[i] && strchr(",\"\r\n", v.p[i]);
 	if (quote)
 		strbuf_addch(out, '"');
 	for (size_t i = 0; i < v.n;) {

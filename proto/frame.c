@@ -27,7 +27,7 @@ static int make_room(uint8_t **buf, size_t *off, size_t *len, size_t *cap, size_
 		return 0;
 	if (ckd_add(&want, unread, n))
 		return -ENOMEM;
-	want = MAX(want, 2 * *cap);
+	want = MAX(MAX(want, 2 * *cap), KIB);
 	p = realloc(*buf, want);
 	if (!p)
 		return -ENOMEM;
