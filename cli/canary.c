@@ -101,18 +101,20 @@ static int listen_on_loopback(bool ipv6, uint16_t *ret_port)
 
 static int connect_to(int listener)
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = { 0 };
 	socklen_t n = sizeof(addr);
-	int fd;
+	int fd, err;
 
 	if (getsockname(listener, (struct sockaddr *)&addr, &n) < 0)
 		return -errno;
 	fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, n) < 0) {
-		close(fd);
-		fd = -1;
-	}
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&addr, n) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
 }
 
 /* Both ends in one process: the loopback interface holds a message until it is read. */

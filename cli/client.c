@@ -54,19 +54,22 @@ static int set_address(struct client *c, const char *address, struct trouble *t)
 
 int client_new(const char *address, struct client **ret, struct trouble *t)
 {
-	_cleanup_(client_freep) struct client *c = calloc(1, sizeof(*c));
+	struct client *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (!c)
 		return trouble_set(t, EXIT_ERROR, "out of memory");
-	r = set_address(c, address, t);
-	if (r < 0)
-		return r;
 	c->easy = curl_easy_init();
 	c->multi = curl_multi_init();
 	if (!c->easy || !c->multi)
-		return trouble_set(t, EXIT_ERROR, "out of memory");
-	*ret = TAKE_PTR(c);
+		r = trouble_set(t, EXIT_ERROR, "out of memory");
+	else
+		r = set_address(c, address, t);
+	if (r < 0) {
+		client_free(c);
+		return r;
+	}
+	*ret = c;
 	return 0;
 }
 

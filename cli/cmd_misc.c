@@ -49,7 +49,7 @@ static int show_config(const struct options *o, const struct config *cfg)
 
 int cmd_config(const struct options *o)
 {
-	_cleanup_(freep) struct config *cfg = calloc(1, sizeof(*cfg));
+	_cleanup_(freep) struct config *cfg = NULL;
 	struct config_flag flags[2];
 	struct config_opts opts = { .file = o->config, .flags = flags };
 	struct config_diag diag;
@@ -61,6 +61,7 @@ int cmd_config(const struct options *o)
 		flags[opts.n_flags++] = (struct config_flag){ "dataDir", o->data_dir };
 	if (o->listen)
 		flags[opts.n_flags++] = (struct config_flag){ "listen", o->listen };
+	cfg = calloc(1, sizeof(*cfg));
 	if (!cfg)
 		return cli_fail(EXIT_ERROR, "out of memory");
 	if (config_load(&opts, cfg, &diag) < 0)

@@ -204,12 +204,12 @@ static void begin_stop(struct run *r)
 /* Whether the agent has to start anew to take the new values on. */
 static bool agent_differs(const struct config *a, const struct config *b)
 {
-	return memcmp(&a->capture, &b->capture, sizeof(a->capture)) ||
-	       memcmp(&a->tls, &b->tls, sizeof(a->tls)) ||
-	       memcmp(&a->payload, &b->payload, sizeof(a->payload)) ||
-	       memcmp(&a->redaction, &b->redaction, sizeof(a->redaction)) ||
-	       memcmp(&a->retention, &b->retention, sizeof(a->retention)) ||
-	       memcmp(&a->log, &b->log, sizeof(a->log)) || strcmp(a->node, b->node) != 0;
+	return memcmp(&a->capture, &b->capture, sizeof(a->capture)) != 0 ||
+	       memcmp(&a->tls, &b->tls, sizeof(a->tls)) != 0 ||
+	       memcmp(&a->payload, &b->payload, sizeof(a->payload)) != 0 ||
+	       memcmp(&a->redaction, &b->redaction, sizeof(a->redaction)) != 0 ||
+	       memcmp(&a->retention, &b->retention, sizeof(a->retention)) != 0 ||
+	       memcmp(&a->log, &b->log, sizeof(a->log)) != 0 || strcmp(a->node, b->node) != 0;
 }
 
 static void reload(struct run *r)

@@ -69,7 +69,7 @@ int schema_show_all(const struct options *o)
 	const struct table_schema *const *tables = schema_tables(&n);
 	const struct column *const *common = schema_common(&n_common);
 
-	if (open_printer(o, &view_tables, &p, &sink) < 0)
+	if (open_printer(o, &view_tables, &p, &sink) != 0)
 		return cli_fail(EXIT_ERROR, "out of memory");
 	sink.columns(sink.ctx, cols, ARRAY_SIZE(cols));
 	for (size_t i = 0; i < ARRAY_SIZE(derived); i++) {
@@ -127,7 +127,7 @@ int schema_show_table(const struct options *o, const char *name)
 			columns = schema_common(&n);
 	if (!columns)
 		return unknown_table(name);
-	if (open_printer(o, &view_columns, &p, &sink) < 0)
+	if (open_printer(o, &view_columns, &p, &sink) != 0)
 		return cli_fail(EXIT_ERROR, "out of memory");
 	sink.columns(sink.ctx, cols, ARRAY_SIZE(cols));
 	for (size_t i = 0; i < n; i++) {

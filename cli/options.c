@@ -202,9 +202,9 @@ static int set_color(struct parse *p, const struct flag *f, const char *value)
 	static const char *const names[] = { "auto", "always", "never" };
 
 	(void)f;
-	for (uint8_t i = 0; i < ARRAY_SIZE(names); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(names[i], value) == 0) {
-			p->o->color = i;
+			p->o->color = (uint8_t)i;
 			return 0;
 		}
 	strbuf_addf(p->why, "--color '%s' is none of auto, always, never", value);

@@ -112,7 +112,8 @@ static void meta_edit(struct prompt *p, const char *arg)
 	char path[] = "/tmp/kelpie-sql.XXXXXX";
 	_cleanup_(closep) int fd = mkstemp(path);
 	char buf[4096];
-	ssize_t n;
+	FILE *f;
+	size_t n;
 	pid_t pid;
 
 	(void)arg;
@@ -128,12 +129,10 @@ static void meta_edit(struct prompt *p, const char *arg)
 	if (pid > 0)
 		waitpid(pid, NULL, 0);
 	/* editors may write a new file in place of the old */
-	close(fd);
-	fd = -1;
 	strbuf_reset(&p->last);
-	FILE *f = fopen(path, "re");
-	while (f && (n = (ssize_t)fread(buf, 1, sizeof(buf), f)) > 0)
-		strbuf_add(&p->last, buf, (size_t)n);
+	f = fopen(path, "re");
+	while (f && (n = fread(buf, 1, sizeof(buf), f)) > 0)
+		strbuf_add(&p->last, buf, n);
 	if (f)
 		fclose(f);
 	unlink(path);

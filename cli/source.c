@@ -99,22 +99,25 @@ static int open_data_dir(struct source *s, const struct options *o, struct troub
 
 int source_open(const struct options *o, struct source **ret, struct trouble *t)
 {
-	_cleanup_(source_freep) struct source *s = calloc(1, sizeof(*s));
 	const char *env = getenv("KELPIE_SERVER");
+	struct source *s;
 	int r;
 
-	if (!s)
-		return trouble_set(t, EXIT_ERROR, "out of memory");
 	if (o->server && o->data_dir)
 		return trouble_set(t, EXIT_USAGE,
 				   "--server and --data-dir are two sources; give one");
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return trouble_set(t, EXIT_ERROR, "out of memory");
 	if (o->data_dir)
 		r = open_data_dir(s, o, t);
 	else
 		r = open_client(s, o->server ? o->server : env && *env ? env : LOCAL_SOCKET, t);
-	if (r < 0)
+	if (r < 0) {
+		source_free(s);
 		return r;
-	*ret = TAKE_PTR(s);
+	}
+	*ret = s;
 	return 0;
 }
 
