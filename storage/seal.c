@@ -101,7 +101,7 @@ void seal_step(struct store *s, size_t budget)
 		}
 		s->sealing = b;
 	}
-	err = sealer_step(s->sealer, s->z, budget);
+	err = sealer_step(s->sealer, s->z, s->encoder, budget);
 	if (err == 1)
 		return;
 	if (!err)

@@ -47,9 +47,10 @@ struct sealer;
 /* Starts NAME.meta.db.tmp (replacing an old one) in the folder. 0 or negative errno. */
 int sealer_new(const char *dir, int dirfd, const char *name, struct rowlog *log,
 	       struct sealer **ret);
-/* Copies segments until about `budget` bytes are done. 1: more to do; 0: all copied; negative
- * errno. */
-int sealer_step(struct sealer *s, struct squeezer *z, size_t budget);
+/* Copies segments until about `budget` bytes are done, neighbours that are small as one. 1: more to
+ * do; 0: all copied; negative errno. */
+struct encoder;
+int sealer_step(struct sealer *s, struct squeezer *z, struct encoder *e, size_t budget);
 /* Syncs the files and renames them into place; the caller syncs the folder. 0 or negative errno.
  * Sizes of the files are returned. */
 int sealer_finish(struct sealer *s, struct sealed_head *ret_head, uint64_t *ret_meta_bytes,

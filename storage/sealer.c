@@ -1,6 +1,7 @@
 #include "storage/sealed_int.h"
 
 #include "base/crc32c.h"
+#include "storage/compact.h"
 #include "storage/io.h"
 
 #include <errno.h>
@@ -194,27 +195,64 @@ static int put_seg(struct sealer *s, struct slice data)
 	return 0;
 }
 
-int sealer_step(struct sealer *s, struct squeezer *z, size_t budget)
+/* Copies the next segment as it is. */
+static int copy_entry(struct sealer *s, struct squeezer *z)
+{
+	const struct log_entry *e = &s->log->entries[s->next];
+	_cleanup_(freep) uint8_t *raw = NULL;
+	int err = rowlog_payload(s->log, e, z, &raw);
+
+	if (!err)
+		err = seg_desc_parse(slice_of(raw, e->desc_len), &s->desc);
+	if (!err)
+		err = put_seg(s, slice_of(raw + e->desc_len, e->raw - e->desc_len));
+	if (err == -EBADMSG) { /* damaged since it was written */
+		s->head.records_bad++;
+		s->head.rows_bad += e->rows;
+		err = 0;
+	}
+	if (!err)
+		s->next++;
+	return err;
+}
+
+/* Puts n small segments in as one. */
+static int merge_entries(struct sealer *s, struct squeezer *z, struct encoder *e, size_t n)
+{
+	struct builder *b = NULL;
+	struct segbuf buf;
+	size_t taken;
+	uint64_t bad;
+	int err;
+
+	segbuf_init(&buf);
+	err = compact_merge(s->log, s->next, n, e, &buf, &b, &taken, &bad);
+	if (!err && b) {
+		s->desc = *buf.desc;
+		err = put_seg(s, strbuf_slice(&buf.data));
+	}
+	if (!err && taken) {
+		s->head.records_bad += bad > 0;
+		s->head.rows_bad += bad;
+		s->next += taken;
+	}
+	segbuf_done(&buf);
+	builder_free(b);
+	return !err && !taken ? copy_entry(s, z) : err;
+}
+
+int sealer_step(struct sealer *s, struct squeezer *z, struct encoder *e, size_t budget)
 {
 	size_t done = 0;
 
 	while (s->next < s->log->n_entries && done < budget) {
-		const struct log_entry *e = &s->log->entries[s->next];
-		_cleanup_(freep) uint8_t *raw = NULL;
-		int err = rowlog_payload(s->log, e, z, &raw);
+		size_t n = compact_run(s->log, s->next), before = s->next;
+		int err = n > 1 ? merge_entries(s, z, e, n) : copy_entry(s, z);
 
-		if (!err)
-			err = seg_desc_parse(slice_of(raw, e->desc_len), &s->desc);
-		if (err == -EBADMSG) { /* damaged since it was written */
-			s->head.records_bad++;
-			s->head.rows_bad += e->rows;
-		} else if (!err) {
-			err = put_seg(s, slice_of(raw + e->desc_len, e->raw - e->desc_len));
-		}
-		if (err < 0 && err != -EBADMSG)
+		if (err < 0)
 			return err;
-		done += e->stored;
-		s->next++;
+		for (size_t i = before; i < s->next; i++)
+			done += s->log->entries[i].stored;
 	}
 	return s->next < s->log->n_entries;
 }

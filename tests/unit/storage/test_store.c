@@ -100,5 +100,43 @@ static void test_store__life_tiny_buckets(void)
 		life(seed, 37, 1, 6);
 }
 
-TEST_MAIN(TEST(test_store__round_trip), TEST(test_store__life_big_segments),
-	  TEST(test_store__life_small_segments), TEST(test_store__life_tiny_buckets))
+/* A crash leaves a record a second; sealing makes them whole segments again. */
+static void test_store__small_segments_are_merged(void)
+{
+	struct fixture f;
+	struct scan_plan plan;
+	char command[700], copy[256];
+
+	fixture_init(&f, 50);
+	ASSERT(fixture_open(&f));
+	for (int i = 0; i < 60; i++) {
+		add_rows(&f, 40);
+		pass_time(&f, NSEC_PER_SEC);
+	}
+	temp_dir(copy, sizeof(copy)); /* what kill -9 would leave */
+	snprintf(command, sizeof(command), "cp %s/http-* %s/", f.dir, copy);
+	ASSERT_EQ(system(command), 0);
+	store_close(f.s);
+	remove_dir(f.dir);
+	snprintf(f.dir, sizeof(f.dir), "%s", copy);
+	f.o.bucket_ns = NSEC_PER_SEC;
+	ASSERT(fixture_open(&f));
+	EXPECT_EQ(counters_of(f.s).segments, 60);
+	model_plan_all(&plan);
+	EXPECT(model_agrees(&f.m, store_source(f.s), &plan));
+	pass_time(&f, 2 * NSEC_PER_SEC);
+	seal_all(&f);
+	EXPECT_EQ(count_files(f.dir, ".meta.db", NULL, 0), 1);
+	EXPECT_EQ(counters_of(f.s).segments, 1);
+	EXPECT_EQ(counters_of(f.s).rows_stored, 2400);
+	law_holds(f.s);
+	for (int q = 0; q < 20; q++) {
+		EXPECT(model_agrees(&f.m, store_source(f.s), &plan));
+		model_plan(&f.m, &plan);
+	}
+	fixture_done(&f);
+}
+
+TEST_MAIN(TEST(test_store__round_trip), TEST(test_store__small_segments_are_merged),
+	  TEST(test_store__life_big_segments), TEST(test_store__life_small_segments),
+	  TEST(test_store__life_tiny_buckets))
