@@ -181,6 +181,7 @@ void zygote_main(int control)
 	standard_files();
 	close_others(control);
 	prctl(PR_SET_NAME, "kelpie-query");
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (!z)
 		_exit(1);
 	z->control = control;
