@@ -39,6 +39,10 @@ is_ready() { grep -q ready /tmp/kelpie.log; }
 nginx_answers() { curl -s -o /dev/null http://127.0.0.1:18080/ok/start; }
 ended() { ! kill -0 "$1" 2>/dev/null; }
 
+# A connection that is older than Kelpie: held open by descriptor 3.
+old_connection() { printf 'GET /ok/old-%s HTTP/1.1\r\nHost: smoke\r\n\r\n' "$1" >&3; }
+old_answered() { [ "$(grep -c fine /tmp/old.out)" = "$1" ]; }
+
 requests()
 {
 	for n in 1 2 3 4 5 6 7 8 9 10; do
@@ -59,6 +63,12 @@ nginx -c /etc/nginx-smoke.conf -e /tmp/nginx-error.log &
 nginx=$!
 wait_for 20 nginx_answers
 check nginx_answers $?
+mkfifo /tmp/old
+nc 127.0.0.1 18080 </tmp/old >/tmp/old.out &
+exec 3>/tmp/old
+old_connection 1
+wait_for 5 old_answered 1
+check old_connection $?
 : >/tmp/truth.log # what came before Kelpie
 
 "$bin/kelpie" run --data-dir /data/kelpie --listen "$KELPIE_SERVER" 2>/tmp/kelpie.log &
@@ -66,6 +76,8 @@ kelpie=$!
 wait_for 60 is_ready
 check ready $?
 
+old_connection 2
+wait_for 5 old_answered 2
 requests
 wait_for 20 rows_are_there
 check counts_equal $?
@@ -77,6 +89,10 @@ sort /tmp/truth.log | diff - /tmp/rows | head -n 20
 check ledger_closes $?
 "$bin/kelpie" status
 check status $?
+"$bin/kelpie" top -o csv >/tmp/top 2>/tmp/top.err
+grep -q nginx /tmp/top
+check top_names_the_server $?
+exec 3>&-
 
 kill -TERM $kelpie
 wait_for 20 ended $kelpie
