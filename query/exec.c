@@ -1,3 +1,4 @@
+#include "query/joincache.h"
 #include "query/query_int.h"
 
 #include <errno.h>
@@ -442,6 +443,8 @@ static int run(struct query_conn *c, const struct query_sink *sink)
 	}
 	/* Closes the cursors, which adds their part to the coverage. */
 	sqlite3_finalize(stmt);
+	joincache_free(c->joins);
+	c->joins = NULL;
 	return c->failed && r < 0 && strcmp(c->error->code, "sink") != 0 ? errno_of(c->error) : r;
 }
 

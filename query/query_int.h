@@ -9,6 +9,8 @@
 
 #include <sqlite3.h>
 
+struct join_cache;
+
 #define PROGRESS_STEPS 1000 /* SQLite's instructions between looks at the clock */
 #define FUNCTIONS_MAX  32
 
@@ -39,11 +41,12 @@ struct query_conn {
 	const struct sqltext *text;
 	struct query_coverage *cov;
 	struct query_error *error;
-	bool failed;		 /* *error holds why, from a function, a table or the authorizer */
-	bool distinct_estimated; /* some count_distinct() left its exact range */
-	bool scanned;		 /* at least one scan with a time range was opened */
-	uint64_t now_ns;	 /* unix, fixed for the statement */
-	uint64_t deadline_ns;	 /* CLOCK_MONOTONIC; 0: none */
+	struct join_cache *joins; /* owned */
+	bool failed;		  /* *error holds why, from a function, a table or the authorizer */
+	bool distinct_estimated;  /* some count_distinct() left its exact range */
+	bool scanned;		  /* at least one scan with a time range was opened */
+	uint64_t now_ns;	  /* unix, fixed for the statement */
+	uint64_t deadline_ns;	  /* CLOCK_MONOTONIC; 0: none */
 };
 
 /* Records the first failure of the statement; later ones are consequences. */

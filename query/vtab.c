@@ -1,3 +1,4 @@
+#include "query/joincache.h"
 #include "query/plan.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
  *
  *	xBestIndex  which constraints are passed on: "USED/LETTERcolumn..." in the plan's text
  *	xFilter     plan.c makes a scan plan of their values; one scan per member table
+ *	            or, asked often by a join, the rows kept by joincache.c
  *	xNext       the member whose next row comes first by end time
  *
  * Texts are handed to SQLite as copies: min(), max() and GROUP BY keep what they were given longer
@@ -43,6 +45,9 @@ struct vt_cursor {
 	int16_t place[_COL_MAX]; /* of a stored column in cols, -1 absent */
 	bool ordered, ascending, limited;
 	int64_t rowid;
+	const struct join_entry *kept; /* rows come from there; NULL: from the inputs */
+	size_t kept_row;
+	bool by_key; /* only the rows that may have the key */
 };
 
 static struct vt_table *table_of(sqlite3_vtab_cursor *c)
@@ -331,9 +336,10 @@ static uint64_t parse_used(const char *hex)
 	return v;
 }
 
-/* Values in the order of the plan's text; *ret_limit: rows to deliver, 0 for all. */
+/* Values in the order of the plan's text, without those of the mask; *ret_limit: rows to deliver, 0
+ * for all. */
 static int push_values(struct plan_builder *b, const char *text, int argc, sqlite3_value **argv,
-		       uint64_t *ret_limit)
+		       uint32_t leave_out, uint64_t *ret_limit)
 {
 	int64_t limit = -1, offset = 0;
 
@@ -341,6 +347,8 @@ static int push_values(struct plan_builder *b, const char *text, int argc, sqlit
 		enum push_op op = (enum push_op)text[0];
 		int rc = SQLITE_OK;
 
+		if (i < JOIN_ARGS_MAX && (leave_out >> i & 1))
+			continue;
 		if (op == PUSH_LIMIT)
 			limit = sqlite3_value_int64(argv[i]);
 		else if (op == PUSH_OFFSET)
@@ -487,22 +495,17 @@ static int open_inputs(struct vt_cursor *cur, struct plan_builder *b, uint64_t l
 	return SQLITE_OK;
 }
 
-static int vt_filter(sqlite3_vtab_cursor *c, int idx_num, const char *idx_str, int argc,
-		     sqlite3_value **argv)
+/* Plans and opens the scans of the values, without those of the mask. */
+static int start_scans(struct vt_cursor *cur, const char *text, int argc, sqlite3_value **argv,
+		       uint32_t leave_out)
 {
-	struct vt_cursor *cur = (struct vt_cursor *)c;
-	struct vt_table *t = table_of(c);
+	struct vt_table *t = table_of(&cur->base);
 	struct plan_builder b;
 	uint64_t limit = 0;
 	int rc;
 
-	close_inputs(cur);
-	cur->ordered = idx_num & IDX_ORDERED;
-	cur->ascending = idx_num & IDX_ASCENDING;
-	cur->rowid = 0;
-	choose_columns(cur, t, parse_used(idx_str));
 	plan_init(&b, t->conn, t->table);
-	rc = push_values(&b, idx_str + 17, argc, argv, &limit);
+	rc = push_values(&b, text, argc, argv, leave_out, &limit);
 	cur->limited = limit > 0;
 	if (rc == SQLITE_OK)
 		apply_range(&b);
@@ -513,6 +516,72 @@ static int vt_filter(sqlite3_vtab_cursor *c, int idx_num, const char *idx_str, i
 	if (rc == SQLITE_OK && !b.empty)
 		rc = open_inputs(cur, &b, limit);
 	plan_done(&b);
+	return rc;
+}
+
+/* SQLITE_OK with *ret_kept telling whether the rows fit. */
+static int keep_rows(struct vt_cursor *cur, struct join_entry *e, const char *text, int argc,
+		     sqlite3_value **argv, bool *ret_kept)
+{
+	int rc = start_scans(cur, text, argc, argv, e->variable), r = 0;
+
+	rowcache_init(&e->rows, cur->n_cols);
+	for (size_t i = 0; rc == SQLITE_OK && r == 0 && i < cur->n_inputs; i++) {
+		struct vt_input *in = &cur->inputs[i];
+
+		while ((rc = fill(cur, in)) == SQLITE_OK && !in->done && r == 0) {
+			r = rowcache_add(&e->rows, &in->batch);
+			in->row = in->batch.n_rows;
+		}
+	}
+	close_inputs(cur);
+	if (rc == SQLITE_OK && r == 0)
+		r = joincache_ready(e, cur->place);
+	if (rc != SQLITE_OK || r < 0)
+		joincache_refuse(e);
+	*ret_kept = rc == SQLITE_OK && r == 0;
+	return rc;
+}
+
+static void start_kept(struct vt_cursor *cur, const struct join_entry *e, sqlite3_value **argv)
+{
+	uint64_t hash;
+
+	cur->kept = e;
+	cur->by_key = joincache_hash(e, argv, &hash);
+	cur->kept_row = cur->by_key ? rowcache_first(&e->rows, hash) : 0;
+}
+
+static int vt_filter(sqlite3_vtab_cursor *c, int idx_num, const char *idx_str, int argc,
+		     sqlite3_value **argv)
+{
+	struct vt_cursor *cur = (struct vt_cursor *)c;
+	struct vt_table *t = table_of(c);
+	enum join_answer answer = JOIN_SCAN;
+	struct join_entry *e = NULL;
+	int rc;
+
+	close_inputs(cur);
+	cur->kept = NULL;
+	cur->ordered = idx_num & IDX_ORDERED;
+	cur->ascending = idx_num & IDX_ASCENDING;
+	cur->rowid = 0;
+	choose_columns(cur, t, parse_used(idx_str));
+	if (!cur->ordered)
+		answer = joincache_ask(t->conn, t->table, idx_num, idx_str, argc, argv, &e);
+	if (answer == JOIN_BUILD) {
+		bool kept = false;
+
+		rc = keep_rows(cur, e, idx_str + 17, argc, argv, &kept);
+		if (rc != SQLITE_OK)
+			return rc;
+		answer = kept ? JOIN_USE : JOIN_SCAN;
+	}
+	if (answer == JOIN_USE) {
+		start_kept(cur, e, argv);
+		return SQLITE_OK;
+	}
+	rc = start_scans(cur, idx_str + 17, argc, argv, 0);
 	return rc == SQLITE_OK ? choose(cur) : rc;
 }
 
@@ -520,8 +589,13 @@ static int vt_next(sqlite3_vtab_cursor *c)
 {
 	struct vt_cursor *cur = (struct vt_cursor *)c;
 
-	cur->at->row++;
 	cur->rowid++;
+	if (cur->kept) {
+		cur->kept_row = cur->by_key ? rowcache_next(&cur->kept->rows, cur->kept_row)
+					    : cur->kept_row + 1;
+		return SQLITE_OK;
+	}
+	cur->at->row++;
 	if (!cur->ordered && cur->at->row < cur->at->batch.n_rows)
 		return SQLITE_OK;
 	return choose(cur);
@@ -529,7 +603,9 @@ static int vt_next(sqlite3_vtab_cursor *c)
 
 static int vt_eof(sqlite3_vtab_cursor *c)
 {
-	return !((struct vt_cursor *)c)->at;
+	const struct vt_cursor *cur = (const struct vt_cursor *)c;
+
+	return cur->kept ? cur->kept_row >= cur->kept->rows.n_rows : !cur->at;
 }
 
 /* The stored cell of the current row; NULL when it was not asked for. */
@@ -538,6 +614,8 @@ static struct value cell(const struct vt_cursor *cur, uint16_t col)
 	const struct vt_input *in = cur->at;
 	struct value v = { .kind = VALUE_NULL };
 
+	if (cur->place[col] >= 0 && cur->kept)
+		return rowcache_row(&cur->kept->rows, cur->kept_row)[cur->place[col]];
 	if (cur->place[col] >= 0) {
 		const struct scan_col *sc = &in->batch.cols[cur->place[col]];
 
@@ -550,27 +628,14 @@ static struct value cell(const struct vt_cursor *cur, uint16_t col)
 	return v;
 }
 
-/* "PREFIX-HEX" or "PREFIX-HEX-DECIMAL"; NULL when a part is unknown. */
 static void result_joined(sqlite3_context *ctx, struct value prefix, struct value hex,
 			  const struct value *decimal)
 {
-	char *text;
+	char text[JOINED_MAX];
+	size_t n = joined_text(prefix, hex, decimal, text);
 
-	if (prefix.kind != VALUE_TEXT || hex.kind != VALUE_INT ||
-	    (decimal && decimal->kind != VALUE_INT)) {
-		sqlite3_result_null(ctx);
-		return;
-	}
-	if (decimal)
-		text = sqlite3_mprintf("%.*s-%llx-%lld", (int)prefix.text.n,
-				       (const char *)prefix.text.p, hex.i, decimal->i);
-	else
-		text = sqlite3_mprintf("%.*s-%llx", (int)prefix.text.n, (const char *)prefix.text.p,
-				       hex.i);
-	if (text)
-		sqlite3_result_text(ctx, text, -1, sqlite3_free);
-	else
-		sqlite3_result_error_nomem(ctx);
+	if (n)
+		sqlite3_result_text(ctx, text, (int)n, SQLITE_TRANSIENT);
 }
 
 static int vt_column(sqlite3_vtab_cursor *c, sqlite3_context *ctx, int i)
@@ -597,16 +662,6 @@ static int vt_column(sqlite3_vtab_cursor *c, sqlite3_context *ctx, int i)
 	return SQLITE_OK;
 }
 
-static uint64_t mix(uint64_t h, struct value v)
-{
-	h = (h ^ v.kind) * 0x9e3779b97f4a7c15ULL;
-	if (v.kind == VALUE_INT)
-		h = (h ^ (uint64_t)v.i) * 0xbf58476d1ce4e5b9ULL;
-	for (size_t i = 0; v.kind == VALUE_TEXT && i < v.text.n; i++)
-		h = (h ^ v.text.p[i]) * 0x100000001b3ULL;
-	return h ^ h >> 29;
-}
-
 /* The same number for the same row in every scan: SQLite removes duplicates by it when it answers
  * OR with several scans, and finds unmatched rows of RIGHT and FULL JOIN. */
 static int vt_rowid(sqlite3_vtab_cursor *c, sqlite3_int64 *ret)
@@ -620,10 +675,12 @@ static int vt_rowid(sqlite3_vtab_cursor *c, sqlite3_int64 *ret)
 		return SQLITE_OK;
 	}
 	if (t->table->has_identity) {
-		h = mix(mix(mix(h, cell(cur, COL_NODE)), cell(cur, COL_EPOCH)), cell(cur, COL_SEQ));
+		h = value_hash(h, cell(cur, COL_NODE));
+		h = value_hash(h, cell(cur, COL_EPOCH));
+		h = value_hash(h, cell(cur, COL_SEQ));
 	} else {
 		for (size_t i = 0; i < cur->n_cols; i++)
-			h = mix(h, cell(cur, cur->cols[i]));
+			h = value_hash(h, cell(cur, cur->cols[i]));
 	}
 	*ret = (sqlite3_int64)(h >> 1);
 	return SQLITE_OK;

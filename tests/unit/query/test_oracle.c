@@ -219,6 +219,30 @@ static const char *const any_order[] = {
 	"SELECT id FROM http WHERE path GLOB '/caf\xc3\xa9*'",
 	"SELECT id FROM http WHERE path > '/api' AND path < '/b'",
 	"SELECT DISTINCT method, host FROM http",
+	"SELECT a.id, b.id, c.id FROM http a, observations b, http c WHERE a.conn_id = b.conn_id "
+	"AND "
+	"b.conn_id = c.conn_id AND a.method = c.method AND c.node = a.node",
+	"SELECT a.id, b.id FROM http a JOIN observations b ON b.id = a.id AND b.is_primary = "
+	"a.is_primary",
+	"SELECT a.id, b.id FROM http a JOIN http b ON b.exchange_id = a.exchange_id AND b.host = "
+	"a.host",
+	"SELECT a.id, b.id FROM http a JOIN http b ON b.end_time = a.end_time",
+	"SELECT a.id, b.id FROM http a JOIN http b ON b.end_time = a.end_time AND b.method = "
+	"a.method",
+	"SELECT a.id, b.id FROM http a JOIN http b ON b.latency_ns > a.latency_ns AND b.method = "
+	"a.method",
+	"SELECT a.id, b.id FROM http a JOIN http b ON b.status_code = a.status_code + 0.0",
+	"SELECT a.id, b.id FROM http a JOIN http b ON b.host = a.status_code / 20",
+	"SELECT a.id, b.id FROM http a CROSS JOIN http b WHERE b.path IS a.path",
+	"SELECT a.id, b.id FROM http a CROSS JOIN http b WHERE b.path = a.path AND b.method IN "
+	"('GET', "
+	"a.host)",
+	"SELECT id, (SELECT max(b.end_time) FROM http b WHERE b.method = h.method AND b.host = "
+	"h.host) "
+	"FROM http h",
+	"SELECT id FROM http h WHERE NOT EXISTS (SELECT 1 FROM observations b WHERE b.exchange_id "
+	"= "
+	"h.exchange_id AND b.is_primary = 0)",
 	"SELECT count(*) FROM http a, http b WHERE a.method = b.method AND a.end_time < "
 	"b.end_time",
 	"SELECT id, (SELECT count(*) FROM connections c WHERE c.conn_id = h.conn_id) FROM "
