@@ -206,7 +206,7 @@ static void each_line(struct doctor *d, const char *list,
 #define LINES_MAX 512
 
 struct sums {
-	uint64_t lines, wrong, lost;
+	uint64_t lines, open, wrong, lost;
 	int64_t difference[LINES_MAX]; /* of the look before; what moves is on its way */
 	char first[120];
 };
@@ -222,6 +222,7 @@ static void sum_balance(struct doctor *d, const struct json_node *line, void *ct
 		return;
 	before = s->difference[i];
 	s->difference[i] = difference;
+	s->open += difference != 0;
 	if (!difference || difference != before)
 		return;
 	if (!s->wrong++)
@@ -253,11 +254,11 @@ static void check_ledger(struct doctor *d, struct finding *f)
 	struct sums s = { 0 };
 
 	each_line(d, "balance", sum_balance, &s);
-	for (int looks = 0; looks < 2 && interrupt_wait(-1, 700) == 0; looks++) {
+	for (int looks = 0; looks < 2 && s.open && interrupt_wait(-1, 700) == 0; looks++) {
 		fetch_status(d);
 		if (!d->have_status)
 			break;
-		s.lines = s.wrong = 0;
+		s.lines = s.wrong = s.open = 0;
 		each_line(d, "balance", sum_balance, &s);
 	}
 	if (!s.lines)

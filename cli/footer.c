@@ -78,16 +78,10 @@ static bool has_notes(const struct json *doc, const struct json_node *cov)
 	return notes && notes->n;
 }
 
-static void add_completeness(const struct json *doc, const struct json_node *cov,
-			     struct strbuf *out)
+static void add_incomplete(const struct json *doc, const struct json_node *missing, int64_t lost,
+			   struct strbuf *out)
 {
-	const struct json_node *complete = json_get(doc, cov, "complete");
-	const struct json_node *missing = json_get(doc, json_get(doc, cov, "nodes"), "missing");
-	int64_t lost = json_int(json_get(doc, cov, "lost"), 0);
-
-	if (!complete)
-		return;
-	strbuf_adds(out, json_true(complete) ? " · complete" : " · INCOMPLETE");
+	strbuf_adds(out, " · INCOMPLETE");
 	if (lost > 0) {
 		strbuf_adds(out, ": ");
 		format_count((double)lost, out);
@@ -97,11 +91,26 @@ static void add_completeness(const struct json *doc, const struct json_node *cov
 		strbuf_adds(out, lost > 0 ? ", no answer from " : ": no answer from ");
 		add_list(doc, missing, out);
 	}
-	if (json_true(json_get(doc, cov, "truncated")))
+}
+
+static void add_completeness(const struct json *doc, const struct json_node *cov,
+			     struct strbuf *out)
+{
+	const struct json_node *complete = json_get(doc, cov, "complete");
+	const struct json_node *missing = json_get(doc, json_get(doc, cov, "nodes"), "missing");
+	int64_t lost = json_int(json_get(doc, cov, "lost"), 0);
+	bool truncated = json_true(json_get(doc, cov, "truncated"));
+
+	if (!complete)
+		return;
+	if (json_true(complete))
+		strbuf_adds(out, " · complete");
+	else if (lost > 0 || (missing && missing->n) || truncated || has_notes(doc, cov))
+		add_incomplete(doc, missing, lost, out);
+	else /* nothing is missing but the time before */
+		strbuf_adds(out, " · complete since capturing began");
+	if (truncated)
 		strbuf_adds(out, " · cut at a limit");
-	else if (!json_true(complete) && lost <= 0 && !(missing && missing->n) &&
-		 !has_notes(doc, cov))
-		strbuf_adds(out, ": capturing began later than this range");
 	if (json_int(json_get(doc, cov, "sampled"), 0) > 0) {
 		strbuf_adds(out, " · sampled: ");
 		format_count((double)json_int(json_get(doc, cov, "sampled"), 0), out);

@@ -107,9 +107,10 @@ int source_open(const struct options *o, struct source **ret, struct trouble *t)
 		return trouble_set(t, EXIT_USAGE,
 				   "--server and --data-dir are two sources; give one");
 	if (o->kubectl && !o->server && !o->data_dir && !(env && *env))
-		return trouble_set(t, EXIT_UNREACHABLE,
-				   "clusters are not supported yet; --server names a collector, and "
-				   "`kelpie` without kubectl asks this machine");
+		return trouble_set(
+			t, EXIT_UNREACHABLE,
+			"clusters are not supported yet; --server names a collector, and "
+			"`kelpie` without kubectl asks this machine");
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return trouble_set(t, EXIT_ERROR, "out of memory");

@@ -162,6 +162,10 @@ def test_views_incomplete(server):
     expect(done.code, 0)
     expect_in("INCOMPLETE: 14 lost, no answer from node-2\\x1b[31m", done.err)
     expect(strict.code, 3)
+    server.coverage = dict(fixture.COMPLETE, complete=False)
+    done = run(*VIEWS["slow"], "--server", server.address)
+    server.coverage = fixture.COMPLETE
+    expect_in("complete since capturing began", done.err)
 
 
 def test_views_usage(server):
