@@ -27,7 +27,7 @@
 static volatile sig_atomic_t stopping;
 
 struct options {
-	struct client_options c;
+	struct client_options c, warm_c; /* of the measured exchanges, of those before */
 	unsigned int threads, connections;
 	uint64_t count, first_seq, rate, warm, duration_ms;
 	const char *wait_file;
@@ -237,18 +237,20 @@ static int worker_init(struct worker *w)
 	return w->error;
 }
 
-/* Exchanges before the file appears: they keep to numbers far above the measured ones and are not
+/* Exchanges before the file appears: small ones, with numbers far above the measured ones, and not
  * part of the truth. */
 static void warm_up(struct worker *w)
 {
 	struct truth_log *log = truth_log_new(-1);
 	uint64_t count = w->o->warm * w->connections;
-	atomic_uint_fast64_t seq = UINT64_C(1) << 48;
+	atomic_uint_fast64_t seq = UINT64_C(1) << 36; /* longer numbers may be taken for a card's */
 	atomic_uint_fast64_t *measured = w->next_seq;
 	uint64_t end_seq = w->end_seq;
 
-	for (unsigned int i = 0; i < w->connections; i++)
+	for (unsigned int i = 0; i < w->connections; i++) {
 		w->clients[i].log = log;
+		w->clients[i].o = &w->o->warm_c;
+	}
 	w->next_seq = &seq;
 	w->end_seq = seq + count;
 	w->start_ns = sockio_now_ns();
@@ -260,6 +262,7 @@ static void warm_up(struct worker *w)
 	memset(&w->stats, 0, sizeof(w->stats));
 	for (unsigned int i = 0; i < w->connections; i++) {
 		w->clients[i].log = w->log;
+		w->clients[i].o = &w->o->c;
 		if (w->clients[i].fd < 0)
 			reopen(w, &w->clients[i]);
 	}
@@ -380,7 +383,7 @@ static void usage(void)
 	     "Prints one line of JSON; exits with 1 when an exchange failed or got a wrong "
 	     "answer.\n"
 	     "--foreign: the server is not kelpie-echo, its answers are logged, not judged.\n"
-	     "--warm: N exchanges per connection, unlogged, then wait until FILE exists.");
+	     "--warm: N small exchanges per connection, unlogged, then wait until FILE exists.");
 }
 
 enum { OPT_FIRST = 256, OPT_SEED, OPT_WARM, OPT_GIVE_UP, OPT_LIST, OPT_FOREIGN, OPT_BIND };
@@ -389,7 +392,7 @@ static int number_option(struct options *o, int opt, const char *v)
 {
 	switch (opt) {
 	case 'n':
-		o->count = text_option("--count", v, UINT64_C(1) << 40);
+		o->count = text_option("--count", v, UINT64_C(1) << 35);
 		return 1;
 	case 'D':
 		o->duration_ms = text_option("--duration", v, 86400000);
@@ -416,7 +419,7 @@ static int number_option(struct options *o, int opt, const char *v)
 		o->c.split = (size_t)text_option("--split", v, 1u << 20);
 		return 1;
 	case OPT_FIRST:
-		o->first_seq = text_option("--first-seq", v, UINT64_C(1) << 47);
+		o->first_seq = text_option("--first-seq", v, UINT64_C(1) << 35);
 		return 1;
 	case OPT_SEED:
 		o->c.mix.seed = text_option("--seed", v, UINT64_MAX);
@@ -513,7 +516,7 @@ static void read_options(int argc, char **argv, struct options *o)
 		exit(2);
 	}
 	if (o->duration_ms && !o->count)
-		o->count = UINT64_C(1) << 40;
+		o->count = UINT64_C(1) << 35;
 }
 
 int main(int argc, char **argv)
@@ -531,6 +534,8 @@ int main(int argc, char **argv)
 	o.c.give_up_ns = 100000000;
 	plan_mix_read(&o.c.mix, "basic");
 	read_options(argc, argv, &o);
+	o.warm_c = o.c;
+	plan_mix_read(&o.warm_c.mix, "basic");
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
 	signal(SIGPIPE, SIG_IGN);
