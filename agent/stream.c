@@ -255,6 +255,34 @@ static void infer(struct pipeline *p, struct conn *c, enum dir dir)
 
 /* ---- input ---- */
 
+static void payload(struct pipeline *p, struct conn *c, enum dir dir, struct slice v);
+
+/* The buffer is full and v does not fit. What waits for the other direction has waited long enough;
+ * when the parser still takes nothing, buffer and v are a gap for it. */
+static void overflow(struct pipeline *p, struct conn *c, enum dir dir, struct slice v)
+{
+	struct stream *s = &c->dir[dir];
+	struct sink sink = { &pair_sink, &p->pair, 0 };
+	uint32_t before = s->len;
+	uint64_t lost;
+
+	if (c->state == CONN_UNKNOWN_PROTO)
+		stream_ignore(p, c, "too much held back");
+	else if (s->waiting)
+		parse_buffer(p, c, dir, true);
+	if (c->state == CONN_IGNORED || s->len < before) {
+		payload(p, c, dir, v);
+		return;
+	}
+	lost = s->len + v.n;
+	count(p, L4_EVICTED, lost);
+	s->next += lost;
+	buf_drop(p, s, s->len);
+	pair_at(&p->pair, p, c, dir);
+	c->ops->gap(c->parser, dir, s->next - lost, lost, &sink);
+	wake_other(p, c, dir);
+}
+
 static void payload(struct pipeline *p, struct conn *c, enum dir dir, struct slice v)
 {
 	struct stream *s = &c->dir[dir];
@@ -282,8 +310,7 @@ static void payload(struct pipeline *p, struct conn *c, enum dir dir, struct sli
 		return;
 	}
 	if (!buf_add(p, s, v)) {
-		count(p, L4_EVICTED, v.n);
-		stream_ignore(p, c, "too much held back");
+		overflow(p, c, dir, v);
 		return;
 	}
 	if (c->state == CONN_UNKNOWN_PROTO)
