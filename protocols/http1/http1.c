@@ -752,7 +752,12 @@ static void http1_gap(void *st, enum dir dir, uint64_t off, uint64_t lost, struc
 		gap_in_body(s, kind, off + lost, out);
 		return;
 	}
-	if (known_end) {
+	if (s->phase == LENGTH && off == s->body_end) {
+		/* All of the body was there, or not wanted: the loss begins behind it. */
+		s->m.body_bytes += off - s->counted_to;
+		message_end(s, kind, out, off, 0);
+		between = true;
+	} else if (known_end) {
 		bool inside = off + lost <= s->body_end;
 		bool chunk = s->phase == CHUNK_DATA;
 
