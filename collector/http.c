@@ -11,7 +11,7 @@
 
 #define WATCH_MS	  100 /* how soon a client's going is noticed while its answer is made */
 #define JOB_STACK_BYTES	  (1 * MIB)
-#define CONN_MEMORY_BYTES (32 * KIB) /* of one connection: headers and read buffer */
+#define CONN_MEMORY_BYTES (64 * KIB) /* of one connection: headers and read buffer */
 
 struct http {
 	struct http_config cfg;

@@ -187,6 +187,7 @@ static int on_hello(struct hub *h, struct agent *a, const Kelpie__Hello *hello)
 static int dispatch(struct hub *h, struct agent *a, Kelpie__AgentMessage **msg)
 {
 	Kelpie__AgentMessage *m = *msg;
+	int err;
 
 	if (m->kind_case == KELPIE__AGENT_MESSAGE__KIND_HELLO)
 		return on_hello(h, a, m->hello);
@@ -207,9 +208,10 @@ static int dispatch(struct hub *h, struct agent *a, Kelpie__AgentMessage **msg)
 		hub_on_tail_done(h, a, m->tail_done);
 		return 0;
 	case KELPIE__AGENT_MESSAGE__KIND_STATUS:
-		hub_on_status(h, a, m);
-		*msg = NULL;
-		return 0;
+		err = hub_on_status(h, a, m);
+		if (err == 0)
+			*msg = NULL;
+		return err;
 	case KELPIE__AGENT_MESSAGE__KIND_CONTROL_DONE:
 		hub_on_control_done(h, a, m->control_done);
 		return 0;

@@ -119,8 +119,8 @@ void hub_tails_agent_new(struct hub *h, struct agent *a);
 void hub_on_tail_rows(struct hub *h, struct agent *a, const Kelpie__TailRows *r);
 void hub_on_tail_done(struct hub *h, struct agent *a, const Kelpie__TailDone *d);
 
-/* Takes the message over. */
-void hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m);
+/* Takes the message over when it returns 0; -EDQUOT: too many lines. */
+int hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m);
 void hub_ask_status(struct hub *h, struct agent *a, uint64_t now_ns);
 void hub_on_control_done(struct hub *h, struct agent *a, const Kelpie__ControlDone *d);
 void hub_calls_agent_gone(struct hub *h, struct agent *a);

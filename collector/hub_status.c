@@ -76,11 +76,13 @@ static void note_losses(struct node *n, const Kelpie__Status *s, uint64_t unix_n
 	n->losses = sum;
 }
 
-void hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m)
+int hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m)
 {
 	struct node *n = a->node;
 	uint64_t unix_ns = clock_unix_ns();
 
+	if (m->status->n_fields > HUB_STATUS_LINES || m->status->n_ledger > HUB_STATUS_LINES)
+		return -EDQUOT;
 	note_losses(n, m->status, unix_ns);
 	if (n->status)
 		kelpie__agent_message__free_unpacked(n->status, NULL);
@@ -88,6 +90,7 @@ void hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m)
 	n->status_mono_ns = clock_mono_ns();
 	n->status_unix_ns = unix_ns;
 	pthread_cond_broadcast(&h->changed);
+	return 0;
 }
 
 /* Whether every agent that answers at all has a status as young as since_ns. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define PROGRESS_NS (250 * NSEC_PER_MSEC)
+#define FIELD_MAX   (8 * KIB) /* of a header field: many missing nodes would not fit */
 
 static const struct {
 	const char *name, *type;
@@ -280,7 +281,9 @@ void result_finish(struct result *r, const char *coverage)
 		out_finish(r->out, NULL, true);
 		return;
 	}
-	out_finish(r->out, r->format == RESULT_CSV ? coverage : NULL, false);
+	if (r->format != RESULT_CSV || strlen(coverage) > FIELD_MAX)
+		coverage = NULL;
+	out_finish(r->out, coverage, false);
 }
 
 void result_fail(struct result *r, const char *error, const char *coverage)

@@ -702,6 +702,31 @@ static void test_stream__hostile_agents(void)
 	world_end(&w);
 }
 
+/* A status that would cost its readers hours is the end of the stream. */
+static void test_stream__hostile_status(void)
+{
+	static Kelpie__LedgerLine line, *lines[HUB_STATUS_LINES + 1];
+	Kelpie__AgentMessage m = KELPIE__AGENT_MESSAGE__INIT;
+	Kelpie__Status status = KELPIE__STATUS__INIT;
+	struct world w;
+	int fd;
+
+	kelpie__ledger_line__init(&line);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		lines[i] = &line;
+	status.ledger = lines;
+	status.n_ledger = ARRAY_SIZE(lines);
+	m.kind_case = KELPIE__AGENT_MESSAGE__KIND_STATUS;
+	m.status = &status;
+	ASSERT(world_begin(&w));
+	fd = dial(&w);
+	send_hello(fd, "mallory");
+	send_message(fd, &m);
+	EXPECT(hangs_up(fd));
+	close(fd);
+	world_end(&w);
+}
+
 /* Batches for a scan that was not asked of this agent, and rows for another's tail, go nowhere. */
 static void test_stream__foreign_answers(void)
 {
@@ -819,5 +844,6 @@ TEST_MAIN(TEST(test_stream__one_agent), TEST(test_stream__three_agents_in_order)
 	  TEST(test_stream__cancel_reaches_the_source), TEST(test_stream__slow_reader_is_alone),
 	  TEST(test_stream__many_small_batches), TEST(test_stream__busy_is_said),
 	  TEST(test_stream__tail), TEST(test_stream__status_losses_control),
-	  TEST(test_stream__hostile_agents), TEST(test_stream__foreign_answers),
-	  TEST(test_stream__hostile_collector), TEST(test_stream__sockets))
+	  TEST(test_stream__hostile_agents), TEST(test_stream__hostile_status),
+	  TEST(test_stream__foreign_answers), TEST(test_stream__hostile_collector),
+	  TEST(test_stream__sockets))
