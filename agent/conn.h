@@ -7,10 +7,12 @@
 #include "agent/bpf/events.h"
 #include "base/hash.h"
 #include "base/hashmap.h"
+#include "base/util.h"
 #include "protocols/protocol.h"
 
 #define CONN_MAX	 65536		 /* ends known at one time; beyond it the idlest is evicted */
 #define STREAM_BUF_MAX	 (PROTO_NEED_MAX + EV_CHUNK_MAX) /* bytes held back per direction */
+#define STREAM_BYTES_MAX (64 * MIB)	  /* memory of the buffers of all directions */
 #define INFER_CHUNKS_MAX 8	  /* looks at a direction's beginnings before giving up */
 #define TIME_MARKS	 8	  /* (position, time) pairs remembered per direction */
 #define IDENTITY_SYMS	 12	  /* columns of one end's identity, see COL_CLIENT_ADDR.. */
@@ -79,6 +81,7 @@ struct conn {
 	/* hop 6: open exchanges, oldest first */
 	struct exchange *open_head, *open_tail;
 	uint32_t n_open;
+	uint64_t open_memory; /* bytes allocated for them */
 	uint64_t n_rows;
 	uint64_t rows_to; /* requests that begin below this position have become rows here */
 	uint64_t oldest_open_ns;

@@ -66,11 +66,17 @@ static struct exchange *exchange_new(struct pair *pr, uint64_t key)
 	return x;
 }
 
+static size_t memory_of(const struct exchange *x)
+{
+	return sizeof(*x) + x->bytes.cap + x->msg[MSG_REQUEST].headers.cap +
+	       x->msg[MSG_RESPONSE].headers.cap;
+}
+
 static void exchange_put_back(struct pair *pr, struct exchange *x)
 {
 	if (pr->at == x)
 		pr->at = NULL;
-	if (pr->n_free >= EXCHANGE_KEEP || x->bytes.cap > 4096) {
+	if (pr->n_free >= EXCHANGE_KEEP || memory_of(x) > EXCHANGE_KEEP_BYTES) {
 		exchange_free(x);
 		return;
 	}
@@ -134,6 +140,7 @@ static void exchange_unlink(struct conn *c, struct exchange *x)
 	if (c->open_tail == x)
 		c->open_tail = last;
 	c->n_open--;
+	c->open_memory -= x->memory;
 }
 
 /* ---- rows ---- */
@@ -228,6 +235,8 @@ static void finish(struct pipeline *p, struct conn *c, struct exchange *x, const
 	struct pair *pr = &p->pair;
 
 	exchange_unlink(c, x);
+	pr->memory -= x->memory;
+	x->memory = 0;
 	if (x->msg[MSG_REQUEST].begun) {
 		pr->n_open--;
 		if (!leaks(p, 6))
@@ -241,6 +250,29 @@ static void finish(struct pipeline *p, struct conn *c, struct exchange *x, const
 }
 
 /* ---- the sink ---- */
+
+/* Takes note of what the exchange has allocated since it was last asked about. */
+static void note_memory(struct pair *pr, struct exchange *x)
+{
+	size_t now = memory_of(x);
+
+	pr->memory += now - x->memory;
+	pr->c->open_memory += now - x->memory;
+	x->memory = now;
+}
+
+/* Whether x may keep another text: whoever has too much open pays with his own oldest exchanges. */
+static bool has_room(struct pair *pr, struct exchange *x)
+{
+	struct conn *c = pr->c;
+
+	while (c->open_memory > OPEN_BYTES_MAX || pr->memory > PAIR_BYTES_MAX) {
+		if (c->open_head == x)
+			return false;
+		finish(pr->p, c, c->open_head, "evicted");
+	}
+	return true;
+}
 
 static void on_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, uint64_t off)
 {
@@ -264,6 +296,7 @@ static void on_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, 
 		c->open_tail = x;
 		c->n_open++;
 		pr->at = x;
+		note_memory(pr, x);
 	}
 	m = &x->msg[kind];
 	if (!m->begun) {
@@ -285,6 +318,10 @@ static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id 
 
 	if (!x || kind == MSG_PUSH)
 		return;
+	if (!has_room(pr, x)) {
+		x->truncated = true;
+		return;
+	}
 	switch (f) {
 	case FIELD_METHOD:
 		exchange_keep(x, TEXT_METHOD, v, 64);
@@ -310,6 +347,7 @@ static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id 
 	default:
 		break;
 	}
+	note_memory(pr, x);
 }
 
 static void on_num(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v)

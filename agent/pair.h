@@ -5,13 +5,17 @@
 #define AGENT_PAIR_H
 
 #include "base/strbuf.h"
+#include "base/util.h"
 #include "protocols/protocol.h"
 #include "protocols/trace_context.h"
 
 #define OPEN_MAX	  1024	/* exchanges under way on one connection; then the oldest is evicted */
 #define EXCHANGE_KEEP	  4096	/* idle exchanges kept for reuse */
+#define EXCHANGE_KEEP_BYTES 8192 /* larger ones are given back */
 #define EXCHANGE_TEXT_MAX 49152 /* bytes of all texts of one exchange */
 #define HEADER_NAME_MAX	  256
+#define OPEN_BYTES_MAX	  (1 * MIB)  /* memory of all open exchanges of one connection */
+#define PAIR_BYTES_MAX	  (64 * MIB) /* and of all connections; then texts are left out */
 
 struct pipeline;
 struct conn;
@@ -51,6 +55,7 @@ struct exchange {
 	struct trace_context trace;
 	struct text_ref text[_EXCHANGE_TEXT_MAX];
 	struct strbuf bytes; /* what text[] points into */
+	size_t memory;	     /* of this, as counted in pair and conn */
 };
 
 struct pair {
@@ -60,6 +65,7 @@ struct pair {
 	struct exchange *free_list;
 	size_t n_free;
 	uint64_t n_open, n_open_answers;
+	uint64_t memory; /* bytes allocated for open exchanges */
 	char header_name[HEADER_NAME_MAX]; /* of the field whose value comes next */
 	size_t header_name_len;
 	const char *outcome; /* of exchanges that end without their answer; NULL: see how the

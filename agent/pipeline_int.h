@@ -22,6 +22,7 @@ struct pipeline {
 	uint64_t now_ns;	/* time of the record in hand, CLOCK_BOOTTIME */
 	uint64_t unix_minus_boot_ns; /* added to boot time to get unix time */
 	uint64_t held_bytes;	/* in all stream buffers */
+	uint64_t buf_bytes;	/* allocated for them, <= STREAM_BYTES_MAX */
 	uint64_t last_sweep_ns;
 	uint64_t poison[16];	/* connections that must not be parsed */
 	size_t n_poison;

@@ -44,6 +44,14 @@ uint64_t stream_time(const struct stream *s, uint64_t pos)
 	return s->n_marks ? s->marks[0].ts_ns : 0;
 }
 
+static void buf_free(struct pipeline *p, struct stream *s)
+{
+	p->buf_bytes -= s->cap;
+	free(s->buf);
+	s->buf = NULL;
+	s->cap = 0;
+}
+
 /* ---- control: what the kernel shall copy ---- */
 
 static void tell_kernel(struct pipeline *p, struct conn *c)
@@ -70,9 +78,7 @@ void stream_ignore(struct pipeline *p, struct conn *c, const char *why)
 		count(p, L4_UNREADABLE, s->len);
 		p->held_bytes -= s->len;
 		s->len = 0;
-		free(s->buf);
-		s->buf = NULL;
-		s->cap = 0;
+		buf_free(p, s);
 		s->waiting = false;
 	}
 	tell_kernel(p, c);
@@ -87,13 +93,18 @@ static bool buf_add(struct pipeline *p, struct stream *s, struct slice v)
 	if (need > STREAM_BUF_MAX)
 		return false;
 	if (need > s->cap) {
-		size_t cap = MIN(MAX(need, (size_t)s->cap * 2), (size_t)STREAM_BUF_MAX);
-		uint8_t *buf = realloc(s->buf, MAX(cap, (size_t)1024));
+		size_t cap = MAX(MIN(MAX(need, (size_t)s->cap * 2), (size_t)STREAM_BUF_MAX),
+				 (size_t)1024);
+		uint8_t *buf;
 
+		if (p->buf_bytes + cap - s->cap > STREAM_BYTES_MAX)
+			return false;
+		buf = realloc(s->buf, cap);
 		if (!buf)
 			return false;
+		p->buf_bytes += cap - s->cap;
 		s->buf = buf;
-		s->cap = (uint32_t)MAX(cap, (size_t)1024);
+		s->cap = (uint32_t)cap;
 	}
 	memcpy(s->buf + s->len, v.p, v.n);
 	s->len += (uint32_t)v.n;
@@ -107,11 +118,8 @@ static void buf_drop(struct pipeline *p, struct stream *s, size_t n)
 	p->held_bytes -= n;
 	if (s->len)
 		memmove(s->buf, s->buf + n, s->len);
-	else if (s->cap > FREE_BUF_KEEP) {
-		free(s->buf);
-		s->buf = NULL;
-		s->cap = 0;
-	}
+	else if (s->cap > FREE_BUF_KEEP || p->buf_bytes > STREAM_BYTES_MAX / 4)
+		buf_free(p, s);
 }
 
 /* ---- hop 5 ---- */
@@ -326,6 +334,10 @@ static void missing(struct pipeline *p, struct conn *c, enum dir dir, uint64_t n
 	struct stream *s = &c->dir[dir];
 	uint64_t at = s->next + s->len, unwanted;
 
+	/* What waits is older than what comes behind the gap, and must not be paired with that. */
+	if (c->state == CONN_PARSING && at + n > s->skip_until)
+		stream_force(p, c);
+	at = s->next + s->len;
 	unwanted = at < s->skip_until ? MIN(s->skip_until - at, n) : 0;
 	count(p, L4_GAP_IN, n);
 	count(p, L4_GAP_UNWANTED, unwanted);
@@ -430,9 +442,8 @@ void stream_close(struct pipeline *p, struct conn *c)
 
 		count(p, c->state == CONN_PARSING ? L4_REST : L4_UNREADABLE, s->len);
 		p->held_bytes -= s->len;
-		free(s->buf);
-		s->buf = NULL;
-		s->len = s->cap = 0;
+		s->len = 0;
+		buf_free(p, s);
 	}
 	free(c->parser);
 	c->parser = NULL;

@@ -1,5 +1,5 @@
 /* Hops 2 to 7 in one process: records as the kernel would write them go in, rows come out. */
-#include "agent/pipeline.h"
+#include "agent/pipeline_int.h"
 #include "base/util.h"
 #include "tests/lib/test.h"
 #include "protocols/record.h"
@@ -337,9 +337,58 @@ static void test_pipeline__joined_in_the_middle_of_an_answer(void)
 	finish();
 }
 
+/* Opens connections, each with many requests of many bytes that nobody answers. */
+static void test_pipeline__unanswered_requests_have_bounded_memory(void)
+{
+	static char big[20000];
+	size_t n = 0;
+
+	start();
+	n += (size_t)snprintf(big, sizeof(big), "GET /");
+	memset(big + n, 'p', 8000);
+	n += 8000;
+	n += (size_t)snprintf(big + n, sizeof(big) - n, " HTTP/1.1\r\nHost: h\r\n");
+	for (int i = 0; i < 100; i++)
+		n += (size_t)snprintf(big + n, sizeof(big) - n, "Accept: %080d\r\n", i);
+	n += (size_t)snprintf(big + n, sizeof(big) - n, "\r\n");
+	for (uint64_t id = 1; id <= 100; id++) {
+		uint64_t pos = 0;
+
+		give_open(id, false, 0);
+		for (int i = 0; i < 200; i++)
+			pos = give(id, EV_TX, pos, big);
+	}
+	EXPECT(t.p->pair.memory <= PAIR_BYTES_MAX + EXCHANGE_TEXT_MAX);
+	for (uint64_t id = 1; id <= 100; id++)
+		EXPECT(conn_get(&t.p->conns, id)->open_memory <= OPEN_BYTES_MAX + EXCHANGE_TEXT_MAX);
+	pipeline_stop(t.p);
+	EXPECT_EQ(t.p->pair.memory, 0);
+	finish();
+}
+
+/* A line without an end on each of many connections. */
+static void test_pipeline__unfinished_lines_have_bounded_memory(void)
+{
+	static char line[16001] = "GET /";
+
+	start();
+	memset(line + 5, 'x', sizeof(line) - 6);
+	for (uint64_t id = 1; id <= 6000; id++) {
+		give_open(id, false, 0);
+		give(id, EV_TX, 0, line);
+	}
+	EXPECT(t.p->buf_bytes <= STREAM_BYTES_MAX);
+	EXPECT(t.p->buf_bytes > STREAM_BYTES_MAX / 2);
+	pipeline_stop(t.p);
+	EXPECT_EQ(t.p->buf_bytes, 0);
+	finish();
+}
+
 TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
 	  TEST(test_pipeline__a_body_sent_by_the_kernel_is_complete_and_ends_in_time),
 	  TEST(test_pipeline__a_lost_answer_makes_no_row_with_anothers),
 	  TEST(test_pipeline__an_unanswered_request_is_a_row),
 	  TEST(test_pipeline__an_unknown_protocol_soon_costs_nothing),
-	  TEST(test_pipeline__joined_in_the_middle_of_an_answer))
+	  TEST(test_pipeline__joined_in_the_middle_of_an_answer),
+	  TEST(test_pipeline__unanswered_requests_have_bounded_memory),
+	  TEST(test_pipeline__unfinished_lines_have_bounded_memory))
