@@ -98,6 +98,8 @@ static void collector_args(struct run *r, struct child *c)
 {
 	child_arg(c, "--listen", r->cfg.listen);
 	child_arg(c, "--agents", r->agent_socket);
+	/* the store's; the collector may be the user kelpie */
+	child_arg(c, "--agent-uid", "65534");
 	if (r->cfg.file[0])
 		child_arg(c, "--config", r->cfg.file);
 }
