@@ -301,6 +301,8 @@ static const struct function functions[] = {
 	  "sql_norm(text): an SQL statement with its literals as ?" },
 	{ "time_bucket", 2, PURE, fn_time_bucket, NULL, NULL, 0,
 	  "time_bucket('10s', time): start of the interval that holds the time (origin UTC)" },
+	{ "format", -1, PURE, fn_format, NULL, NULL, 0, NULL },
+	{ "printf", -1, PURE, fn_format, NULL, NULL, 0, NULL },
 	{ "kelpie_time", 1, PURE, fn_time, NULL, NULL, 0, NULL },
 };
 

@@ -67,6 +67,7 @@ const struct function *funcs_table(size_t *ret_n);
 struct query_conn *funcs_conn(sqlite3_context *ctx);
 int funcs_percent(sqlite3_context *ctx);
 
+void fn_format(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 void agg_quantile_step(sqlite3_context *ctx, int argc, sqlite3_value **argv);
 void agg_quantile_final(sqlite3_context *ctx);
 void agg_distinct_step(sqlite3_context *ctx, int argc, sqlite3_value **argv);

@@ -297,6 +297,13 @@ static void test_exec__functions(void)
 		  "contains('', '')",
 		  "1|0|~|1\n" },
 		{ "SELECT regex('GET /a/17', '^GET /a/\\d+$'), regex(NULL, 'a')", "1|~\n" },
+		{ "SELECT format('%5.2f|%-4d|%s|%c|%04x|%d%%|%,d|%s', 1.234, 7, 'a', 'xyz', 255, "
+		  "50, "
+		  "1234567)",
+		  " 1.23|7   |a|x|00ff|50%|1,234,567|\n" },
+		{ "SELECT printf('%*d|%.*s', 4, 5, 2, 'abc'), printf(NULL, 1), printf('%Q', "
+		  "'it''s')",
+		  "   5|ab|~|'it''s'\n" },
 		{ "SELECT path_template('/users/42/x')", "/users/*/x\n" },
 		{ "SELECT sql_norm('select * from t where a = 5')",
 		  "SELECT * FROM t WHERE a = ?\n" },

@@ -50,6 +50,12 @@ static const struct refused refused[] = {
 	{ "DROP VIEW kelpie_ledger_balance", -EACCES },
 	{ "SELECT replace(hex(zeroblob(1e8)), '0', 'x')", -E2BIG },
 	{ "SELECT length(hex(zeroblob(4000000)))", -E2BIG },
+	{ "SELECT printf('%.*c', 900000000, 'x')", -EINVAL },
+	{ "SELECT format('%900000000d', 1)", -EINVAL },
+	{ "SELECT format('%99999999999999999999d', 1)", -EINVAL },
+	{ "SELECT printf('%*d', -900000000, 1)", -EINVAL },
+	{ "SELECT printf('%.900000000f', 1)", -EINVAL },
+	{ "SELECT printf('%n')", -EINVAL },
 	{ "SELECT group_concat(hex(zeroblob(1000000))) FROM http", -E2BIG },
 	{ "SELECT 1 WHERE 'aaaaaaaaaa' LIKE replace(hex(zeroblob(300)), '0', '%a')", -E2BIG },
 };
@@ -125,10 +131,6 @@ static void test_hostile__long_and_deep(void)
 	ask(conn, strbuf_str(&sql), &a);
 	EXPECT_EQ(a.result, -E2BIG);
 	EXPECT(strstr(a.error.message, "too large") != NULL);
-	answer_done(&a);
-	/* No error, but nothing longer than a value may be. */
-	ask(conn, "SELECT ifnull(length(printf('%.*c', 900000000, 'x')), 0) <= 4194304", &a);
-	EXPECT_STR(strbuf_str(&a.text), "1\n");
 	answer_done(&a);
 	repeat(&sql, "SELECT 1", " UNION ALL SELECT 1", 25, "");
 	ask(conn, strbuf_str(&sql), &a);

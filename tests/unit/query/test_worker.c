@@ -117,6 +117,13 @@ static void test_worker__deadline(void)
 	EXPECT_EQ(a.result, -ETIME);
 	EXPECT_STR(a.error.code, "timeout");
 	answer_done(&a);
+	/* One instruction of SQLite that runs for seconds: only a signal ends it. */
+	q.sql = SLICE_LIT("SELECT instr(replace(hex(zeroblob(900000)), '0', 'a'), "
+			  "replace(hex(zeroblob(450000)), '0', 'a') || 'b')");
+	ask_worker(&q, &a);
+	EXPECT_EQ(a.result, -ETIME);
+	EXPECT_STR(a.error.code, "timeout");
+	answer_done(&a);
 }
 
 static int slow_open(struct scan_source *src, const struct scan_plan *plan, struct scan **ret)
