@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define ANSWERS_MAX  256   /* questions of the parser answered in one round */
 #define START_MS     10000 /* for a child to say that it is ready */
 #define STOP_MS	     2000  /* for a child to finish */
 #define RESTART_MIN_NS (100 * NSEC_PER_MSEC)
@@ -430,7 +431,8 @@ static void answer_parser(void)
 	struct child *c = &at.child[CHILD_PARSER];
 	struct agent_msg m;
 
-	while (c->fd >= 0 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) == sizeof(m)) {
+	/* Not more at once than it may keep us from signals and from its own end. */
+	for (int i = 0; i < ANSWERS_MAX && c->fd >= 0 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) == sizeof(m); i++) {
 		if (m.type != MSG_WANT_PROC)
 			continue;
 		m.type = MSG_PROC;
@@ -473,6 +475,7 @@ static int make_data_dir(void)
 {
 	struct group *g = getgrnam("kelpie");
 	const char *dir = at.cfg.data_dir;
+	_cleanup_(closep) int fd = -1;
 
 	at.gid = g ? g->gr_gid : NOBODY_ID;
 	if (mkdir(dir, 0770) < 0 && errno != EEXIST) {
@@ -480,7 +483,14 @@ static int make_data_dir(void)
 				"--data-dir\n", dir, strerror(errno));
 		return -errno;
 	}
-	if (chown(dir, 0, at.gid) < 0 || chmod(dir, 0770) < 0) {
+	/* Its owner is changed, so it is no link that somebody else may have put there. */
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		fprintf(stderr, "kelpie-agent: cannot use the data directory %s: %s; it must be a directory "
+				"and no symbolic link to one\n", dir, strerror(errno));
+		return -errno;
+	}
+	if (fchown(fd, 0, at.gid) < 0 || fchmod(fd, 0770) < 0) {
 		fprintf(stderr, "kelpie-agent: cannot hand %s to the store: %s\n", dir, strerror(errno));
 		return -errno;
 	}

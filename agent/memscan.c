@@ -22,7 +22,7 @@ int mem_rows_add(struct mem_rows *m, struct row_builder *b, uint64_t end_ns)
 	size_t most = sizeof(struct row_hdr) + b->n_cells * sizeof(struct cell) + b->text_len + 8;
 	_cleanup_(freep) void *bytes = NULL;
 
-	if (m->n == m->max)
+	if (m->n == m->max || m->bytes + most > MEM_ROWS_BYTES_MAX)
 		return -ENOSPC;
 	if (m->n == m->cap) {
 		size_t cap = MAX(m->cap * 2, (size_t)64);
@@ -36,6 +36,7 @@ int mem_rows_add(struct mem_rows *m, struct row_builder *b, uint64_t end_ns)
 	bytes = malloc(most);
 	if (!bytes || !row_end(b, 0, end_ns, bytes, most))
 		return -ENOMEM;
+	m->bytes += most;
 	m->rows[m->n++] = (struct mem_row){ end_ns, TAKE_PTR(bytes) };
 	return 0;
 }

@@ -4,8 +4,11 @@
 #ifndef AGENT_MEMSCAN_H
 #define AGENT_MEMSCAN_H
 
+#include "base/util.h"
 #include "protocols/record.h"
 #include "storage/scan.h"
+
+#define MEM_ROWS_BYTES_MAX (128 * MIB) /* of one list, whatever its rows are */
 
 /* Encoded rows without CELL_SYM cells, owned. */
 struct mem_rows {
@@ -13,12 +16,12 @@ struct mem_rows {
 		uint64_t end_ns;
 		struct row_hdr *bytes;
 	} *rows;
-	size_t n, cap, max;
+	size_t n, cap, max, bytes;
 };
 
 void mem_rows_init(struct mem_rows *m, size_t max_rows);
 void mem_rows_done(struct mem_rows *m);
-/* Encodes what the builder holds. 0, -ENOSPC at the maximum, -ENOMEM. */
+/* Encodes what the builder holds. 0, -ENOSPC at one of the maxima, -ENOMEM. */
 int mem_rows_add(struct mem_rows *m, struct row_builder *b, uint64_t end_ns);
 
 /* Takes the rows over (m is empty afterwards, also on failure). Order by end_ns as the plan wants. */

@@ -318,7 +318,7 @@ static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id 
 
 	if (!x || kind == MSG_PUSH)
 		return;
-	if (!has_room(pr, x)) {
+	if (f != FIELD_HEADER_NAME && !has_room(pr, x)) {
 		x->truncated = true;
 		return;
 	}

@@ -94,14 +94,17 @@ static struct red_entry *entry_for(struct red *r, struct red_slot *slot, const s
 	return e;
 }
 
-void red_add(struct red *r, const struct red_sample *s)
+void red_add(struct red *r, const struct red_sample *sample)
 {
+	struct red_sample cut = *sample, *s = &cut;
 	uint64_t start = s->end_ns - s->end_ns % RED_SLOT_NS;
 	struct red_slot *slot = &r->slots[start / RED_SLOT_NS % RED_SLOTS];
 	struct red_entry *e;
 
 	if (slot->start_ns > start)
 		return; /* older than what is kept */
+	for (size_t i = 0; i < RED_TEXTS; i++)
+		s->texts[i] = slice_head(s->texts[i], RED_TEXT_MAX);
 	if (slot->start_ns != start) {
 		slot_clear(slot);
 		hashmap_init(&slot->by_key, RED_KEYS_MAX + 1);

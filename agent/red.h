@@ -13,6 +13,7 @@
 #define RED_SLOTS     62  /* five minutes and the slot in hand */
 #define RED_KEYS_MAX  512 /* of one slot; further ones are added up under one key without names */
 #define RED_TEXTS     5
+#define RED_TEXT_MAX  512 /* bytes of one; longer ones are cut */
 
 struct red_entry;
 

@@ -40,10 +40,9 @@ static void fill_texts(struct store_proc *sp, const struct row *r)
 void small_add_process(struct store_proc *sp, const struct row *r)
 {
 	pthread_mutex_lock(&sp->lock);
-	if (sp->processes.n == sp->processes.max)
-		mem_rows_done(&sp->processes); /* the parser forgets them too and tells them anew */
 	fill_texts(sp, r);
-	(void)mem_rows_add(&sp->processes, &sp->copy, 0);
+	if (mem_rows_add(&sp->processes, &sp->copy, 0) == -ENOSPC)
+		mem_rows_done(&sp->processes); /* the parser forgets them too and tells them anew */
 	pthread_mutex_unlock(&sp->lock);
 }
 

@@ -39,9 +39,9 @@ static void on_sym(struct store_proc *sp, struct slice frame)
 	if (frame.n <= 4)
 		return;
 	memcpy(&sym, frame.p, 4);
-	if (sym >= STORE_SYMS_MAX || text.n > SYM_TEXT_MAX)
+	/* The storage bounds all texts together. */
+	if (sym >= STORE_SYMS_MAX || text.n > SYM_TEXT_MAX || store_sym(sp->store, sym, text) < 0)
 		return;
-	(void)store_sym(sp->store, sym, text);
 	copy = malloc(text.n + 1);
 	if (!copy)
 		return;
@@ -117,13 +117,15 @@ static void on_frame(struct store_proc *sp, uint32_t type, struct slice frame)
 	}
 }
 
-/* Everything that the queue holds. */
+/* What the queue holds, but no more than fits in it: a parser that writes as fast as we read does not
+ * keep us from our other work. */
 static void take_rows(struct store_proc *sp)
 {
+	uint64_t until = sp->rows.pos + ROW_RING_BYTES;
 	struct shm_frame f;
-	int r;
+	int r = 0;
 
-	while ((r = shmring_next(&sp->rows, &f)) > 0) {
+	while (sp->rows.pos < until && (r = shmring_next(&sp->rows, &f)) > 0) {
 		size_t n = MIN(f.payload.n, (size_t)FRAME_MAX);
 
 		memcpy(sp->frame, f.payload.p, n);
