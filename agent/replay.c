@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/join.h"
 #include "agent/kev.h"
+#include "agent/pcap.h"
 #include "agent/sandbox.h"
 #include "base/log.h"
 #include "storage/store.h"
@@ -22,6 +23,7 @@ struct replay {
 	struct ledger ledger;
 	uint64_t offset_ns; /* unix - boot of the recording */
 	uint64_t records, last_ns;
+	bool is_kev;
 	_Alignas(8) uint8_t frame[ROW_MAX + 64];
 	_Alignas(8) uint8_t record[RECORD_MAX];
 };
@@ -81,6 +83,7 @@ static int open_pipeline(struct replay *r, const struct config *cfg)
 		.epoch = 1,
 		.cfg = cfg,
 		.ledger = &r->ledger,
+		.wire = !r->is_kev,
 		.want_headers = cfg->payload.headers,
 		.want_bodies = cfg->payload.bodies,
 		.body_max_bytes = (uint32_t)MIN(cfg->payload.max_bytes, (uint64_t)16384),
@@ -115,6 +118,55 @@ static int replay_kev(struct replay *r, FILE *f)
 	return e;
 }
 
+static void on_packet_record(void *ctx, const struct ev_hdr *h)
+{
+	take(ctx, h);
+}
+
+/* What of the packets did not become records; silent when all did. */
+static void report_packets(const struct pcap_stats *s)
+{
+	uint64_t other = s->not_tcp + s->malformed + s->unknown_link + s->fragments_dropped;
+
+	if (other)
+		fprintf(stderr,
+			"%llu packets: %llu not TCP, %llu malformed, %llu of an unknown link layer, "
+			"%llu fragments without the rest\n",
+			(unsigned long long)s->packets, (unsigned long long)s->not_tcp,
+			(unsigned long long)s->malformed, (unsigned long long)s->unknown_link,
+			(unsigned long long)s->fragments_dropped);
+	if (s->cut_packets)
+		fprintf(stderr, "%llu packets were recorded cut off; capture with -s 0 to have all\n",
+			(unsigned long long)s->cut_packets);
+}
+
+static int replay_pcap(struct replay *r, FILE *f)
+{
+	struct pcap *p = pcap_new(on_packet_record, r);
+	size_t n;
+	int e = 0;
+
+	if (!p)
+		return -ENOMEM;
+	while (e == 0 && (n = fread(r->record, 1, sizeof(r->record), f)) > 0)
+		e = pcap_push(p, slice_of(r->record, n));
+	e = pcap_finish(p);
+	report_packets(pcap_stats(p));
+	pcap_free(p);
+	return e;
+}
+
+/* Looked at before the sandbox closes: it has no lseek(). */
+static bool starts_like_kev(FILE *f)
+{
+	char magic[sizeof(KEV_MAGIC) - 1];
+	bool is = fread(magic, 1, sizeof(magic), f) == sizeof(magic) &&
+		  memcmp(magic, KEV_MAGIC, sizeof(magic)) == 0;
+
+	rewind(f);
+	return is;
+}
+
 static void report(const struct replay *r, const char *file, int e)
 {
 	const struct ledger *l = &r->ledger;
@@ -146,6 +198,7 @@ int replay_main(const struct config *cfg, const char *file)
 		fprintf(stderr, "kelpie-agent: cannot make %s: %s\n", cfg->data_dir, strerror(errno));
 		return 1;
 	}
+	r->is_kev = starts_like_kev(f);
 	e = sandbox_enter(&box, &what);
 	if (e < 0) {
 		fprintf(stderr, "kelpie-agent: %s: %s\n", what, strerror(-e));
@@ -153,7 +206,7 @@ int replay_main(const struct config *cfg, const char *file)
 	}
 	if (open_store(r, cfg) < 0 || open_pipeline(r, cfg) < 0)
 		return 1;
-	e = replay_kev(r, f);
+	e = r->is_kev ? replay_kev(r, f) : replay_pcap(r, f);
 	pipeline_stop(r->pipe);
 	pipeline_free(r->pipe);
 	(void)store_flush(r->store);
