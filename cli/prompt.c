@@ -220,8 +220,9 @@ int prompt_run(const struct options *o, struct source *source)
 	while (!p.quit) {
 		fputs(p.text.len ? "     -> " : "kelpie> ", stdout);
 		fflush(stdout);
-		if (getline(&line, &cap, stdin) < 0) {
-			/* Ctrl-C drops what was typed, Ctrl-D leaves */
+		/* a terminal gives one line at a read: nothing waits in stdio's buffer. Ctrl-C
+		 * drops what was typed, Ctrl-D leaves */
+		if (interrupt_wait(STDIN_FILENO, -1) == -EINTR || getline(&line, &cap, stdin) < 0) {
 			if (!interrupted())
 				break;
 			clearerr(stdin);

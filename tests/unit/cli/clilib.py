@@ -39,8 +39,9 @@ def run(*args, width=None, stdin=None, program=None, **env):
                   done.stderr.decode("utf-8", "surrogateescape"))
 
 
-def on_terminal(*args, width=80, height=24, keys=(), seconds=10, **env):
-    """Stdin, stdout and stderr are a terminal. keys: (seconds after start, bytes)."""
+def on_terminal(*args, width=80, height=24, keys=(), seconds=30, **env):
+    """Stdin, stdout and stderr are a terminal. keys: (text, bytes): what is typed when the text has come
+    since the keys before."""
     pid, fd = pty.fork()
     if pid == 0:
         try:
@@ -49,9 +50,11 @@ def on_terminal(*args, width=80, height=24, keys=(), seconds=10, **env):
         finally:
             os._exit(127)
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-    out, start, keys = b"", time.monotonic(), list(keys)
+    out, start, keys, seen = b"", time.monotonic(), list(keys), 0
     while time.monotonic() - start < seconds:
-        while keys and time.monotonic() - start >= keys[0][0]:
+        at = out.find(keys[0][0].encode(), seen) if keys else -1
+        if at >= 0:
+            seen = at + len(keys[0][0].encode())
             os.write(fd, keys.pop(0)[1])
         if select.select([fd], [], [], 0.05)[0]:
             try:

@@ -115,7 +115,7 @@ def test_views_wide_and_no_headers(server):
 
 def test_views_live(server):
     done = on_terminal("top", *SINCE, "--server", server.address,
-                       keys=[(0.8, b"s"), (1.2, b"?"), (1.6, b"p"), (2.0, b"q")])
+                       keys=[("q quit", b"s"), ("by rate_per_s", b"?"), ("next order", b"p"), ("paused", b"q")])
     expect(done.code, 0, done.out)
     expect_in("\x1b[?1049h\x1b[?25l", done.out)
     expect_in("by rate_per_s", done.out)
@@ -128,7 +128,7 @@ def test_views_live(server):
 
 
 def test_views_live_interrupt(server):
-    done = on_terminal("top", *SINCE, "--server", server.address, keys=[(0.8, b"\x03")])
+    done = on_terminal("top", *SINCE, "--server", server.address, keys=[("q quit", b"\x03")])
     expect(done.code, 0, done.out)
     if not done.out.endswith("\x1b[?25h\x1b[?1049l"):
         raise AssertionError(f"the terminal is not left as it was: {done.out[-80:]!r}")
@@ -227,10 +227,11 @@ def test_views_explain(server):
 
 
 def test_views_prompt(server):
-    done = on_terminal("sql", "--server", server.address, seconds=8, keys=[
-        (0.3, b"SELECT count(*) AS n\n"), (0.5, b"FROM http;\n"), (0.9, b"\\x\n"), (1.1, b"\\timing\n"),
-        (1.3, b"SELECT id FROM http WHERE id = 'n1-5f-evil';\n"), (1.7, b"\\d http\n"), (2.0, b"\\nope\n"),
-        (2.2, b"\x03"), (2.5, b"\\q\n")])
+    prompt = "kelpie> "
+    done = on_terminal("sql", "--server", server.address, keys=[
+        (prompt, b"SELECT count(*) AS n\n"), ("     -> ", b"FROM http;\n"), (prompt, b"\\x\n"),
+        (prompt, b"\\timing\n"), (prompt, b"SELECT id FROM http WHERE id = 'n1-5f-evil';\n"),
+        (prompt, b"\\d http\n"), (prompt, b"\\nope\n"), (prompt, b"\x03"), (prompt, b"\\q\n")])
     expect(done.code, 0, done.out)
     for part in ("202", "id  n1-5f-evil", "took ", "request_headers", "no command \\nope"):
         expect_in(part, done.out)
