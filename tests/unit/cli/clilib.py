@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 BIN = os.environ.get("KELPIE_BIN") or os.path.join(HERE, "../../../build-dev/bin")
 KELPIE = os.path.join(BIN, "kelpie")
-SINCE = ["--since", "2026-03-04T10:00:00Z", "--until", "2026-03-04T11:00:00Z"]
+SINCE = ["--since", "2024-03-04T10:00:00Z", "--until", "2024-03-04T11:00:00Z"]
 
 
 def environment(**more):

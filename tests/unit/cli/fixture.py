@@ -9,8 +9,8 @@ import socketserver
 import sqlite3
 import threading
 
-# a fixed instant: 2026-03-04T10:20:30Z
-T0 = 1772619630 * 10**9
+# a fixed instant of a past year, so that tables show it whole: 2024-03-04T10:20:30Z
+T0 = 1709547630 * 10**9
 SECOND = 10**9
 MS = 10**6
 
@@ -112,7 +112,7 @@ def unit_of(name):
 
 
 STATUS = {"version": "0.1.0", "ready": True, "nodes": {"ok": 1, "missing": []}, "agents": [{
-    "node": "n1", "epoch": "95", "connected": True, "responding": True, "seen": "2026-03-04T10:20:30Z",
+    "node": "n1", "epoch": "95", "connected": True, "responding": True, "seen": "2024-03-04T10:20:30Z",
     "pid": 4242, "version": "0.1.0",
     "status": {"capture": {"rung": "socklen/btf", "paused": False}, "storage": {"bytes": 123456789}},
     "ledger": [{"hop": 1, "stage": "data", "counter": "in", "kind": "in", "intentional": 0,
