@@ -28,6 +28,21 @@ static void add_layout(struct printer *p, struct layout_col col)
 	p->layout[p->n_layout++] = col;
 }
 
+#define VIEW_TEXT_MIN 8 /* of a text column that the view gives no minimum */
+
+/* Texts come from outside and may be of any length: in a held table each of them can be cut. */
+static void bound_column(struct printer *p, const struct view_col *v)
+{
+	struct layout_col *l = &p->layout[p->n_layout - 1];
+
+	if (p->opts.stream) {
+		l->min = l->natural = MAX(l->min, (size_t)v->min);
+	} else if (!l->right && l->shape != SHAPE_TIME) {
+		l->flags |= VIEW_FLEX;
+		l->min = MAX(l->min, v->min ? (size_t)v->min : (size_t)VIEW_TEXT_MIN);
+	}
+}
+
 static void layout_from_view(struct printer *p)
 {
 	for (size_t i = 0; i < p->opts.view->n; i++) {
@@ -41,12 +56,7 @@ static void layout_from_view(struct printer *p)
 						   .shape = v->shape,
 						   .flags = v->flags,
 						   .priority = v->priority });
-		if (p->opts.stream || (v->flags & VIEW_FLEX)) {
-			struct layout_col *l = &p->layout[p->n_layout - 1];
-
-			l->min = MAX(l->min, (size_t)v->min);
-			l->natural = p->opts.stream ? l->min : l->natural;
-		}
+		bound_column(p, v);
 	}
 }
 
@@ -172,6 +182,20 @@ static size_t last_kept(const struct printer *p)
 	return last;
 }
 
+/* The sign behind a status outlives the cut: it says what the colour says. */
+static size_t cut_cell(const struct layout_col *l, struct slice text, struct strbuf *out)
+{
+	bool marked = l->shape == SHAPE_STATUS && text.n > 2 && l->width > 3 &&
+		      text.p[text.n - 2] == ' ' && strchr("!~", text.p[text.n - 1]);
+	size_t used;
+
+	if (!marked)
+		return screen_cut(text, l->width, out);
+	used = screen_cut(slice_head(text, text.n - 2), l->width - 2, out);
+	strbuf_add(out, text.p + text.n - 2, 2);
+	return used + 2;
+}
+
 /* One cell with its padding and colour; nothing is padded behind the last. */
 static void put_cell(struct printer *p, size_t at, bool first, bool last, struct slice text,
 		     const char *sgr)
@@ -188,7 +212,7 @@ static void put_cell(struct printer *p, size_t at, bool first, bool last, struct
 	if (sgr && p->opts.color)
 		strbuf_adds(&p->line, sgr);
 	if (cut && !is_wide(p))
-		pad = l->width - screen_cut(text, l->width, &p->line);
+		pad = l->width - cut_cell(l, text, &p->line);
 	else
 		strbuf_add(&p->line, text.p, text.n);
 	if (sgr && p->opts.color)
