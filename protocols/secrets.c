@@ -260,22 +260,44 @@ static struct hit find_scheme(struct slice s, size_t word)
 	return (struct hit){ word + 1 + n, word + 1, SLICE_LIT("<REDACTED>") };
 }
 
-/* `password=x`, `token: x`, `"secret":"x"`. name: bytes of the whole name that ends with the word.
- */
-static struct hit find_named(struct slice s, size_t word, size_t name)
+/* Bytes of a value up to the quote that ends it, or to the end of the text. */
+static size_t quoted_len(struct slice s, uint8_t quote)
 {
-	size_t at = word, n = 0;
+	size_t n = 0;
+
+	while (n < s.n && s.p[n] != quote)
+		n += s.p[n] == '\\' && n + 1 < s.n ? 2 : 1;
+	return n;
+}
+
+/* Bytes of a value without quotes. */
+static size_t bare_len(struct slice s, enum secret_place place)
+{
+	static const char ends[] = "/\"'&;,<>"; /* the first one in paths only: base64 has it too */
+	size_t skip = place == SECRET_IN_PATH ? 0 : 1, n = 0;
+
+	while (n < s.n && s.p[n] > ' ' && !memchr(ends + skip, s.p[n], sizeof(ends) - 1 - skip))
+		n++;
+	return n;
+}
+
+/* `password=x`, `token: x`, `"secret" : "x y"`. name: bytes of the whole name that ends with the word.
+ */
+static struct hit find_named(struct slice s, size_t word, size_t name, enum secret_place place)
+{
+	size_t at = word, n;
+	uint8_t quote = 0;
 
 	if (at < s.n && s.p[at] == '"')
-		at++;
+		for (at++; at < s.n && s.p[at] == ' ';)
+			at++;
 	if (at >= s.n || (s.p[at] != '=' && s.p[at] != ':') ||
 	    !is_key_name(slice_of(s.p + word - name, name), KEY_NAMES_IN_TEXT))
 		return (struct hit){ 0 };
-	at++;
-	while (at < s.n && (s.p[at] == ' ' || s.p[at] == '"' || s.p[at] == '\''))
-		at++;
-	while (at + n < s.n && s.p[at + n] > ' ' && !memchr("\"'&;,<>/", s.p[at + n], 8))
-		n++;
+	for (at++; at < s.n && !quote && memchr(" \t\"'", s.p[at], 4); at++)
+		if (s.p[at] == '"' || s.p[at] == '\'')
+			quote = s.p[at];
+	n = quote ? quoted_len(slice_from(s, at), quote) : bare_len(slice_from(s, at), place);
 	if (n == 0)
 		return (struct hit){ 0 };
 	return (struct hit){ at + n, at, SLICE_LIT("<REDACTED>") };
@@ -366,7 +388,7 @@ static struct hit find_at(const struct spot *at)
 		if (h.n == 0)
 			h = find_scheme(s, at->word);
 		if (h.n == 0)
-			h = find_named(s, at->word, at->name);
+			h = find_named(s, at->word, at->name, at->place);
 	}
 	if (h.n == 0 && at->place == SECRET_IN_PATH)
 		h = find_random(s, at->word, !(at->before & C_TOKEN));

@@ -138,6 +138,13 @@ static void test_redact__text(void)
 	TEXT("password=hunter2&x=1", "password=<REDACTED>&x=1");
 	TEXT("{\"client_secret\": \"s3\"}", "{\"client_secret\": \"<REDACTED>\"}");
 	TEXT("api_key: k1", "api_key: <REDACTED>");
+	TEXT("{\"password\" : \"two words, and/more\", \"a\": 1}",
+	     "{\"password\" : \"<REDACTED>\", \"a\": 1}");
+	TEXT("{\"secret\":\"ab/cd+e&f;g<h\"}", "{\"secret\":\"<REDACTED>\"}");
+	TEXT("{\"token\":\"a\\\"b\",\"c\":\"d\"}", "{\"token\":\"<REDACTED>\",\"c\":\"d\"}");
+	TEXT("{\"token\":\"cut here", "{\"token\":\"<REDACTED>");
+	TEXT("{\"token\":\"\",\"a\":\"b\"}", "{\"token\":\"\",\"a\":\"b\"}");
+	TEXT("token=ab/cd== x", "token=<REDACTED> x");
 	TEXT("monkey: banana", "monkey: banana");
 	TEXT("a -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- b",
 	     "a <REDACTED_PEM> b");
