@@ -48,6 +48,7 @@ void join_reset_syms(struct pipeline *p)
 	p->opts.out.commit(p->opts.out.ctx, PIPE_SYM_RESET, 0);
 	memset(j->table, 0, 2 * SYM_MAX * sizeof(*j->table));
 	memset(j->literals, 0, sizeof(j->literals));
+	memset(j->last, 0, sizeof(j->last));
 	j->n_syms = j->arena_len = 0;
 	j->gen++;
 }
@@ -93,19 +94,30 @@ uint32_t join_sym(struct pipeline *p, struct slice text)
 void join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice text)
 {
 	const struct column *column = schema_column(col);
+	struct join_last *last = &p->join.last[col];
 	uint32_t sym;
 
 	if (!text.n)
 		return;
+	if (last->n == text.n && memcmp(last->text, text.p, text.n) == 0) {
+		row_sym(b, col, last->sym);
+		return;
+	}
 	if (column && text.n > column->cap_bytes) {
 		row_text(b, col, text); /* cuts and marks */
 		return;
 	}
 	sym = join_sym(p, text);
-	if (sym == SYM_NONE)
+	if (sym == SYM_NONE) {
 		row_text(b, col, text);
-	else
-		row_sym(b, col, sym);
+		return;
+	}
+	row_sym(b, col, sym);
+	if (text.n <= JOIN_LAST_MAX) {
+		last->n = (uint8_t)text.n;
+		last->sym = sym;
+		memcpy(last->text, text.p, text.n);
+	}
 }
 
 void join_str(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text)

@@ -11,6 +11,7 @@
 #define SYM_MAX	      65536	    /* interned texts; then all are forgotten and numbered anew */
 #define SYM_TEXT_MAX  512	    /* bytes of one; longer texts are not interned */
 #define SYM_ARENA_MAX (4u * MIB)    /* bytes of all */
+#define JOIN_LAST_MAX 119   /* bytes of a text that is remembered so */
 #define JOIN_LITERALS 64	    /* slots for texts of our own, power of two */
 #define SYM_NONE      0xffffffffu
 #define PROCS_MAX     8192	    /* processes remembered */
@@ -27,6 +28,12 @@ struct join {
 	struct sym_entry *table; /* 2 * SYM_MAX slots */
 	char *arena;
 	uint32_t n_syms, arena_len;
+	/* The last text of each column and its number: the next row often has the same. */
+	struct join_last {
+		uint8_t n; /* bytes; 0: none */
+		uint32_t sym;
+		uint8_t text[JOIN_LAST_MAX];
+	} last[_COL_MAX];
 	struct join_literal {
 		const char *text; /* a literal, known by its address */
 		uint32_t sym;

@@ -11,7 +11,7 @@ void row_begin(struct row_builder *b, uint16_t table)
 	b->n_cells = 0;
 	b->truncated = false;
 	b->text_len = 0;
-	memset(b->at, 0xff, sizeof(b->at));
+	memset(b->present, 0, sizeof(b->present));
 }
 
 /* The column's cell, a fresh one when it has none; NULL when there is no room. */
@@ -21,14 +21,15 @@ static struct cell *cell_for(struct row_builder *b, uint16_t col)
 
 	if (col >= _COL_MAX)
 		return NULL;
-	if (b->at[col] >= 0) {
+	if (b->present[col / 64] >> col % 64 & 1) {
 		c = &b->cells[b->at[col]];
 	} else {
 		if (b->n_cells == ROW_CELLS_MAX) {
 			b->truncated = true;
 			return NULL;
 		}
-		b->at[col] = (int16_t)b->n_cells;
+		b->at[col] = (uint8_t)b->n_cells;
+		b->present[col / 64] |= 1ULL << col % 64;
 		c = &b->cells[b->n_cells++];
 	}
 	*c = (struct cell){ .col = col };
@@ -99,14 +100,12 @@ size_t row_end(struct row_builder *b, uint64_t seq, uint64_t end_ns, void *out, 
 		return 0;
 	*h = (struct row_hdr){ (uint32_t)len, b->table, b->n_cells, seq, end_ns };
 	cells = (struct cell *)(h + 1);
-	for (size_t col = 0; col < _COL_MAX && n < b->n_cells; col++) {
-		if (b->at[col] < 0)
-			continue;
-		cells[n] = b->cells[b->at[col]];
-		if (cells[n].kind == CELL_TEXT)
-			cells[n].v.off += text_at;
-		n++;
-	}
+	for (size_t word = 0; word < ARRAY_SIZE(b->present); word++)
+		for (uint64_t bits = b->present[word]; bits; bits &= bits - 1, n++) {
+			cells[n] = b->cells[b->at[word * 64 + (size_t)__builtin_ctzll(bits)]];
+			if (cells[n].kind == CELL_TEXT)
+				cells[n].v.off += text_at;
+		}
 	memcpy((uint8_t *)out + text_at, b->text, b->text_len);
 	memset((uint8_t *)out + text_at + b->text_len, 0, len - text_at - b->text_len);
 	return len;

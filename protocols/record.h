@@ -50,7 +50,8 @@ struct row_builder {
 	uint16_t n_cells;
 	bool truncated;	    /* some text was cut to its column's cap, or did not fit */
 	uint32_t text_len;
-	int16_t at[_COL_MAX]; /* index of the column's cell, -1 absent */
+	uint64_t present[_COL_MAX / 64]; /* a bit for each column that has a cell */
+	uint8_t at[_COL_MAX];		 /* index of its cell, valid where the bit is set */
 	struct cell cells[ROW_CELLS_MAX];
 	uint8_t text[ROW_MAX - sizeof(struct row_hdr) - ROW_CELLS_MAX * sizeof(struct cell)];
 };
