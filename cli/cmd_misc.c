@@ -51,12 +51,15 @@ int cmd_config(const struct options *o)
 {
 	_cleanup_(freep) struct config *cfg = NULL;
 	struct config_flag flags[2];
-	struct config_opts opts = { .file = o->config, .flags = flags };
+	struct config_opts opts = { .file = o->n_args > 1 ? o->args[1] : o->config,
+				    .flags = flags };
 	struct config_diag diag;
 	bool show = strcmp(o->args[0], "show") == 0;
 
 	if (!show && strcmp(o->args[0], "check") != 0)
 		return cli_fail(EXIT_USAGE, "config: '%s' is neither show nor check", o->args[0]);
+	if (o->n_args > 1 && o->config)
+		return cli_fail(EXIT_USAGE, "config: FILE and --config are two files; give one");
 	if (o->data_dir)
 		flags[opts.n_flags++] = (struct config_flag){ "dataDir", o->data_dir };
 	if (o->listen)

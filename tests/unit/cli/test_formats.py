@@ -163,6 +163,7 @@ def test_formats_config(server):
         expect(shown["query.rows"], ("7", "KELPIE_QUERY_ROWS"))
         expect(shown["log.format"], ("logfmt", "default"))
         expect(run("config", "check", "--config", path).out, f"{path}: ok\n")
+        expect(run("config", "check", path).out, f"{path}: ok\n")
         with open(path, "a", encoding="utf-8") as f:
             f.write("  levl: x\n")
         done = run("config", "check", "--config", path)
