@@ -101,7 +101,7 @@ static void put_text(struct format *f, const struct directive *d, const char *sp
 /* false: no such conversion. */
 static bool put_directive(struct format *f, const struct directive *d)
 {
-	char spec[64], width[16] = "", precision[16] = "";
+	char spec[80], width[24] = "", precision[24] = "";
 	sqlite3_value *v;
 	char c = d->conversion;
 
