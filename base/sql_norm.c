@@ -248,8 +248,10 @@ static struct slice fold(struct slice w)
 	up[w.n] = '\0';
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		int cmp = strcmp(keywords[mid], up);
+		int cmp = keywords[mid][0] - up[0];
 
+		if (cmp == 0)
+			cmp = strcmp(keywords[mid], up);
 		if (cmp == 0)
 			return slice_str(keywords[mid]);
 		if (cmp < 0)

@@ -21,16 +21,30 @@ enum cls {
 	C_WORD = 7,
 	C_TOKEN = 8,
 	C_LOCAL = 16,
-	C_HEX = 32
+	C_HEX = 32,
+	C_ISSUER = 64
 };
 
-/* Classes of bytes: words; inside of base64url and JWT; local parts of addresses. */
+/* Classes of bytes: words; inside of base64url and JWT; local parts of
+ * addresses; what the prefixes of issuers[] begin with. */
 static const uint8_t classes[256] = {
 	['0' ... '9'] = C_DIGIT | C_TOKEN | C_LOCAL | C_HEX,
-	['a' ... 'f'] = C_LOWER | C_TOKEN | C_LOCAL | C_HEX,
-	['g' ... 'z'] = C_LOWER | C_TOKEN | C_LOCAL,
-	['A' ... 'F'] = C_UPPER | C_TOKEN | C_LOCAL | C_HEX,
-	['G' ... 'Z'] = C_UPPER | C_TOKEN | C_LOCAL,
+	['a' ... 'c'] = C_LOWER | C_TOKEN | C_LOCAL | C_HEX,
+	['d'] = C_LOWER | C_TOKEN | C_LOCAL | C_HEX | C_ISSUER,
+	['e' ... 'f'] = C_LOWER | C_TOKEN | C_LOCAL | C_HEX,
+	['g' ... 'h'] = C_LOWER | C_TOKEN | C_LOCAL | C_ISSUER,
+	['i' ... 'm'] = C_LOWER | C_TOKEN | C_LOCAL,
+	['n'] = C_LOWER | C_TOKEN | C_LOCAL | C_ISSUER,
+	['o' ... 'q'] = C_LOWER | C_TOKEN | C_LOCAL,
+	['r' ... 's'] = C_LOWER | C_TOKEN | C_LOCAL | C_ISSUER,
+	['t' ... 'w'] = C_LOWER | C_TOKEN | C_LOCAL,
+	['x'] = C_LOWER | C_TOKEN | C_LOCAL | C_ISSUER,
+	['y' ... 'z'] = C_LOWER | C_TOKEN | C_LOCAL,
+	['A'] = C_UPPER | C_TOKEN | C_LOCAL | C_HEX | C_ISSUER,
+	['B' ... 'F'] = C_UPPER | C_TOKEN | C_LOCAL | C_HEX,
+	['G' ... 'R'] = C_UPPER | C_TOKEN | C_LOCAL,
+	['S'] = C_UPPER | C_TOKEN | C_LOCAL | C_ISSUER,
+	['T' ... 'Z'] = C_UPPER | C_TOKEN | C_LOCAL,
 	['-'] = C_TOKEN | C_LOCAL,
 	['_'] = C_TOKEN | C_LOCAL,
 	['.'] = C_LOCAL,
@@ -214,13 +228,13 @@ static const struct {
 
 static struct hit find_issued(struct slice s)
 {
-	if (!memchr("AgsrxndhS", s.p[0], 9))
-		return (struct hit){ 0 };
 	for (size_t i = 0; i < ARRAY_SIZE(issuers); i++) {
-		size_t n = strlen(issuers[i].prefix);
+		size_t n;
 
-		if (s.n < issuers[i].min || s.p[0] != (uint8_t)issuers[i].prefix[0] ||
-		    memcmp(s.p, issuers[i].prefix, n) != 0)
+		if (s.n < issuers[i].min || s.p[0] != (uint8_t)issuers[i].prefix[0])
+			continue;
+		n = strlen(issuers[i].prefix);
+		if (memcmp(s.p, issuers[i].prefix, n) != 0)
 			continue;
 		n = run(s, C_TOKEN | C_LOCAL, s.n);
 		if (n >= issuers[i].min)
@@ -370,27 +384,28 @@ struct spot {
 	enum secret_place place;
 };
 
+/* The detectors in turn, each behind a test of a byte or two: most words are harmless. */
 static struct hit find_at(const struct spot *at)
 {
 	struct slice s = at->s;
 	struct hit h = { 0 };
+	uint8_t first = s.p[0], behind = at->word < s.n ? s.p[at->word] : '\0';
 
 	if (at->mail && !(at->before & C_LOCAL))
 		h = find_email(s);
-	if (h.n == 0 && is(s.p[0], C_DIGIT))
+	if (h.n == 0 && first >= '2' && first <= '6' && s.n >= 13)
 		h = find_card(s);
-	if (h.n == 0 && at->word >= 2 && !is(s.p[0], C_DIGIT)) {
+	if (h.n == 0 && first == 'e')
 		h = find_jwt(s);
-		if (h.n == 0)
-			h = find_issued(s);
-		if (h.n == 0)
-			h = find_iban(s);
-		if (h.n == 0)
-			h = find_scheme(s, at->word);
-		if (h.n == 0)
-			h = find_named(s, at->word, at->name, at->place);
-	}
-	if (h.n == 0 && at->place == SECRET_IN_PATH)
+	if (h.n == 0 && is(first, C_ISSUER))
+		h = find_issued(s);
+	if (h.n == 0 && at->word >= 4 && is(s.p[2], C_DIGIT) && is(first, C_UPPER))
+		h = find_iban(s);
+	if (h.n == 0 && behind == ' ' && (first | 0x20) == 'b')
+		h = find_scheme(s, at->word);
+	if (h.n == 0 && (behind == '=' || behind == ':' || behind == '"') && at->word >= 2)
+		h = find_named(s, at->word, at->name, at->place);
+	if (h.n == 0 && at->place == SECRET_IN_PATH && s.n >= RANDOM_MIN)
 		h = find_random(s, at->word, !(at->before & C_TOKEN));
 	return h;
 }

@@ -302,7 +302,7 @@ static bool truthful(const struct convo *c, bool *ret_last)
 /* One loss of n bytes at each position of the directions in the mask. */
 static void lossy(int depth, unsigned int dirs, size_t n, bool must_recover)
 {
-	for (size_t at = 0; at < 900; at++) {
+	for (size_t at = 0; at < 900; at += n < 3 ? 1 : 3) {
 		size_t from[2] = { 0 }, to[2] = { 0 };
 		struct convo c;
 		bool last, ok;
