@@ -198,17 +198,21 @@ static int activate(struct merge *m)
 	return 0;
 }
 
-/* Whether a's next row comes before b's. */
+/* Whether a's next row comes before b's; never both ways, or nothing would move. */
 static bool cursor_before(const struct merge *m, const struct cursor *a, const struct cursor *b)
 {
-	bool newest = m->q.plan.newest_first, after;
+	bool newest = m->q.plan.newest_first;
 	uint64_t x = cursor_time(a, newest), y = cursor_time(b, newest);
 
-	if (x != y)
-		return newest ? x > y : x < y;
-	after = a->ref.bucket_no != b->ref.bucket_no ? a->ref.bucket_no > b->ref.bucket_no
-						     : a->ref.first_row > b->ref.first_row;
-	return newest ? after : !after;
+	if (x == y) {
+		x = a->ref.bucket_no;
+		y = b->ref.bucket_no;
+	}
+	if (x == y) {
+		x = a->ref.first_row;
+		y = b->ref.first_row;
+	}
+	return newest ? x > y : x < y;
 }
 
 /* The cursor with the next row, and the best of the others. */
