@@ -348,12 +348,18 @@ ssize_t uring_late(int client, int server, uint8_t *buf, size_t half)
 {
 	struct io_uring ring;
 	struct io_uring_cqe *cqe = NULL;
+	struct io_uring_sqe *sqe;
 	ssize_t r = -1;
 	pid_t pid;
 
 	if (io_uring_queue_init(4, &ring, 0))
 		return -1;
-	io_uring_prep_recv(io_uring_get_sqe(&ring), server, buf + half, half, 0);
+	sqe = io_uring_get_sqe(&ring);
+	if (!sqe) {
+		io_uring_queue_exit(&ring);
+		return -1;
+	}
+	io_uring_prep_recv(sqe, server, buf + half, half, 0);
 	io_uring_submit(&ring);
 	pid = fork();
 	if (pid == 0) {

@@ -64,7 +64,7 @@ static bool make_store(struct fixture *f)
 /* The files as a dead process leaves them: the minis are all there is of the newest rows. */
 static bool abandon(struct fixture *f, char *copy, size_t cap)
 {
-	char command[700];
+	char command[800];
 
 	temp_dir(copy, cap);
 	snprintf(command, sizeof(command), "cp %s/http-* %s/catalog.db %s/", f->dir, f->dir, copy);
