@@ -39,8 +39,10 @@ uint64_t conn_identity(const struct hash_key *key, const struct ev_conn *ev)
 	return h ? h : 1;
 }
 
-static void list_del(struct conn *c)
+static void list_del(struct conn_table *t, struct conn *c)
 {
+	if (t->cursor == c)
+		t->cursor = c->lru_next;
 	c->lru_prev->lru_next = c->lru_next;
 	c->lru_next->lru_prev = c->lru_prev;
 }
@@ -119,7 +121,7 @@ void conn_touch(struct conn_table *t, struct conn *c, uint64_t now_ns)
 	c->last_ns = now_ns;
 	if (c->lru_next == &t->lru)
 		return;
-	list_del(c);
+	list_del(t, c);
 	list_add(t, c);
 }
 
@@ -140,7 +142,7 @@ void conn_del(struct conn_table *t, struct conn *c)
 		hashmap_del(&t->by_hash, c->hash);
 	}
 	hashmap_del(&t->by_id, c->id);
-	list_del(c);
+	list_del(t, c);
 	t->n--;
 	c->lru_next = t->free_list;
 	t->free_list = c;

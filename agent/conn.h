@@ -97,6 +97,7 @@ struct conn {
 	uint64_t peer_rows_to;
 	uint32_t peer_tgid;
 	char peer_comm[EV_COMM_LEN];
+	uint32_t told; /* number of the last snapshot that has it */
 	struct conn *lru_prev, *lru_next;
 };
 
@@ -104,6 +105,7 @@ struct conn_table {
 	struct hashmap by_id;	/* ev_conn.conn -> struct conn */
 	struct hashmap by_hash; /* identity -> one end whose peer is not known yet */
 	struct conn lru;	/* list head: lru_next is the idlest */
+	struct conn *cursor;	/* of a walk along the list that rests between rounds, or NULL */
 	struct conn *free_list;
 	size_t n, max;
 };

@@ -114,10 +114,8 @@ static void round_end(struct parser *ps)
 
 	pipeline_tick(ps->pipe, now, unix_now_ns());
 	pipeline_pause(ps->pipe, atomic_load_explicit(&ps->ledger->paused, memory_order_relaxed));
-	if (wanted != ps->snapshot_done) {
+	if (wanted != ps->snapshot_done && pipeline_snapshot(ps->pipe, wanted))
 		ps->snapshot_done = wanted;
-		pipeline_snapshot(ps->pipe, wanted);
-	}
 	pipeline_commit(ps->pipe);
 	ring_release(&ps->data);
 	ring_release(&ps->ctl);

@@ -8,6 +8,7 @@
 #define SWEEP_NS     (1 * NSEC_PER_SEC) /* between looks at idle connections */
 #define TCP_ESTABLISHED 1 /* enum of the kernel's include/net/tcp_states.h */
 #define TCP_CLOSE_WAIT	8
+#define SNAPSHOT_ROUND 2048 /* rows of a snapshot in a round: about a quarter of the queue */
 #define WAIT_NS	     (1 * NSEC_PER_SEC) /* the other direction's bytes come within this, or never */
 
 struct pipeline *pipeline_new(const struct pipeline_opts *opts)
@@ -310,10 +311,55 @@ void pipeline_invalid(struct pipeline *p)
 	count(p, L2_INVALID, 1);
 }
 
+/* ---- snapshots ---- */
+
+/* A frame without a row. False when the queue is full. */
+static bool put_mark(struct pipeline *p, enum pipe_frame type, uint32_t number)
+{
+	uint32_t *frame = p->opts.out.reserve(p->opts.out.ctx, sizeof(*frame));
+
+	if (!frame)
+		return false;
+	*frame = number;
+	p->opts.out.commit(p->opts.out.ctx, type, sizeof(*frame));
+	return true;
+}
+
+bool pipeline_snapshot(struct pipeline *p, uint32_t number)
+{
+	if (p->snapshotting || !put_mark(p, PIPE_SNAPSHOT_BEGIN, number))
+		return false;
+	p->snapshotting = true;
+	p->snapshot = number;
+	p->conns.cursor = p->conns.lru.lru_next;
+	return true;
+}
+
+/* Connections that are used while the walk rests go to its end, so none is missed. */
+static void snapshot_step(struct pipeline *p)
+{
+	struct conn_table *t = &p->conns;
+
+	for (size_t i = 0; i < SNAPSHOT_ROUND && t->cursor != &t->lru; i++) {
+		struct conn *c = t->cursor;
+
+		t->cursor = c->lru_next;
+		if (c->told != p->snapshot)
+			emit_connection(p, c, "open", PIPE_SNAPSHOT);
+		c->told = p->snapshot;
+	}
+	if (t->cursor == &t->lru && put_mark(p, PIPE_SNAPSHOT_END, p->snapshot)) {
+		p->snapshotting = false;
+		t->cursor = NULL;
+	}
+}
+
 void pipeline_commit(struct pipeline *p)
 {
 	struct ledger *l = p->opts.ledger;
 
+	if (p->snapshotting)
+		snapshot_step(p);
 	p->counts[L3_CONN_HELD] = p->conns.n;
 	p->counts[L4_HELD] = p->held_bytes;
 	p->counts[L6_HELD] = p->pair.n_open;
@@ -367,19 +413,6 @@ void pipeline_pause(struct pipeline *p, bool paused)
 void pipeline_resyms(struct pipeline *p)
 {
 	join_reset_syms(p);
-}
-
-void pipeline_snapshot(struct pipeline *p, uint32_t number)
-{
-	uint32_t *frame;
-
-	for (struct conn *c = p->conns.lru.lru_prev; c != &p->conns.lru; c = c->lru_prev)
-		emit_connection(p, c, "open", PIPE_SNAPSHOT);
-	frame = p->opts.out.reserve(p->opts.out.ctx, sizeof(*frame));
-	if (frame) {
-		*frame = number;
-		p->opts.out.commit(p->opts.out.ctx, PIPE_SNAPSHOT_END, sizeof(*frame));
-	}
 }
 
 void pipeline_stop(struct pipeline *p)

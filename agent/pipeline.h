@@ -32,6 +32,7 @@ enum pipe_frame {
 	PIPE_SNAPSHOT = 4,   /* an encoded row of `connections` that is still open; not stored */
 	PIPE_SNAPSHOT_END = 5, /* u32: the request it answers (ledger.snapshot_wanted) */
 	PIPE_PROCESS = 6,    /* an encoded row of `processes` */
+	PIPE_SNAPSHOT_BEGIN = 7, /* rows of an older snapshot that has not ended are to be forgotten */
 };
 
 struct pipeline_out {
@@ -82,8 +83,10 @@ void pipeline_invalid(struct pipeline *p);
 /* boot_ns: CLOCK_BOOTTIME now; unix_ns: CLOCK_REALTIME now. Housekeeping: timeouts, waits that cannot
  * be satisfied any more, gauges. Called after each round of records, and at least every 100 ms. */
 void pipeline_tick(struct pipeline *p, uint64_t boot_ns, uint64_t unix_ns);
-/* Writes the rows of all open connections, then PIPE_SNAPSHOT_END with the number. */
-void pipeline_snapshot(struct pipeline *p, uint32_t number);
+/* Begins to write the rows of all open connections, then PIPE_SNAPSHOT_END with the number: some with
+ * each pipeline_commit(), so that the queue keeps room for what is stored. False while one is under
+ * way. */
+bool pipeline_snapshot(struct pipeline *p, uint32_t number);
 /* Connection `id` made a parser crash: never parse it again. */
 void pipeline_poison(struct pipeline *p, uint64_t id);
 /* While paused, payload is passed over, counted as not wanted. */

@@ -27,6 +27,8 @@ struct pipeline {
 	uint64_t poison[16];	/* connections that must not be parsed */
 	size_t n_poison;
 	bool paused;
+	bool snapshotting;
+	uint32_t snapshot; /* number of the last one begun */
 	uint32_t leak;		/* simulate: counts units of the leaking hop */
 	/* Counted here and copied to the shared page by pipeline_commit(), together with the rows:
 	 * a crash undoes the whole round, so nothing is counted twice when it is read again. */

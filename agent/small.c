@@ -5,7 +5,7 @@
 #include <time.h>
 
 #define PROCESSES_KEPT 8192
-#define OPEN_WAIT_MS   300 /* for the parser's answer to a snapshot request */
+#define OPEN_WAIT_MS   1000 /* for the parser's answer to a snapshot request */
 
 void small_init(struct store_proc *sp)
 {
@@ -43,6 +43,13 @@ void small_add_process(struct store_proc *sp, const struct row *r)
 	fill_texts(sp, r);
 	if (mem_rows_add(&sp->processes, &sp->copy, 0) == -ENOSPC)
 		mem_rows_done(&sp->processes); /* the parser forgets them too and tells them anew */
+	pthread_mutex_unlock(&sp->lock);
+}
+
+void small_begin_open(struct store_proc *sp)
+{
+	pthread_mutex_lock(&sp->lock);
+	mem_rows_done(&sp->open_next);
 	pthread_mutex_unlock(&sp->lock);
 }
 

@@ -108,6 +108,9 @@ static void on_frame(struct store_proc *sp, uint32_t type, struct slice frame)
 	case PIPE_SNAPSHOT:
 		small_add_open(sp, &row);
 		break;
+	case PIPE_SNAPSHOT_BEGIN:
+		small_begin_open(sp);
+		break;
 	case PIPE_SNAPSHOT_END:
 		if (frame.n == 4)
 			small_end_open(sp, frame);

@@ -20,11 +20,15 @@ static struct {
 	size_t n_rows;
 	char syms[1024][128];
 	uint64_t now;
+	size_t queued, queue_max; /* bytes since the last round; 0: no limit */
+	size_t n_snapshot, n_snapshot_ends;
 } t;
 
 static void *reserve(void *ctx, uint32_t n)
 {
 	(void)ctx;
+	if (t.queue_max && t.queued + n + 8 > t.queue_max)
+		return NULL;
 	return n <= sizeof(t.frame) ? t.frame : NULL;
 }
 
@@ -33,6 +37,9 @@ static void commit(void *ctx, enum pipe_frame type, uint32_t n)
 	uint32_t sym;
 
 	(void)ctx;
+	t.queued += n + 8;
+	t.n_snapshot += type == PIPE_SNAPSHOT;
+	t.n_snapshot_ends += type == PIPE_SNAPSHOT_END;
 	if (type == PIPE_SYM) {
 		memcpy(&sym, t.frame, 4);
 		if (sym < ARRAY_SIZE(t.syms))
@@ -45,6 +52,7 @@ static void commit(void *ctx, enum pipe_frame type, uint32_t n)
 static void publish(void *ctx)
 {
 	(void)ctx;
+	t.queued = 0;
 }
 
 static void start(void)
@@ -384,6 +392,36 @@ static void test_pipeline__unfinished_lines_have_bounded_memory(void)
 	finish();
 }
 
+/* All rows of a snapshot together are more than the queue holds. */
+static void test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue(void)
+{
+	enum { MANY = 20000 };
+
+	start();
+	t.queue_max = 4 * MIB;
+	for (uint64_t id = 1; id <= MANY; id++)
+		give_open(id, false, 0);
+	pipeline_commit(t.p);
+	EXPECT(pipeline_snapshot(t.p, 1));
+	EXPECT(!pipeline_snapshot(t.p, 2));
+	for (uint64_t id = 1; t.n_snapshot_ends == 0 && id <= MANY; id += 100) {
+		uint64_t pos = give(id, EV_TX, 0, request);
+
+		give(id, EV_RX, 0, response);
+		give_close(id + 1, 0, 0, 0);
+		give_open(MANY + id, false, 0);
+		pipeline_commit(t.p);
+		give(id, EV_TX, pos, request);
+	}
+	EXPECT_EQ(t.n_snapshot_ends, 1);
+	EXPECT(t.n_snapshot > MANY - MANY / 100 && t.n_snapshot < MANY + MANY / 100);
+	EXPECT_EQ(ledger_get(&t.ledger, L7_QUEUE_FULL), 0);
+	EXPECT(pipeline_snapshot(t.p, 2));
+	t.queue_max = 0;
+	pipeline_stop(t.p);
+	finish();
+}
+
 TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
 	  TEST(test_pipeline__a_body_sent_by_the_kernel_is_complete_and_ends_in_time),
 	  TEST(test_pipeline__a_lost_answer_makes_no_row_with_anothers),
@@ -391,4 +429,5 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
 	  TEST(test_pipeline__an_unknown_protocol_soon_costs_nothing),
 	  TEST(test_pipeline__joined_in_the_middle_of_an_answer),
 	  TEST(test_pipeline__unanswered_requests_have_bounded_memory),
-	  TEST(test_pipeline__unfinished_lines_have_bounded_memory))
+	  TEST(test_pipeline__unfinished_lines_have_bounded_memory),
+	  TEST(test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue))
