@@ -7,6 +7,7 @@
 
 #define TESTS_MAX     512 /* of one filter */
 #define TEST_TEXT_MAX 512 /* bytes of one pattern or text */
+#define WILD_MAX      1024 /* bytes of all patterns with a '?' */
 #define RATE_DEFAULT  200 /* rows a second */
 #define MILLI	      1000ULL
 
@@ -39,29 +40,60 @@ static struct value cell_value(const struct uplink *u, const struct row *row, ui
 	}
 }
 
-/* '*' any bytes, '?' one byte. Goes back to the last star alone, so at most text x pattern steps.
- */
+/* Whether the piece stands at the beginning of text; a '?' of it is any byte. */
+static bool piece_at(struct slice piece, struct slice text)
+{
+	if (piece.n > text.n)
+		return false;
+	for (size_t i = 0; i < piece.n; i++)
+		if (piece.p[i] != '?' && piece.p[i] != text.p[i])
+			return false;
+	return true;
+}
+
+/* Where the piece is found first, text.n + 1 when it is not. Filters are a stranger's and this runs
+ * for each row, so what has no '?' is left to the C library, and the rest is bounded by WILD_MAX. */
+static size_t piece_find(struct slice piece, struct slice text)
+{
+	const uint8_t *at;
+
+	if (piece.n > text.n)
+		return text.n + 1;
+	if (piece.n == 0)
+		return 0;
+	if (slice_find(piece, '?') == piece.n) {
+		at = memmem(text.p, text.n, piece.p, piece.n);
+		return at ? (size_t)(at - text.p) : text.n + 1;
+	}
+	for (size_t i = 0; i + piece.n <= text.n; i++)
+		if (piece_at(piece, slice_from(text, i)))
+			return i;
+	return text.n + 1;
+}
+
+/* '*' any bytes, '?' one byte. The pieces between the stars, each where it is found first. */
 static bool glob_match(struct slice pattern, struct slice text)
 {
-	size_t p = 0, t = 0, star = SIZE_MAX, star_text = 0;
+	struct slice piece = slice_head(pattern, slice_find(pattern, '*'));
 
-	while (t < text.n) {
-		if (p < pattern.n && pattern.p[p] == '*') {
-			star = p++;
-			star_text = t;
-		} else if (p < pattern.n && (pattern.p[p] == '?' || pattern.p[p] == text.p[t])) {
-			p++;
-			t++;
-		} else if (star != SIZE_MAX) {
-			p = star + 1;
-			t = ++star_text;
-		} else {
+	if (!piece_at(piece, text))
+		return false;
+	if (piece.n == pattern.n)
+		return piece.n == text.n;
+	text = slice_from(text, piece.n);
+	for (;;) {
+		size_t at;
+
+		pattern = slice_from(pattern, piece.n + 1);
+		piece = slice_head(pattern, slice_find(pattern, '*'));
+		if (piece.n == pattern.n)
+			break;
+		at = piece_find(piece, text);
+		if (at > text.n)
 			return false;
-		}
+		text = slice_from(text, at + piece.n);
 	}
-	while (p < pattern.n && pattern.p[p] == '*')
-		p++;
-	return p == pattern.n;
+	return piece.n <= text.n && piece_at(piece, slice_from(text, text.n - piece.n));
 }
 
 /* SQLite's order: any integer before any text, text by bytes. */
@@ -231,9 +263,18 @@ static int check_test(const Kelpie__Test *t)
 	return text && t->text.len > TEST_TEXT_MAX ? -EINVAL : 0;
 }
 
+/* Bytes of a pattern with '?', which are what a test costs. */
+static size_t wild_bytes(const Kelpie__Test *t)
+{
+	bool wild = t->op == KELPIE__TEST_OP__TEST_GLOB && t->text.len &&
+		    memchr(t->text.data, '?', t->text.len);
+
+	return wild ? t->text.len : 0;
+}
+
 static int check_start(const Kelpie__TailStart *s)
 {
-	size_t tests = 0;
+	size_t tests = 0, wild = 0;
 
 	if (s->n_columns == 0 || s->n_columns > SCAN_COLS_MAX || s->table >= _TABLE_MAX)
 		return -EINVAL;
@@ -245,11 +286,13 @@ static int check_start(const Kelpie__TailStart *s)
 			const Kelpie__Term *term = s->all[i]->any[j];
 
 			tests += term->n_all + 1;
-			for (size_t k = 0; k < term->n_all; k++)
+			for (size_t k = 0; k < term->n_all; k++) {
 				if (check_test(term->all[k]) < 0)
 					return -EINVAL;
+				wild += wild_bytes(term->all[k]);
+			}
 		}
-		if (++tests > TESTS_MAX)
+		if (++tests > TESTS_MAX || wild > WILD_MAX)
 			return -EINVAL;
 	}
 	return 0;

@@ -564,6 +564,77 @@ static void test_stream__tail(void)
 	world_end(&w);
 }
 
+/* The costliest filter there may be, on texts that are made for it: the store has other things to do. */
+static void test_stream__a_costly_filter_is_cheap_or_refused(void)
+{
+	enum { TERMS = 200, LONG = 500 };
+	static const struct hub_tail_ops tail_ops = { on_rows, on_done };
+	static Kelpie__Test tests[TERMS], *test_refs[TERMS][1];
+	static Kelpie__Term terms[TERMS], *term_refs[TERMS];
+	static uint8_t pattern[LONG];
+	static struct row_builder b;
+	static uint64_t encoded[ROW_MAX / 8];
+	uint32_t cols[] = { COL_SEQ };
+	Kelpie__TailStart start = KELPIE__TAIL_START__INIT;
+	Kelpie__Clause clause = KELPIE__CLAUSE__INIT, *clauses[] = { &clause };
+	struct heard heard = { 0 };
+	struct hub_tail *tail;
+	struct row row;
+	struct world w;
+	char text[8000];
+	uint64_t from_ns;
+	size_t len;
+
+	memset(text, 'a', sizeof(text));
+	memset(pattern, 'a', sizeof(pattern));
+	pattern[0] = pattern[LONG - 1] = '*';
+	pattern[LONG - 2] = 'b';
+	for (size_t i = 0; i < TERMS; i++) {
+		kelpie__test__init(&tests[i]);
+		tests[i].column = COL_HTTP_PATH;
+		tests[i].op = KELPIE__TEST_OP__TEST_GLOB;
+		tests[i].value_case = KELPIE__TEST__VALUE_TEXT;
+		tests[i].text.data = pattern;
+		tests[i].text.len = LONG;
+		test_refs[i][0] = &tests[i];
+		kelpie__term__init(&terms[i]);
+		terms[i].all = test_refs[i];
+		terms[i].n_all = 1;
+		term_refs[i] = &terms[i];
+	}
+	clause.any = term_refs;
+	clause.n_any = TERMS;
+	start.columns = cols;
+	start.n_columns = 1;
+	start.all = clauses;
+	start.n_all = 1;
+	ASSERT(world_begin(&w));
+	ASSERT(add_agent(&w, 0, "alpha", 10));
+	ASSERT_EQ(hub_tail_start(w.hub, &start, &tail_ops, &heard, &tail), 0);
+	for (int k = 0; k < 300 && !uplink_has_tails(w.uplinks[0]); k++)
+		nap_ms(10);
+	ASSERT(uplink_has_tails(w.uplinks[0]));
+	row_begin(&b, TABLE_HTTP);
+	row_text(&b, COL_HTTP_PATH, slice_of(text, sizeof(text)));
+	len = row_end(&b, 1, BASE_NS, encoded, sizeof(encoded));
+	ASSERT(len > 0 && row_check(slice_of(encoded, len), &row) == 0);
+	from_ns = clock_mono_ns();
+	for (int i = 0; i < 5; i++)
+		uplink_tail_row(w.uplinks[0], &row);
+	EXPECT(clock_mono_ns() - from_ns < 2 * NSEC_PER_SEC);
+	hub_tail_stop(tail);
+	pattern[1] = '?'; /* has no short cut */
+	for (int k = 0; k < 300 && uplink_has_tails(w.uplinks[0]); k++)
+		nap_ms(10);
+	ASSERT_EQ(hub_tail_start(w.hub, &start, &tail_ops, &heard, &tail), 0);
+	for (int k = 0; k < 300 && heard.wrong == 0; k++)
+		nap_ms(10);
+	EXPECT_EQ(heard.wrong, 1000); /* refused by the agent */
+	EXPECT(!uplink_has_tails(w.uplinks[0]));
+	hub_tail_stop(tail);
+	world_end(&w);
+}
+
 struct seen {
 	int64_t answer;
 	size_t n;
@@ -843,7 +914,8 @@ TEST_MAIN(TEST(test_stream__one_agent), TEST(test_stream__three_agents_in_order)
 	  TEST(test_stream__agent_goes_and_is_remembered),
 	  TEST(test_stream__cancel_reaches_the_source), TEST(test_stream__slow_reader_is_alone),
 	  TEST(test_stream__many_small_batches), TEST(test_stream__busy_is_said),
-	  TEST(test_stream__tail), TEST(test_stream__status_losses_control),
+	  TEST(test_stream__tail), TEST(test_stream__a_costly_filter_is_cheap_or_refused),
+	  TEST(test_stream__status_losses_control),
 	  TEST(test_stream__hostile_agents), TEST(test_stream__hostile_status),
 	  TEST(test_stream__foreign_answers), TEST(test_stream__hostile_collector),
 	  TEST(test_stream__sockets))
