@@ -140,8 +140,10 @@ static struct slice path_of(struct slice s)
 	return slice_head(s, end);
 }
 
-/* The node with this key, made when it is new; NULL when there is no room. */
-static struct path_node *node_get(struct path_guard *g, uint64_t key, bool *ret_new)
+/* The node with this key, made when it is new; NULL when there is no room. root: of the server it
+ * belongs to, NULL for a root itself. */
+static struct path_node *node_get(struct path_guard *g, struct path_node *root, uint64_t key,
+				  bool *ret_new)
 {
 	size_t i = key % PATH_GUARD_NODES;
 
@@ -149,8 +151,10 @@ static struct path_node *node_get(struct path_guard *g, uint64_t key, bool *ret_
 	for (; g->nodes[i].key != key; i = (i + 1) % PATH_GUARD_NODES) {
 		if (g->nodes[i].key != 0)
 			continue;
-		if (g->n >= NODES_FULL)
+		if (g->n >= NODES_FULL || (root && root->nodes >= PATH_GUARD_SERVER_NODES))
 			return NULL;
+		if (root)
+			root->nodes++;
 		g->n++;
 		g->nodes[i].key = key;
 		*ret_new = true;
@@ -169,14 +173,14 @@ static uint64_t child_key(const struct path_guard *g, const struct path_node *pa
 
 /* One step down from parent. text, ext: the segment's shape; replaced by a star where the place has
  * had too many different ones. NULL when there is no room. */
-static struct path_node *descend(struct path_guard *g, struct path_node *parent, struct slice *text,
-				 struct slice *ext)
+static struct path_node *descend(struct path_guard *g, struct path_node *root,
+				 struct path_node *parent, struct slice *text, struct slice *ext)
 {
 	bool fixed = text->n > 0 && !slice_eq_str(*text, "*"), fresh = false;
 	struct path_node *node = NULL;
 
 	if (!fixed || !parent->collapsed) {
-		node = node_get(g, child_key(g, parent, *text, *ext), &fresh);
+		node = node_get(g, root, child_key(g, parent, *text, *ext), &fresh);
 		if (!fixed || !fresh || !node)
 			return node;
 		if (++parent->children <= PATH_GUARD_CHILDREN)
@@ -185,7 +189,7 @@ static struct path_node *descend(struct path_guard *g, struct path_node *parent,
 	}
 	*text = SLICE_LIT("*");
 	*ext = slice_of(ext->p, 0);
-	return node_get(g, child_key(g, parent, *text, *ext), &fresh);
+	return node_get(g, root, child_key(g, parent, *text, *ext), &fresh);
 }
 
 /* Whether one more path of this shape is let through. */
@@ -224,7 +228,7 @@ static size_t template_make(struct path_guard *g, struct path_node *root, struct
 		path = slice_from(path, s.n + 1);
 		segment_shape(s, &text, &ext);
 		if (g)
-			node = descend(g, node, &text, &ext);
+			node = descend(g, root, node, &text, &ext);
 		put(&w, SLICE_LIT("/"));
 		put(&w, text);
 		put(&w, ext);
@@ -263,6 +267,6 @@ size_t path_guard_template(struct path_guard *g, uint64_t server, struct slice p
 	path = path_of(path);
 	if (path.n == 0 || path.p[0] != '/')
 		return as_it_is(path, out);
-	root = node_get(g, hash_u64(server ^ g->key.k0), &fresh);
+	root = node_get(g, NULL, hash_u64(server ^ g->key.k0), &fresh);
 	return root ? template_make(g, root, path, out) : cut(&w);
 }

@@ -23,10 +23,13 @@ size_t path_template(struct slice path, char *out);
 #define PATH_GUARD_CHILDREN 100	 /* different segments at one place before they become `*` */
 #define PATH_GUARD_TEMPLATES                                                                       \
 	500 /* different templates of one server; further ones are cut to /... */
+#define PATH_GUARD_SERVER_NODES                                                                    \
+	1024 /* of one server: whoever asks it for made-up paths leaves room for the others */
 
 struct path_node {
 	uint64_t key;	    /* hash of parent and segment; 0 free */
-	uint32_t templates; /* of a server's root: templates that end below it */
+	uint16_t templates; /* of a server's root: templates that end below it */
+	uint16_t nodes;	    /* of a server's root: nodes below it */
 	uint16_t children;
 	bool collapsed, ends;
 };

@@ -127,6 +127,25 @@ static void test_path_guard__full(void)
 	EXPECT_MEM(out, n, "/a/b", 4);
 }
 
+/* A scanner asks one server for names it makes up. */
+static void test_path_guard__one_server_cannot_fill_it(void)
+{
+	char path[64], out[PATH_TEMPLATE_MAX];
+	size_t n;
+
+	path_guard_init(&guard);
+	for (int i = 0; i < 99; i++)
+		for (int k = 0; k < 99; k++) {
+			n = (size_t)snprintf(path, sizeof(path), "/%c%c/%c%c", 'a' + i / 10, 'k' + i % 10,
+					     'a' + k / 10, 'k' + k % 10);
+			(void)path_guard_template(&guard, 80, slice_of(path, n), out);
+		}
+	EXPECT(guard.n <= PATH_GUARD_SERVER_NODES + 1);
+	n = path_guard_template(&guard, 443, SLICE_LIT("/shop/cart"), out);
+	test_check_mem(out, n, "/shop/cart", 10, __FILE__, __LINE__, "another server");
+}
+
 TEST_MAIN(TEST(test_path_template__segments), TEST(test_path_template__targets),
 	  TEST(test_path_template__bounds), TEST(test_path_guard__collapses),
-	  TEST(test_path_guard__templates_of_a_server), TEST(test_path_guard__full))
+	  TEST(test_path_guard__templates_of_a_server), TEST(test_path_guard__full),
+	  TEST(test_path_guard__one_server_cannot_fill_it))
