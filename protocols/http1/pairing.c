@@ -74,13 +74,10 @@ static uint64_t pair_doubtful(struct pairing *p, enum request_class *ret_class)
 /* After a loss of response bytes with several requests open: whether rule 1 may be used. */
 static void judge_client(struct pairing *p, uint64_t off)
 {
-	uint64_t later = p->suspect ? p->next_key - p->suspect : 0; /* than the status line */
-	uint64_t open = p->open - MIN(later, (uint64_t)p->open);
-
-	if (p->pipelined || !p->response_lost || open < 2)
+	if (p->suspect || p->pipelined || !p->response_lost || p->open < 2)
 		return;
 	if (p->alternations >= (p->unsettled ? 4 : 1) &&
-	    (off - p->lost_from) / RESPONSE_MIN >= open - 1)
+	    (off - p->lost_from) / RESPONSE_MIN >= p->open - 1)
 		return;
 	p->doubtful = p->open;
 	note_pipelined(p);
@@ -93,8 +90,10 @@ bool pairing_in_doubt(struct pairing *p, uint64_t off)
 		return false;
 	if (!p->response_lost || p->pipelined)
 		return false;
-	if (p->suspect == 0)
+	if (p->suspect == 0) {
+		p->suspect_void = false;
 		p->suspect = p->next_key;
+	}
 	return p->suspect == p->next_key;
 }
 
@@ -103,8 +102,10 @@ static uint64_t pair_newest(struct pairing *p, bool orphan, enum request_class *
 {
 	uint64_t newest = (p->suspect ? p->suspect : p->next_key) - 1;
 
+	orphan |= p->suspect ? p->suspect_void : p->request_lost;
 	p->before_loss = 0;
 	p->suspect = 0;
+	p->suspect_void = false;
 	p->response_lost = false;
 	p->open = (uint32_t)(p->next_key - newest);
 	*ret_class = class_get(p, newest);
@@ -119,7 +120,7 @@ uint64_t pairing_response(struct pairing *p, uint64_t off, bool orphan,
 
 	judge_client(p, off);
 	if (p->response_lost && !p->pipelined && p->open > 0)
-		return pair_newest(p, orphan || p->request_lost, ret_class);
+		return pair_newest(p, orphan, ret_class);
 	if (orphan)
 		return orphan_key(p, ret_class);
 	if (p->owed && p->open > 0 && p->before_loss == 0)
@@ -143,6 +144,7 @@ uint64_t pairing_response(struct pairing *p, uint64_t off, bool orphan,
 void pairing_lost_requests(struct pairing *p, bool whole)
 {
 	p->unsettled = true;
+	p->suspect_void |= p->suspect == p->next_key;
 	p->owed |= whole && !p->orphan_seen && !p->response_lost;
 	p->request_lost = true;
 }
@@ -153,6 +155,7 @@ void pairing_lost_responses(struct pairing *p, uint64_t off)
 		p->lost_from = off;
 	p->response_lost = true;
 	p->suspect = 0;
+	p->suspect_void = false;
 	p->owed = false; /* the answer may be what is lost */
 	if (p->pipelined && p->before_loss > 0)
 		give_up_pairing(p);

@@ -40,6 +40,7 @@ struct pairing {
 	uint8_t alternations; /* answers that came while their request was the only open one, up to
 				 255 */
 	bool orphan_seen;     /* since the last request */
+	bool suspect_void;    /* request bytes were lost while the response waited */
 	bool requests_over;   /* no further one will come */
 	bool hopeless;	      /* rule 2, request bytes */
 	uint8_t classes[HTTP1_OUTSTANDING_MAX / 4]; /* two bits for each key modulo the maximum */
