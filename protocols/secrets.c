@@ -295,7 +295,8 @@ static size_t bare_len(struct slice s, enum secret_place place)
 	return n;
 }
 
-/* `password=x`, `token: x`, `"secret" : "x y"`. name: bytes of the whole name that ends with the word.
+/* `password=x`, `token: x`, `"secret" : "x y"`. name: bytes of the whole name that ends with the
+ * word.
  */
 static struct hit find_named(struct slice s, size_t word, size_t name, enum secret_place place)
 {
@@ -403,7 +404,7 @@ static struct hit find_at(const struct spot *at)
 		h = find_iban(s);
 	if (h.n == 0 && behind == ' ' && (first | 0x20) == 'b')
 		h = find_scheme(s, at->word);
-	if (h.n == 0 && (behind == '=' || behind == ':' || behind == '"') && at->word >= 2)
+	if (h.n == 0 && at->word >= 2 && memchr("=:\"", behind, 3))
 		h = find_named(s, at->word, at->name, at->place);
 	if (h.n == 0 && at->place == SECRET_IN_PATH && s.n >= RANDOM_MIN)
 		h = find_random(s, at->word, !(at->before & C_TOKEN));

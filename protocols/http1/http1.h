@@ -9,8 +9,9 @@
 
 #include "protocols/protocol.h"
 
-#define HTTP1_LINE_MAX 16384 /* bytes of a start, header or chunk-size line; the rest is dropped   \
-			      */
+#define HTTP1_LINE_MAX                                                                             \
+	16384 /* bytes of a start, header or chunk-size line; the rest is dropped                  \
+	       */
 #define HTTP1_HEADERS_MAX     256   /* header and trailer fields of a message that are emitted */
 #define HTTP1_HEAD_MAX	      65536 /* bytes of header and trailer lines that are emitted */
 #define HTTP1_OUTSTANDING_MAX 256   /* requests without an answer; more wait (PARSE_WAIT) */

@@ -136,8 +136,8 @@ static void test_path_guard__one_server_cannot_fill_it(void)
 	path_guard_init(&guard);
 	for (int i = 0; i < 99; i++)
 		for (int k = 0; k < 99; k++) {
-			n = (size_t)snprintf(path, sizeof(path), "/%c%c/%c%c", 'a' + i / 10, 'k' + i % 10,
-					     'a' + k / 10, 'k' + k % 10);
+			n = (size_t)snprintf(path, sizeof(path), "/%c%c/%c%c", 'a' + i / 10,
+					     'k' + i % 10, 'a' + k / 10, 'k' + k % 10);
 			(void)path_guard_template(&guard, 80, slice_of(path, n), out);
 		}
 	EXPECT(guard.n <= PATH_GUARD_SERVER_NODES + 1);
