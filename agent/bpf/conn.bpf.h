@@ -267,13 +267,18 @@ static __always_inline struct conn *conn_add(struct bpf_counters *n, struct sock
 	return bpf_map_lookup_elem(&conns, &key);
 }
 
-static __always_inline void conn_owner(struct conn *c, __u32 tgid)
+/* The process has its first thread's name, as in /proc: others have names of their own. */
+static __always_inline void conn_owner(struct conn *c, __u32 tgid, struct task_struct *t)
 {
+	struct task_struct *leader;
+
 	if (c->tgid)
 		return;
+	leader = K(t, group_leader);
 	c->tgid = tgid;
 	c->cgroup = bpf_get_current_cgroup_id();
-	bpf_get_current_comm(c->comm, sizeof(c->comm));
+	for (int i = 0; i < EV_COMM_LEN; i++)
+		c->comm[i] = K(leader, comm[i]);
 }
 
 static __always_inline void conn_tell_eof(struct bpf_counters *n, struct conn *c, __u32 dir,

@@ -27,7 +27,7 @@ static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk,
 		return;
 	c->initiator = EV_INITIATOR_LOCAL;
 	c->syn_ns = bpf_ktime_get_boot_ns();
-	conn_owner(c, tgid);
+	conn_owner(c, tgid, t);
 }
 
 static __always_inline void on_established(struct bpf_counters *n, struct sock *sk,

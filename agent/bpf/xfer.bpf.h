@@ -375,7 +375,7 @@ static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct soc
 		return NULL;
 	}
 	if (!c->announced || !c->tgid) {
-		conn_owner(c, tgid);
+		conn_owner(c, tgid, KCAST(task_struct, job->task));
 		conn_tell(n, c, sk, EV_CONN_OPEN, c->announced ? EV_F_KNOWN : 0, 0);
 		c->announced = 1;
 	}

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -224,6 +226,50 @@ static void test_capture__matrix_ipv6(void)
 static void test_capture__matrix_mapped(void)
 {
 	run_matrix(AF_INET6, true);
+}
+
+/* A thread with a name of its own does all the work. */
+static void *threads_work(void *arg)
+{
+	int client, server;
+
+	prctl(PR_SET_NAME, "its-own-name");
+	if (connect_pair(&client, &server))
+		return arg;
+	*(int *)arg = move(client, server, &senders[0], &receivers[0], OP_BYTES);
+	close(client);
+	close(server);
+	return arg;
+}
+
+static int thread_with_a_name(void *arg)
+{
+	pthread_t thread;
+	int bad = 1;
+
+	(void)arg;
+	prctl(PR_SET_NAME, "the-process");
+	if (pthread_create(&thread, NULL, threads_work, &bad) || pthread_join(thread, NULL))
+		return 2;
+	return bad;
+}
+
+/* capture.allow and capture.deny name processes. */
+static void test_capture__name_of_the_process(void)
+{
+	struct harness h;
+	struct side *c, *s;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	EXPECT_EQ(harness_run(&h, thread_with_a_name, NULL), 0);
+	c = harness_side(&h, script->client_port, script->server_port);
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(c && s);
+	EXPECT_STR(c->open.comm, "the-process");
+	EXPECT_STR(s->open.comm, "the-process");
+	harness_stop(&h);
 }
 
 /* One call each way of 1 MiB, the receive buffers large enough that the calls are single. */
@@ -870,6 +916,7 @@ static const struct test_case cases[] = {
 	TEST(test_capture__matrix_ipv4),
 	TEST(test_capture__matrix_ipv6),
 	TEST(test_capture__matrix_mapped),
+	TEST(test_capture__name_of_the_process),
 	TEST(test_capture__one_mebibyte),
 	TEST(test_capture__older_connection),
 	TEST(test_capture__refused),
