@@ -305,6 +305,11 @@ class Kelpie:
     def family(self):
         return family(self.process.pid)
 
+    def agent(self):
+        """The agent's processes: without the collector and `kelpie run` itself."""
+        attacher = find(self, "attacher")
+        return family(attacher) if attacher else []
+
     def stop(self, seconds=8):
         """SIGTERM: (exit status, seconds it took)."""
         started = time.monotonic()
