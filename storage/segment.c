@@ -179,7 +179,8 @@ int seg_desc_parse(struct slice bytes, struct seg_desc *ret)
 		return -EBADMSG;
 	r.end -= 4;
 	if (crc32c(0, bytes.p, bytes.n - 4) !=
-	    (uint32_t)(r.end[0] | r.end[1] << 8 | r.end[2] << 16 | (uint32_t)r.end[3] << 24))
+	    ((uint32_t)r.end[0] | (uint32_t)r.end[1] << 8 | (uint32_t)r.end[2] << 16 |
+	     (uint32_t)r.end[3] << 24))
 		return -EBADMSG;
 	if (read_le32(&r) != SEG_MAGIC || read_le16(&r) != SEG_VERSION)
 		return -EBADMSG;
