@@ -45,7 +45,7 @@ struct target {
 		query; /* query: without '?'; a fragment belongs to neither */
 };
 
-struct target target_split(struct slice target);
+struct target target_split(struct slice s);
 
 /* Each returns the text to store: s itself, or what was written to buf (cap bytes; longer is cut).
  */

@@ -461,7 +461,7 @@ static int emit_node(struct parser *p, uint32_t node);
 static int emit_either(struct parser *p, const struct node *n)
 {
 	struct regex_program *prog = p->prog;
-	uint32_t split, jump;
+	uint32_t split, jump = 0;
 	int r = emit(p, n->at, (struct regex_inst){ .op = RE_SPLIT }, &split);
 
 	if (r < 0)
