@@ -30,6 +30,7 @@ struct stream {
 	uint64_t skip_until; /* bytes below are not wanted, whether they come or not */
 	uint64_t eof_pos;    /* valid when eof */
 	uint64_t seen;	     /* highest position known to exist in this direction */
+	uint64_t gap_ns;     /* when wanted bytes were last found missing, boot time; 0: never */
 	uint8_t *buf;
 	uint32_t len, cap;
 	uint8_t infer_chunks; /* beginnings looked at */

@@ -145,13 +145,18 @@ static void exchange_unlink(struct conn *c, struct exchange *x)
 
 /* ---- rows ---- */
 
-/* How the connection ended, in the words of column `outcome`. */
-static const char *outcome_of_end(const struct pair *pr, const struct conn *c)
+/* How the exchange ended with its connection, in the words of column `outcome`. An answer that may
+ * stand in bytes that were missed is nobody's fault. */
+static const char *outcome_of_end(const struct pair *pr, const struct conn *c,
+				  const struct exchange *x)
 {
+	const struct stream *answers = &c->dir[dir_other(c->request_dir)];
 	bool server_first;
 
 	if (pr->outcome)
 		return pr->outcome;
+	if (answers->gap_ns && answers->gap_ns >= x->msg[MSG_REQUEST].first_ns)
+		return "lost";
 	if (c->err || c->aborted)
 		return "reset";
 	if (!c->eof_first)
@@ -382,7 +387,7 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 							       dir_other(c->request_dir)],
 				 off ? off - 1 : 0);
 	if (kind == MSG_RESPONSE)
-		finish(pr->p, c, x, flags & MSG_CUT_EOF ? outcome_of_end(pr, c) : NULL);
+		finish(pr->p, c, x, flags & MSG_CUT_EOF ? outcome_of_end(pr, c, x) : NULL);
 }
 
 const struct sink_ops pair_sink = { on_begin, on_field, on_num, on_end };
@@ -390,7 +395,7 @@ const struct sink_ops pair_sink = { on_begin, on_field, on_num, on_end };
 void pair_close(struct pipeline *p, struct conn *c)
 {
 	while (c->open_head)
-		finish(p, c, c->open_head, outcome_of_end(&p->pair, c));
+		finish(p, c, c->open_head, outcome_of_end(&p->pair, c, c->open_head));
 }
 
 void pair_expire(struct pipeline *p, struct conn *c, uint64_t before_ns)

@@ -287,6 +287,7 @@ static void overflow(struct pipeline *p, struct conn *c, enum dir dir, struct sl
 	s->next += lost;
 	buf_drop(p, s, s->len);
 	pair_at(&p->pair, p, c, dir);
+	s->gap_ns = p->now_ns;
 	c->ops->gap(c->parser, dir, s->next - lost, lost, &sink);
 	wake_other(p, c, dir);
 }
@@ -358,6 +359,7 @@ static void missing(struct pipeline *p, struct conn *c, enum dir dir, uint64_t n
 	if (n) {
 		struct sink sink = { &pair_sink, &p->pair, 0 };
 
+		s->gap_ns = p->now_ns;
 		pair_at(&p->pair, p, c, dir);
 		c->ops->gap(c->parser, dir, s->next - n, n, &sink);
 	}

@@ -301,6 +301,30 @@ static void test_pipeline__a_lost_answer_makes_no_row_with_anothers(void)
 	finish();
 }
 
+static void test_pipeline__an_answer_that_was_missed_blames_nobody(void)
+{
+	uint64_t rx, tx = sizeof(response) - 1;
+	struct row first, second;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	rx = give(SERVER_ID, EV_RX, 0, request);
+	give(SERVER_ID, EV_TX, 0, response);
+	rx = give(SERVER_ID, EV_RX, rx, request);
+	pipeline_pause(t.p, true);
+	tx = give(SERVER_ID, EV_TX, tx, response);
+	pipeline_pause(t.p, false);
+	give_close(SERVER_ID, rx, tx, 0);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 2);
+	first = nth_row(TABLE_HTTP, 0);
+	second = nth_row(TABLE_HTTP, 1);
+	EXPECT_STR(text_of(&first, COL_OUTCOME), "ok");
+	EXPECT_STR(text_of(&second, COL_OUTCOME), "lost");
+	EXPECT_EQ(int_of(&second, COL_STATUS_CODE), -999);
+	EXPECT_EQ(int_of(&second, COL_FAILED), -999);
+	finish();
+}
+
 static void test_pipeline__an_unanswered_request_is_a_row(void)
 {
 	struct row r;
@@ -425,6 +449,7 @@ static void test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue(void)
 TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
 	  TEST(test_pipeline__a_body_sent_by_the_kernel_is_complete_and_ends_in_time),
 	  TEST(test_pipeline__a_lost_answer_makes_no_row_with_anothers),
+	  TEST(test_pipeline__an_answer_that_was_missed_blames_nobody),
 	  TEST(test_pipeline__an_unanswered_request_is_a_row),
 	  TEST(test_pipeline__an_unknown_protocol_soon_costs_nothing),
 	  TEST(test_pipeline__joined_in_the_middle_of_an_answer),
