@@ -204,6 +204,16 @@ static void put_sizes(struct row_builder *b, const struct exchange *x)
 		row_int(b, COL_RESPONSE_BODY_BYTES, resp->body_bytes);
 }
 
+/* Whether the lack of an answer is the server's doing: it closed, or it sent the reset. */
+static bool server_gave_up(const struct conn *c, const char *outcome)
+{
+	bool owner_is_server = join_owner_is_server(c);
+
+	if (strcmp(outcome, "reset") == 0)
+		return owner_is_server ? c->aborted : c->err != 0;
+	return strcmp(outcome, "closed_by_server") == 0;
+}
+
 /* outcome NULL: both messages ended as they should. Gives the exchange back. */
 static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const char *outcome)
 {
@@ -227,6 +237,10 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	join_literal(p, b, COL_OUTCOME, outcome ? outcome : "ok");
 	join_ends(p, c, b);
 	pair_http_columns(p, c, x, b);
+	if (outcome && server_gave_up(c, outcome)) {
+		row_int(b, COL_FAILED, 1);
+		row_int(b, COL_CLIENT_ERROR, 0);
+	}
 	row_int(b, COL_COMPLETE, req->done && resp->done && !(flags & (MSG_LOST | MSG_CUT_EOF)));
 	row_int(b, COL_TRUNCATED, x->truncated || b->truncated || (flags & MSG_TRUNCATED));
 	row_int(b, COL_DEGRADED, (flags & (MSG_DEGRADED | MSG_LOST)) != 0);

@@ -237,7 +237,9 @@ static int target_verdict(struct slice s)
 {
 	size_t n = 0, v;
 
-	while (n < s.n && n < HTTP1_LINE_MAX && s.p[n] > ' ' && s.p[n] != 0x7f)
+	/* Control bytes are no part of a target, but there are servers that answer them. */
+	while (n < s.n && n < HTTP1_LINE_MAX && s.p[n] != ' ' && s.p[n] != '\r' && s.p[n] != '\n' &&
+	       s.p[n] != '\0')
 		n++;
 	if (n == HTTP1_LINE_MAX)
 		return 0;

@@ -337,8 +337,24 @@ static void test_pipeline__an_unanswered_request_is_a_row(void)
 	r = nth_row(TABLE_HTTP, 0);
 	EXPECT_STR(text_of(&r, COL_OUTCOME), "reset");
 	EXPECT_STR(text_of(&r, COL_STATUS), "(null)");
+	EXPECT_EQ(int_of(&r, COL_FAILED), 1); /* the client's end was told of a reset: the server's doing */
 	EXPECT_EQ(int_of(&r, COL_COMPLETE), 0);
 	EXPECT_EQ(count_rows(TABLE_CONNECTIONS), 1);
+	finish();
+}
+
+static void test_pipeline__control_bytes_in_a_target_hide_nothing(void)
+{
+	struct row r;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	give(SERVER_ID, EV_RX, 0, "GET /e\x1b[31mvil HTTP/1.1\r\nHost: h\r\n\r\n");
+	give(SERVER_ID, EV_TX, 0, response);
+	if (EXPECT_EQ(count_rows(TABLE_HTTP), 1)) {
+		r = nth_row(TABLE_HTTP, 0);
+		EXPECT_STR(text_of(&r, COL_STATUS), "200");
+	}
 	finish();
 }
 
@@ -451,6 +467,7 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
 	  TEST(test_pipeline__a_lost_answer_makes_no_row_with_anothers),
 	  TEST(test_pipeline__an_answer_that_was_missed_blames_nobody),
 	  TEST(test_pipeline__an_unanswered_request_is_a_row),
+	  TEST(test_pipeline__control_bytes_in_a_target_hide_nothing),
 	  TEST(test_pipeline__an_unknown_protocol_soon_costs_nothing),
 	  TEST(test_pipeline__joined_in_the_middle_of_an_answer),
 	  TEST(test_pipeline__unanswered_requests_have_bounded_memory),
