@@ -287,6 +287,27 @@ static bool believable(const struct walk *w, struct slice left, bool cut)
 	return !cut && (is_request(w) ? find_request(left) : find_response(left)) == 0;
 }
 
+/* Whether what waits for its request is the first line of a server that does not speak HTTP. That is
+ * said at once: said later, how many requests came before it would depend on how they were cut. */
+static bool opens_with_another(struct walk *w, struct slice left)
+{
+	struct half *s = w->half;
+	size_t begin = w->at;
+	struct status_line r;
+	struct slice line;
+	bool cut, bad;
+
+	if (is_request(w) || s->lost || s->seen_message || w->h->mid)
+		return false;
+	if (!could_start(w, left))
+		return true;
+	bad = line_get(w, &line, &cut) == STEP_GO && status_line_parse(line, &r) != LINE_OK;
+	w->at = begin;
+	s->m.in_long_line = false;
+	s->m.flags = 0;
+	return bad;
+}
+
 static enum step phase_start(struct walk *w)
 {
 	struct half *s = w->half;
@@ -301,7 +322,7 @@ static enum step phase_start(struct walk *w)
 	if (left.n == 0)
 		return STEP_MORE;
 	if (!may_start(w))
-		return STEP_WAIT;
+		return opens_with_another(w, left) ? STEP_STOP : STEP_WAIT;
 	step = could_start(w, left) ? line_get(w, &line, &cut) : STEP_LOST;
 	if (step == STEP_GO && !believable(w, slice_head(left, w->at - begin), cut))
 		step = STEP_LOST;
