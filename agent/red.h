@@ -5,7 +5,7 @@
 #ifndef AGENT_RED_H
 #define AGENT_RED_H
 
-#include "agent/memscan.h"
+#include "storage/memscan.h"
 #include "base/hash.h"
 #include "base/hashmap.h"
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #define PROCESSES_KEPT 8192
+#define LEDGER_ROWS_MAX ((EPOCHS_MAX + 1) * EPOCH_LINES_MAX) /* of this run and earlier ones */
 #define OPEN_WAIT_MS   1000 /* for the parser's answer to a snapshot request */
 
 void small_init(struct store_proc *sp)
@@ -216,9 +217,10 @@ static int ledger_table(struct store_proc *sp, struct mem_rows *to)
 		return -ENOMEM;
 	m->sp = sp;
 	m->to = to;
-	mem_rows_init(to, 4096);
+	mem_rows_init(to, LEDGER_ROWS_MAX);
+	err = epochs_rows(store_earlier(sp->store), to);
 	store_proc_each_counter(sp, ledger_row, m);
-	err = m->err;
+	err = err ? err : m->err;
 	free(m);
 	return err;
 }

@@ -4,7 +4,7 @@
 
 #include "agent/agent.h"
 #include "agent/join.h"
-#include "agent/memscan.h"
+#include "storage/memscan.h"
 #include "agent/red.h"
 #include "agent/uplink.h"
 #include "base/shmring.h"

@@ -22,6 +22,7 @@
 #define ROUND_MS   20
 #define FRAME_MAX  (ROW_MAX + 64)
 #define TICK_NS    (200 * NSEC_PER_MSEC)
+#define LEDGER_NS  NSEC_PER_SEC /* between looks at what was lost */
 
 static void count(struct store_proc *sp, enum ledger_id id, uint64_t n)
 {
@@ -161,6 +162,38 @@ static void publish_counters(struct store_proc *sp)
 	ledger_set(l, LEDGER_STORE, L8_DAMAGED, c.rows_damaged);
 }
 
+struct ledger_copy {
+	struct epoch_line lines[EPOCH_LINES_MAX];
+	size_t n;
+};
+
+static void copy_counter(void *ctx, const struct ledger_counter *c, uint64_t value)
+{
+	struct ledger_copy *to = ctx;
+	struct epoch_line *l = &to->lines[to->n];
+
+	if (to->n == EPOCH_LINES_MAX)
+		return;
+	*l = (struct epoch_line){ .hop = c->hop, .kind = c->kind, .intentional = c->intentional,
+				  .value = value };
+	snprintf(l->stage, sizeof(l->stage), "%s", c->stage);
+	snprintf(l->counter, sizeof(l->counter), "%s", c->counter);
+	snprintf(l->unit, sizeof(l->unit), "%s", c->unit);
+	to->n++;
+}
+
+/* A full disk is the usual reason for a failure: the next look tries again. */
+static void keep_ledger(struct store_proc *sp, bool last)
+{
+	struct ledger_copy copy = { .n = 0 };
+	int r;
+
+	store_proc_each_counter(sp, copy_counter, &copy);
+	r = store_ledger(sp->store, copy.lines, copy.n, unix_now_ns(), last);
+	if (r < 0 && last)
+		log_warn("the ledger of this run could not be written: %s", strerror(-r));
+}
+
 static bool stop_wanted(struct store_proc *sp, int timeout_ms)
 {
 	struct pollfd attacher = { .fd = sp->args->attacher_fd, .events = POLLIN };
@@ -177,7 +210,7 @@ static bool stop_wanted(struct store_proc *sp, int timeout_ms)
 
 static void run(struct store_proc *sp)
 {
-	uint64_t last_tick = 0;
+	uint64_t last_tick = 0, last_ledger = 0;
 	bool stop = false;
 
 	while (!stop) {
@@ -192,11 +225,16 @@ static void run(struct store_proc *sp)
 			store_tick(sp->store, unix_now_ns(), now);
 		}
 		publish_counters(sp);
+		if (now - last_ledger >= LEDGER_NS) {
+			last_ledger = now;
+			keep_ledger(sp, false);
+		}
 	}
 	take_rows(sp);
 	uplink_stop(sp->uplink);
 	store_flush(sp->store);
 	publish_counters(sp);
+	keep_ledger(sp, true);
 	store_close(sp->store);
 }
 

@@ -1,5 +1,7 @@
 /* A directory without its writer: listed anew for each scan, nothing locked. */
 #include "storage/dirlist.h"
+#include "storage/epochs.h"
+#include "storage/memscan.h"
 #include "storage/scan_int.h"
 #include "storage/store.h"
 
@@ -106,6 +108,42 @@ static int take_snapshot(struct store_reader *r, const struct scan_plan *plan,
 	return err;
 }
 
+#define LEDGER_ROWS_MAX (EPOCHS_MAX * EPOCH_LINES_MAX)
+
+static int ledger_open(struct store_reader *r, const struct scan_plan *plan, struct scan **ret)
+{
+	struct mem_rows rows;
+	struct epochs epochs;
+	int err = epochs_read(r->dirfd, false, &epochs);
+
+	if (err < 0)
+		return err;
+	mem_rows_init(&rows, LEDGER_ROWS_MAX);
+	err = epochs_rows(&epochs, &rows);
+	epochs_done(&epochs);
+	if (err < 0) {
+		mem_rows_done(&rows);
+		return err;
+	}
+	return memscan_open(&rows, plan, ret);
+}
+
+int store_reader_cover(struct store_reader *r, uint64_t from_ns, uint64_t to_ns,
+		       struct epochs_cover *ret)
+{
+	struct epochs epochs;
+	int err = epochs_read(r->dirfd, false, &epochs);
+
+	if (err < 0)
+		return err;
+	/* A living run speaks for the present, if some seconds late. */
+	if (epochs.n && store_reader_is_live(r))
+		epochs.v[epochs.n - 1].to_ns = UINT64_MAX;
+	epochs_cover(&epochs, from_ns, to_ns, ret);
+	epochs_done(&epochs);
+	return 0;
+}
+
 static int reader_open(struct scan_source *src, const struct scan_plan *plan, struct scan **ret)
 {
 	struct store_reader *r = container_of(src, struct store_reader, source);
@@ -114,6 +152,8 @@ static int reader_open(struct scan_source *src, const struct scan_plan *plan, st
 
 	if (err < 0)
 		return err;
+	if (plan->table == TABLE_LEDGER)
+		return ledger_open(r, plan, ret);
 	for (int i = 0; i < LISTINGS_MAX; i++) {
 		snap = (struct scan_snapshot){ 0 };
 		err = take_snapshot(r, plan, &snap);

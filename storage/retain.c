@@ -58,7 +58,7 @@ void buckets_remove(struct store *s, struct bucket *b)
 
 uint64_t retain_bytes(const struct store *s, uint64_t *ret_payload)
 {
-	uint64_t total = s->bytes_bad, payload = 0;
+	uint64_t total = s->bytes_bad + s->earlier.bytes, payload = 0;
 
 	for (size_t i = 0; i < s->n_buckets; i++) {
 		total += bucket_bytes(s->buckets[i]);

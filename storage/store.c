@@ -10,6 +10,8 @@
 #define LOCK_FILE    "lock"
 #define SEAL_BUDGET  (4 * MIB)	  /* copied by one tick */
 #define CHECK_NS     NSEC_PER_SEC /* between looks at ages, bytes and the filesystem */
+#define LEDGER_NS    (5 * NSEC_PER_SEC) /* between writings of an unchanged ledger */
+#define LOSS_NS	     NSEC_PER_SEC	/* of one whose losses grow */
 #define BUCKET_SHARE 16		  /* a bucket is at most this part of the budget */
 #define BUCKET_BYTES (64 * MIB)
 #define BUCKET_LEAST (256 * KIB)
@@ -137,6 +139,26 @@ static void settle_options(struct store *s)
 		o->floor_bytes = o->retention_bytes / 8;
 }
 
+/* The ledgers of earlier runs, and this run's own when its store process was restarted. */
+static int load_epochs(struct store *s, struct store_diag *diag)
+{
+	struct epochs *e = &s->earlier;
+	int err = epochs_read(s->dirfd, true, e);
+
+	if (err < 0)
+		return say(diag, err, "cannot read the ledgers in", s->dir, "");
+	epoch_init(&s->epoch, s->node, s->o.epoch, s->o.epoch);
+	for (size_t i = 0; i < e->n; i++) {
+		if (e->v[i].epoch != s->o.epoch)
+			continue;
+		s->epoch = e->v[i];
+		s->epoch.ended = false;
+		memmove(&e->v[i], &e->v[i + 1], (e->n - i - 1) * sizeof(*e->v));
+		e->n--;
+	}
+	return 0;
+}
+
 static int open_store(struct store *s, struct store_diag *diag)
 {
 	int err;
@@ -152,6 +174,8 @@ static int open_store(struct store *s, struct store_diag *diag)
 		err = recover_check(s, diag);
 	if (!err)
 		err = recover_load(s, diag);
+	if (!err)
+		err = load_epochs(s, diag);
 	return err;
 }
 
@@ -171,6 +195,8 @@ static void free_store(struct store *s)
 		bucket_put(s->buckets[i]);
 	free(s->buckets);
 	catalog_close(s->catalog);
+	epoch_done(&s->epoch);
+	epochs_done(&s->earlier);
 	segbuf_done(&s->buf);
 	encoder_free(s->encoder);
 	squeezer_free(s->z);
@@ -383,6 +409,29 @@ int store_purge(struct store *s)
 	retain_all(s);
 	pthread_mutex_unlock(&s->lock);
 	return 0;
+}
+
+int store_ledger(struct store *s, const struct epoch_line *lines, size_t n, uint64_t now_ns,
+		 bool last)
+{
+	uint64_t age_ns = s->boot_ns - MIN(s->boot_ns, s->ledger_boot_ns);
+	int err, grew = epoch_count(&s->epoch, lines, n, now_ns);
+
+	if (grew < 0)
+		return grew;
+	s->ledger_grew |= grew;
+	s->epoch.ended = last;
+	if (!last && s->ledger_boot_ns && age_ns < (s->ledger_grew ? LOSS_NS : LEDGER_NS))
+		return 0;
+	s->ledger_boot_ns = s->boot_ns;
+	err = epoch_write(s->dirfd, &s->epoch);
+	s->ledger_grew &= err < 0;
+	return err;
+}
+
+const struct epochs *store_earlier(const struct store *s)
+{
+	return &s->earlier;
 }
 
 static void count_rows(struct store *s, struct store_counters *c)

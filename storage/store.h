@@ -19,6 +19,7 @@
 
 #include "base/slice.h"
 #include "protocols/record.h"
+#include "storage/epochs.h"
 #include "storage/scan.h"
 
 #define STORE_SYMS_MAX	      (1u << 18)  /* numbers of interned texts are below this */
@@ -98,6 +99,14 @@ int store_flush(struct store *s);
 /* Deletes every stored and held row (counted as expired). */
 int store_purge(struct store *s);
 
+/* What this run has counted so far (storage/epochs.h), to be called at least once a second by the
+ * writer: kept in a file, at once when losses grew, else every few seconds. last: the run ends in
+ * order. 0; -EINVAL, -ENOMEM; or why the file could not be written: it is tried again. */
+int store_ledger(struct store *s, const struct epoch_line *lines, size_t n, uint64_t now_ns,
+		 bool last);
+/* What earlier runs have left in the directory; unchanged after store_open(), any thread. */
+const struct epochs *store_earlier(const struct store *s);
+
 struct store_counters {
 	/* rows of this run */
 	uint64_t rows_in;	/* store_append() calls */
@@ -144,6 +153,9 @@ struct store_reader;
 int store_reader_open(const char *dir, struct store_reader **ret, struct store_diag *diag);
 void store_reader_close(struct store_reader *r);
 struct scan_source *store_reader_source(struct store_reader *r);
+/* What the runs that wrote here know of losses between two times. 0 or a negative errno. */
+int store_reader_cover(struct store_reader *r, uint64_t from_ns, uint64_t to_ns,
+		       struct epochs_cover *ret);
 /* Whether a living store holds the directory (ask its socket rather than its files). */
 bool store_reader_is_live(const struct store_reader *r);
 

@@ -9,6 +9,7 @@
 
 #include "storage/bucket.h"
 #include "storage/builder.h"
+#include "storage/epochs.h"
 #include "storage/scan_int.h"
 #include "storage/store.h"
 #include "storage/syms.h"
@@ -59,6 +60,10 @@ struct store {
 	uint64_t synced_boot_ns, checked_boot_ns, retry_boot_ns, seal_boot_ns;
 	uint64_t written_before; /* io_written at open */
 	uint64_t bytes_bad;	 /* of set-aside files */
+	struct epoch epoch;	 /* what this run counts */
+	struct epochs earlier;	 /* what earlier ones counted; unchanged after the open */
+	uint64_t ledger_boot_ns; /* of the last writing; 0: none */
+	bool ledger_grew;	 /* losses that no file tells of yet */
 	struct store_counters c;
 	char damage[DAMAGE_TEXT_MAX];
 	size_t damage_len;

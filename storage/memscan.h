@@ -1,8 +1,8 @@
 /* Scans over rows in memory: the small tables that the store makes up when asked, and connections
  * that are still open.
  */
-#ifndef AGENT_MEMSCAN_H
-#define AGENT_MEMSCAN_H
+#ifndef STORAGE_MEMSCAN_H
+#define STORAGE_MEMSCAN_H
 
 #include "base/util.h"
 #include "protocols/record.h"

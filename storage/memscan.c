@@ -1,4 +1,4 @@
-#include "agent/memscan.h"
+#include "storage/memscan.h"
 
 #include "base/util.h"
 
