@@ -3,8 +3,9 @@
 #include "base/util.h"
 
 #define LENGTH_MAX                                                                                 \
-	((uint64_t)1 << 62) /* no body is longer: sums with stream positions stay in range */
-#define METHOD_MAX 24	    /* bytes of a method that is looked for in unknown bytes */
+	((uint64_t)1 << 62)  /* no body is longer: sums with stream positions stay in range */
+#define METHOD_LIKELY_MIN 3  /* bytes of an unknown method that is believed without a version */
+#define METHOD_MAX	  24 /* bytes of a method that is looked for in unknown bytes */
 
 const bool token_char[256] = {
 	['!'] = true,	      ['#'] = true,	    ['$'] = true, ['%'] = true,
@@ -313,12 +314,15 @@ static bool is_known_method(struct slice s)
 	return s.n > 0 && known_method_tail(s) == s.n;
 }
 
-static bool is_custom_method(struct slice s)
+/* A method that may be believed before its version was seen. */
+static bool is_likely_method(struct slice s)
 {
+	if (is_known_method(s))
+		return true;
 	for (size_t i = 0; i < s.n; i++)
 		if (!is_method_char(s.p[i]))
 			return false;
-	return s.n >= 3;
+	return s.n >= METHOD_LIKELY_MIN;
 }
 
 static bool is_target_start(struct slice s, struct slice method)
@@ -335,20 +339,17 @@ bool looks_like_request(struct slice s, bool *ret_more)
 
 	*ret_more = false;
 	if (n == s.n || n + 1 == s.n) {
-		*ret_more = n > 0 && n <= METHOD_MAX && is_method_char(s.p[0]) &&
-			    (n == s.n || s.p[n] == ' ');
+		*ret_more = n > 0 && n <= METHOD_MAX && (n == s.n || s.p[n] == ' ');
 		return false;
 	}
-	if (s.p[n] != ' ' || !is_target_start(slice_from(s, n + 1), method))
-		return false;
-	if (!is_known_method(method) && !is_custom_method(method))
+	if (n == 0 || s.p[n] != ' ' || !is_target_start(slice_from(s, n + 1), method))
 		return false;
 	verdict = target_verdict(slice_from(s, n + 1));
 	if (verdict > 0)
 		return true;
 	/* A target too long for the probe, and nothing that speaks against it. */
 	if (verdict < 0 && s.n >= PROBE_MAX)
-		return true;
+		return is_likely_method(method);
 	*ret_more = verdict < 0;
 	return false;
 }

@@ -194,6 +194,11 @@ static void test_infer__http1(void)
 	INFER("CONNECT shop:443 HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
 	INFER("GET http://shop/ HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
 	INFER("FROBNICATE /x HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
+	INFER("X /load HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
+	INFER("X /load/m", PROTO_UNKNOWN, 0, true);
+	INFER("get /x HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
+	INFER("a1!#$%&'*+-.^_`|~ /x HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
+	INFER("X /load/m\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("GET /a/very/long/path/that/does/not/end/within/the/bytes/that/are/looked/at/here "
 	      "HTTP/1.1",
 	      PROTO_HTTP1, 1, false);
@@ -217,6 +222,7 @@ static void test_infer__others(void)
 	INFER("*1\r\n$4\r\nPING\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("get foo\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("GET /key\r\n", PROTO_UNKNOWN, 0, false);
+	INFER("get /key\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("EHLO example.com\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("SUB /a/b 1\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("220 mail ready\r\n", PROTO_UNKNOWN, 0, false);
