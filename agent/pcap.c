@@ -50,6 +50,7 @@ struct pcap {
 	uint64_t skip;	  /* bytes to pass over */
 	size_t need;	  /* bytes that buf must hold before the next step */
 	size_t n;	  /* bytes in buf */
+	uint64_t taken;	  /* bytes of the file so far */
 	uint64_t last_ns; /* time of the packet before, for those without */
 	uint8_t buf[BLOCK_MAX];
 };
@@ -368,14 +369,18 @@ int pcap_push(struct pcap *p, struct slice bytes)
 		size_t n = (size_t)MIN(p->skip, (uint64_t)bytes.n);
 
 		p->skip -= n;
+		p->taken += n;
 		bytes = slice_from(bytes, n);
 		n = MIN(p->need - p->n, bytes.n);
 		if (n > 0)
 			memcpy(p->buf + p->n, bytes.p, n);
 		p->n += n;
+		p->taken += n;
 		bytes = slice_from(bytes, n);
 		if (p->n == p->need && p->skip == 0)
 			p->error = step(p);
+		if (p->error == 0 && p->n == 0)
+			p->stats.good_bytes = p->taken;
 	}
 	return p->error;
 }
@@ -387,5 +392,7 @@ int pcap_finish(struct pcap *p)
 		p->error = -EPROTO;
 	if (p->error == 0 && (p->n > 0 || p->skip > 0))
 		p->error = -EBADMSG;
+	if (p->error == 0)
+		p->stats.good_bytes = p->taken;
 	return p->error;
 }

@@ -36,6 +36,7 @@ struct pcap_stats {
 	uint64_t cut_packets;	    /* recorded with less than they had (snap length) */
 	uint64_t retransmitted_bytes, lost_bytes, delivered_bytes;
 	uint64_t flows, flows_evicted;
+	uint64_t good_bytes; /* of the file, up to the first damage */
 };
 
 struct pcap;

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define RECORD_MAX 65536
+#define RECORD_MAX     65536
+#define REPLAY_PARTIAL 3 /* exit status: the recording is damaged, its beginning was replayed */
 #define ROUND	   256 /* records between commits */
 
 struct replay {
@@ -23,6 +24,7 @@ struct replay {
 	struct ledger ledger;
 	uint64_t offset_ns; /* unix - boot of the recording */
 	uint64_t records, last_ns;
+	uint64_t size, good; /* bytes of the recording, and how many of them were usable */
 	bool is_kev;
 	_Alignas(8) uint8_t frame[ROW_MAX + 64];
 	_Alignas(8) uint8_t record[RECORD_MAX];
@@ -112,9 +114,14 @@ static int replay_kev(struct replay *r, FILE *f)
 
 	if (e < 0)
 		return e;
+	r->good = sizeof(h);
 	r->offset_ns = h.unix_minus_boot_ns;
-	while ((e = kev_read(f, r->record, sizeof(r->record))) > 0)
-		take(r, (const struct ev_hdr *)(const void *)r->record);
+	while ((e = kev_read(f, r->record, sizeof(r->record))) > 0) {
+		const struct ev_hdr *ev = (const struct ev_hdr *)(const void *)r->record;
+
+		r->good += (ev->len + 7u) & ~7u;
+		take(r, ev);
+	}
 	return e;
 }
 
@@ -151,6 +158,7 @@ static int replay_pcap(struct replay *r, FILE *f)
 	while (e == 0 && (n = fread(r->record, 1, sizeof(r->record), f)) > 0)
 		e = pcap_push(p, slice_of(r->record, n));
 	e = pcap_finish(p);
+	r->good = e == -EPROTO ? 0 : pcap_stats(p)->good_bytes;
 	report_packets(pcap_stats(p));
 	pcap_free(p);
 	return e;
@@ -174,12 +182,50 @@ static void report(const struct replay *r, const char *file, int e)
 	if (e == -EPROTO)
 		fprintf(stderr, "kelpie-agent: %s is no .pcap, .pcapng or .kev file of a known version\n", file);
 	else if (e < 0)
-		fprintf(stderr, "kelpie-agent: %s is damaged or cut off; what came before was replayed\n",
-			file);
+		fprintf(stderr,
+			"kelpie-agent: %s is damaged or cut off at byte %llu of %llu; what came "
+			"before was replayed\n",
+			file, (unsigned long long)r->good, (unsigned long long)r->size);
 	fprintf(stderr, "%llu records, %llu rows, %llu bytes missing, %llu bytes not understood\n",
 		(unsigned long long)r->records, (unsigned long long)ledger_get(l, L7_OUT),
 		(unsigned long long)ledger_get(l, L4_GAP_LOST),
 		(unsigned long long)ledger_get(l, L5_RESYNCED));
+}
+
+static struct epoch_line counter(const struct ledger_counter *c, uint64_t value)
+{
+	struct epoch_line l = { .hop = c->hop, .kind = c->kind, .intentional = c->intentional,
+				.value = value };
+
+	snprintf(l.stage, sizeof(l.stage), "%s", c->stage);
+	snprintf(l.counter, sizeof(l.counter), "%s", c->counter);
+	snprintf(l.unit, sizeof(l.unit), "%s", c->unit);
+	return l;
+}
+
+/* A recording speaks for all of its time, and there is no other: answers over it are complete unless
+ * something was lost in the recording or in reading it. */
+static void keep_ledger(struct replay *r)
+{
+	static const struct ledger_counter recording[] = {
+		{ 1, LEDGER_IN, 0, "recording", "file", "bytes" },
+		{ 1, LEDGER_OUT, 0, "recording", "read", "bytes" },
+		{ 1, LEDGER_LOSS, 0, "recording", "damaged", "bytes" },
+	};
+	struct epoch_line lines[_LEDGER_MAX + ARRAY_SIZE(recording)];
+	uint64_t good = MIN(r->good, r->size);
+	size_t n = 0;
+	int e;
+
+	lines[n++] = counter(&recording[0], r->size);
+	lines[n++] = counter(&recording[1], good);
+	lines[n++] = counter(&recording[2], r->size - good);
+	/* Rows go to the store directly here: what they would have passed on the way has no numbers. */
+	for (size_t i = 0; i < L8_IN; i++)
+		lines[n++] = counter(&ledger_counters[i], ledger_get(&r->ledger, (enum ledger_id)i));
+	e = store_ledger(r->store, lines, n, UINT64_MAX, true);
+	if (e < 0)
+		fprintf(stderr, "kelpie-agent: cannot write the ledger: %s\n", strerror(-e));
 }
 
 int replay_main(const struct config *cfg, const char *file)
@@ -187,6 +233,7 @@ int replay_main(const struct config *cfg, const char *file)
 	_cleanup_(freep) struct replay *r = calloc(1, sizeof(*r));
 	struct sandbox box = { .name = "replay", .writable_dir = cfg->data_dir };
 	FILE *f = fopen(file, "re");
+	struct stat st;
 	const char *what;
 	int e;
 
@@ -199,6 +246,7 @@ int replay_main(const struct config *cfg, const char *file)
 		return 1;
 	}
 	r->is_kev = starts_like_kev(f);
+	r->size = fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
 	e = sandbox_enter(&box, &what);
 	if (e < 0) {
 		fprintf(stderr, "kelpie-agent: %s: %s\n", what, strerror(-e));
@@ -210,8 +258,11 @@ int replay_main(const struct config *cfg, const char *file)
 	pipeline_stop(r->pipe);
 	pipeline_free(r->pipe);
 	(void)store_flush(r->store);
+	keep_ledger(r);
 	store_close(r->store);
 	report(r, file, e);
 	fclose(f);
+	if (e == -EBADMSG)
+		return REPLAY_PARTIAL;
 	return e < 0 ? 1 : 0;
 }

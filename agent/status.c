@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#define SPANS_MAX 512 /* of earlier runs, in one answer */
+
 uint64_t store_proc_bpf_counter(const struct store_proc *sp, enum bpf_counter id)
 {
 	uint64_t sum = 0;
@@ -56,6 +58,38 @@ static void status_ledger(void *ctx, const struct ledger_counter *c, uint64_t va
 	uplink_status_ledger(ctx, &line);
 }
 
+static void unknown_span(struct uplink_status *out, uint64_t from_ns, uint64_t to_ns)
+{
+	if (from_ns < to_ns)
+		uplink_status_span(out, &(struct uplink_span){ from_ns, to_ns, .unknown = true });
+}
+
+/* The newest losses that fit; what is older than them is unknown then. */
+static void status_earlier(const struct store_proc *sp, struct uplink_status *out)
+{
+	const struct epochs *e = store_earlier(sp->store);
+	uint64_t from_ns = sp->args->epoch;
+	size_t left = SPANS_MAX;
+
+	for (size_t i = e->n; i-- > 0;) {
+		const struct epoch *one = &e->v[i];
+
+		if (left < one->n_losses + 1)
+			break;
+		left -= one->n_losses + 1;
+		unknown_span(out, one->to_ns, from_ns);
+		for (size_t k = 0; k < one->n_losses; k++) {
+			const struct epoch_loss *l = &one->losses[k];
+
+			uplink_status_span(out, &(struct uplink_span){ l->from_ns, l->to_ns, false,
+								       l->units, l->bytes,
+								       l->sampled });
+		}
+		from_ns = MIN(from_ns, one->from_ns);
+	}
+	unknown_span(out, 0, from_ns);
+}
+
 static void on_status(void *ctx, struct uplink_status *out)
 {
 	struct store_proc *sp = ctx;
@@ -79,6 +113,7 @@ static void on_status(void *ctx, struct uplink_status *out)
 	uplink_status_int(out, "storage.oldest_ns", (int64_t)c.oldest_ns);
 	uplink_status_int(out, "storage.newest_ns", (int64_t)c.newest_ns);
 	store_proc_each_counter(sp, status_ledger, out);
+	status_earlier(sp, out);
 }
 
 static int on_control(void *ctx, enum uplink_verb verb, char *message, size_t cap)

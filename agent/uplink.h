@@ -92,6 +92,14 @@ struct uplink_ledger_line {
 };
 void uplink_status_ledger(struct uplink_status *s, const struct uplink_ledger_line *line);
 
+/* What is known of a time before this run. unknown: nothing, the numbers say nothing. */
+struct uplink_span {
+	uint64_t from_ns, to_ns;
+	bool unknown;
+	uint64_t units, bytes, sampled;
+};
+void uplink_status_span(struct uplink_status *s, const struct uplink_span *span);
+
 DEFINE_CLEANUP(struct uplink, uplink_stop)
 
 #endif

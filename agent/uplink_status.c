@@ -7,6 +7,7 @@ struct uplink_status {
 	Kelpie__Status msg;
 	Kelpie__StatusField *fields[UPLINK_FIELDS_MAX];
 	Kelpie__LedgerLine *ledger[UPLINK_FIELDS_MAX];
+	Kelpie__LossSpan *earlier[UPLINK_FIELDS_MAX];
 };
 
 static Kelpie__StatusField *add_field(struct uplink_status *s, const char *key)
@@ -89,6 +90,22 @@ void uplink_status_ledger(struct uplink_status *s, const struct uplink_ledger_li
 	s->ledger[s->msg.n_ledger++] = l;
 }
 
+void uplink_status_span(struct uplink_status *s, const struct uplink_span *span)
+{
+	Kelpie__LossSpan *l = s->msg.n_earlier < UPLINK_FIELDS_MAX ? malloc(sizeof(*l)) : NULL;
+
+	if (!l)
+		return;
+	kelpie__loss_span__init(l);
+	l->from_ns = span->from_ns;
+	l->to_ns = span->to_ns;
+	l->unknown = span->unknown;
+	l->units = span->units;
+	l->bytes = span->bytes;
+	l->sampled = span->sampled;
+	s->earlier[s->msg.n_earlier++] = l;
+}
+
 static void status_free(struct uplink_status *s)
 {
 	for (size_t i = 0; i < s->msg.n_fields; i++) {
@@ -104,6 +121,8 @@ static void status_free(struct uplink_status *s)
 		free(s->ledger[i]->unit);
 		free(s->ledger[i]);
 	}
+	for (size_t i = 0; i < s->msg.n_earlier; i++)
+		free(s->earlier[i]);
 	free(s);
 }
 DEFINE_CLEANUP(struct uplink_status, status_free)
@@ -119,6 +138,7 @@ void uplink_status_request(struct uplink *u, uint64_t id)
 	s->msg.id = id;
 	s->msg.fields = s->fields;
 	s->msg.ledger = s->ledger;
+	s->msg.earlier = s->earlier;
 	if (u->cfg.ops->status)
 		u->cfg.ops->status(u->cfg.ctx, s);
 	m.kind_case = KELPIE__AGENT_MESSAGE__KIND_STATUS;

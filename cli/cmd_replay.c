@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#define AGENT_PARTIAL 3 /* kelpie-agent --replay: damaged, its beginning was replayed */
+#define RUN_PARTIAL   (-1)
+
 /* Removes a directory of ours with what the agent put there (no deeper than two levels). */
 static void remove_dir(const char *path, int depth)
 {
@@ -46,7 +49,7 @@ static void on_stop(int sig)
 		kill(agent_pid, SIGTERM);
 }
 
-/* Runs kelpie-agent to its end; what: the sentence's subject when a signal ended it. */
+/* Runs kelpie-agent to its end: an exit code, or RUN_PARTIAL. what: the sentence's subject when a signal ended it. */
 static int run_agent(const struct agent_option *options, size_t n, const char *what)
 {
 	struct sigaction stop = { .sa_handler = on_stop };
@@ -74,6 +77,8 @@ static int run_agent(const struct agent_option *options, size_t n, const char *w
 	if (WIFSIGNALED(status))
 		return cli_fail(EXIT_ERROR, "%s was ended by signal %d", what, WTERMSIG(status));
 	/* the agent has said why */
+	if (WEXITSTATUS(status) == AGENT_PARTIAL)
+		return RUN_PARTIAL;
 	return WEXITSTATUS(status) ? EXIT_ERROR : EXIT_OK;
 }
 
@@ -86,6 +91,7 @@ int cmd_replay(const struct options *o)
 	struct options ask = *o;
 	const char *file = o->args[0];
 	struct stat st;
+	bool partial;
 	int code;
 
 	if (stat(file, &st) < 0)
@@ -104,10 +110,14 @@ int cmd_replay(const struct options *o)
 		"the replay");
 	if (stopped)
 		code = EXIT_INTERRUPTED;
-	if (code == EXIT_OK) {
+	partial = code == RUN_PARTIAL;
+	if (code == EXIT_OK || partial) {
 		ask.source_name = file;
 		ask.args[0] = o->sql ? o->sql : everything;
 		code = cmd_sql(&ask);
+		/* The rows are true; that they are not all is an error that a script must see. */
+		if (partial && code == EXIT_OK)
+			code = EXIT_ERROR;
 	}
 	if (!o->data_dir)
 		remove_dir(temporary, 2);

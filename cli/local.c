@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #define LOCAL_TIMEOUT_NS (600 * NSEC_PER_SEC)
 
@@ -102,6 +103,22 @@ void local_free(struct local *l)
 	free(l);
 }
 
+/* What the runs that wrote the files know of losses in the range. */
+static void cover(struct local *l, struct query_coverage *cov)
+{
+	struct loss_times times;
+	struct loss_cover known;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	query_coverage_times(cov,
+			     (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec, &times);
+	if (store_reader_cover(l->reader, &times, &known) < 0)
+		known = (struct loss_cover){ .unknown_from_ns = times.known_from_ns,
+					       .unknown_to_ns = times.known_to_ns };
+	query_coverage_epochs(cov, &known);
+}
+
 static void set_params(const struct question *q, struct query_param *params,
 		       char names[QUESTION_PARAMS_MAX][24])
 {
@@ -142,6 +159,8 @@ int local_ask(struct local *l, const struct question *q, const struct answer_sin
 	if (r < 0 && *error.message)
 		r = trouble_set(t, EXIT_ERROR, "%s%s%s", error.message, *error.hint ? "; " : "",
 				error.hint);
+	if (r == 0)
+		cover(l, &cov);
 	if (r == 0 && sink->coverage) {
 		query_coverage_json(&cov, &json);
 		r = sink->coverage(sink->ctx, strbuf_slice(&json));

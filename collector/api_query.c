@@ -292,18 +292,13 @@ static void explain(const struct fan *fan, struct query_error *e)
 /* Accidental losses in the range, from the ledgers as they are now. */
 static void cover_losses(struct ask *a, struct query_coverage *cov)
 {
-	struct hub_losses lost;
-	char note[128];
+	struct loss_times times;
+	struct loss_cover known;
 
 	hub_status_refresh(a->r->cfg->hub, 0, clock_mono_ns() + STATUS_WAIT_NS);
-	hub_losses(a->r->cfg->hub, a->range.from_ns, a->range.to_ns, &lost);
-	query_coverage_lost(cov, lost.units, lost.sampled);
-	if (lost.bytes) {
-		snprintf(note, sizeof(note), "%llu bytes of payload were lost in the range",
-			 (unsigned long long)lost.bytes);
-		query_list_add(&cov->notes, note);
-		cov->complete = false;
-	}
+	query_coverage_times(cov, a->now_ns, &times);
+	hub_losses(a->r->cfg->hub, &times, &known);
+	query_coverage_epochs(cov, &known);
 }
 
 static void run(struct ask *a)

@@ -107,13 +107,9 @@ void hub_each_agent(struct hub *h, void (*fn)(void *ctx, const struct hub_agent_
 		    void *ctx);
 size_t hub_agents_connected(struct hub *h);
 
-/* Losses that agents counted, by when they were seen to grow. */
-struct hub_losses {
-	uint64_t units;	  /* records, rows, exchanges: accidental */
-	uint64_t bytes;	  /* accidental, of payload */
-	uint64_t sampled; /* rows left out on purpose at hops 7 and above */
-};
-void hub_losses(struct hub *h, uint64_t from_unix_ns, uint64_t to_unix_ns, struct hub_losses *ret);
+/* Losses that agents counted, in this run by when they were seen to grow, and of earlier runs what
+ * they left written down. */
+void hub_losses(struct hub *h, const struct loss_times *t, struct loss_cover *ret);
 
 /* Since when every connected node has captured and kept everything, unix ns: the latest of their
  * starts, as long as none has rows of an earlier run or let rows expire. 0: cannot be told. */

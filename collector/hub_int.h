@@ -18,6 +18,12 @@
 #define HUB_LOSS_STEPS	 64 /* remembered growths of an agent's losses */
 #define HUB_CONTROLS_MAX 4
 
+struct hub_losses {
+	uint64_t units;	  /* records, rows, exchanges: accidental */
+	uint64_t bytes;	  /* accidental, of payload */
+	uint64_t sampled; /* rows left out on purpose at hops 7 and above */
+};
+
 /* Losses grew by so much between two looks. */
 struct loss_step {
 	uint64_t from_ns, to_ns;

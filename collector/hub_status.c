@@ -81,7 +81,8 @@ int hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m)
 	struct node *n = a->node;
 	uint64_t unix_ns = clock_unix_ns();
 
-	if (m->status->n_fields > HUB_STATUS_LINES || m->status->n_ledger > HUB_STATUS_LINES)
+	if (m->status->n_fields > HUB_STATUS_LINES || m->status->n_ledger > HUB_STATUS_LINES ||
+	    m->status->n_earlier > HUB_STATUS_LINES)
 		return -EDQUOT;
 	note_losses(n, m->status, unix_ns);
 	if (n->status)
@@ -144,9 +145,30 @@ void hub_each_agent(struct hub *h, void (*fn)(void *ctx, const struct hub_agent_
 	pthread_mutex_unlock(&h->lock);
 }
 
-void hub_losses(struct hub *h, uint64_t from_unix_ns, uint64_t to_unix_ns, struct hub_losses *ret)
+static void add_earlier(const Kelpie__Status *s, const struct loss_times *t,
+			struct loss_cover *sum)
 {
-	struct hub_losses sum = { 0 };
+	for (size_t i = 0; i < s->n_earlier; i++) {
+		const Kelpie__LossSpan *l = s->earlier[i];
+		uint64_t from_ns = MAX(l->from_ns, t->known_from_ns);
+		uint64_t to_ns = MIN(l->to_ns, t->known_to_ns);
+
+		if (l->unknown) {
+			if (from_ns < to_ns && !sum->unknown_to_ns) {
+				sum->unknown_from_ns = from_ns;
+				sum->unknown_to_ns = to_ns;
+			}
+		} else if (l->to_ns >= t->from_ns && l->from_ns <= t->to_ns) {
+			sum->units += l->units;
+			sum->bytes += l->bytes;
+			sum->sampled += l->sampled;
+		}
+	}
+}
+
+void hub_losses(struct hub *h, const struct loss_times *t, struct loss_cover *ret)
+{
+	struct loss_cover sum = { 0 };
 
 	pthread_mutex_lock(&h->lock);
 	for (size_t i = 0; i < HUB_AGENTS_MAX; i++) {
@@ -155,12 +177,14 @@ void hub_losses(struct hub *h, uint64_t from_unix_ns, uint64_t to_unix_ns, struc
 		for (size_t k = 0; n->used && k < n->n_steps; k++) {
 			const struct loss_step *s = &n->steps[k];
 
-			if (s->to_ns < from_unix_ns || s->from_ns > to_unix_ns)
+			if (s->to_ns < t->from_ns || s->from_ns > t->to_ns)
 				continue;
 			sum.units += s->grown.units;
 			sum.bytes += s->grown.bytes;
 			sum.sampled += s->grown.sampled;
 		}
+		if (n->used && n->status)
+			add_earlier(n->status->status, t, &sum);
 	}
 	pthread_mutex_unlock(&h->lock);
 	*ret = sum;

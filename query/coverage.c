@@ -57,6 +57,44 @@ void query_coverage_lost(struct query_coverage *cov, uint64_t lost, uint64_t sam
 		cov->complete = false;
 }
 
+void query_coverage_times(const struct query_coverage *cov, uint64_t now_ns,
+			  struct loss_times *ret)
+{
+	bool open_end = cov->to_ns == UINT64_MAX;
+
+	*ret = (struct loss_times){ .from_ns = cov->from_ns, .to_ns = cov->to_ns };
+	if (!cov->newest_ns) /* no row is of any time */
+		return;
+	ret->known_from_ns = cov->from_ns ? cov->from_ns : cov->oldest_ns;
+	ret->known_to_ns = open_end && !cov->from_ns ? cov->newest_ns : MIN(cov->to_ns, now_ns);
+}
+
+void query_coverage_epochs(struct query_coverage *cov, const struct loss_cover *known)
+{
+	char from[36], to[36];
+
+	query_coverage_lost(cov, known->units, known->sampled);
+	if (known->bytes) {
+		cov->complete = false;
+		coverage_note(cov, "%" PRIu64 " bytes of payload were lost in the range",
+			      known->bytes);
+	}
+	if (!known->unknown_to_ns)
+		return;
+	cov->complete = false;
+	format_time_utc(known->unknown_to_ns, to);
+	if (known->unknown_from_ns) {
+		format_time_utc(known->unknown_from_ns, from);
+		coverage_note(cov,
+			      "not known to be complete: no ledger speaks for %.19sZ to %.19sZ; "
+			      "the agent did not run, or was killed",
+			      from, to);
+	} else {
+		coverage_note(cov, "not known to be complete: no ledger speaks for what was "
+				   "before %.19sZ", to);
+	}
+}
+
 int coverage_note(struct query_coverage *cov, const char *fmt, ...)
 {
 	char text[256];

@@ -139,6 +139,12 @@ int query_list_add(struct query_list *list, const char *text);
 int query_coverage_missing(struct query_coverage *cov, const char *node);
 /* Known losses in the range: accidental ones clear `complete`. */
 void query_coverage_lost(struct query_coverage *cov, uint64_t lost, uint64_t sampled);
+/* The times that the answer is about, for epochs_cover() and its like. */
+void query_coverage_times(const struct query_coverage *cov, uint64_t now_ns,
+			  struct loss_times *ret);
+/* What ledgers know of these times: accidental losses, and times that no ledger speaks for, clear
+ * `complete`, with a sentence. */
+void query_coverage_epochs(struct query_coverage *cov, const struct loss_cover *known);
 /* The object of CONTRACT §3, one line, times in RFC 3339; null where there is no bound. */
 void query_coverage_json(const struct query_coverage *cov, struct strbuf *out);
 /* {"code","message","hint","position"} */

@@ -400,36 +400,40 @@ void epochs_done(struct epochs *e)
 
 /* ---- questions ---- */
 
-/* Runs may overlap where a clock was set back: the end of what is known is the furthest one. */
-void epochs_cover(const struct epochs *e, uint64_t from_ns, uint64_t to_ns, struct epochs_cover *ret)
+static void add_losses(const struct epoch *e, const struct loss_times *t, struct loss_cover *ret)
 {
-	uint64_t known_to = from_ns;
+	for (size_t k = 0; k < e->n_losses; k++) {
+		const struct epoch_loss *l = &e->losses[k];
 
-	*ret = (struct epochs_cover){ 0 };
-	for (size_t i = 0; i < e->n; i++) {
-		const struct epoch *one = &e->v[i];
-
-		for (size_t k = 0; k < one->n_losses; k++) {
-			const struct epoch_loss *l = &one->losses[k];
-
-			if (l->to_ns < from_ns || l->from_ns > to_ns)
-				continue;
-			ret->units += l->units;
-			ret->bytes += l->bytes;
-			ret->sampled += l->sampled;
-		}
-		if (one->to_ns < from_ns || ret->unknown_to_ns)
+		if (l->to_ns < t->from_ns || l->from_ns > t->to_ns)
 			continue;
-		if (one->from_ns > known_to && known_to < to_ns) {
-			ret->unknown_from_ns = known_to;
-			ret->unknown_to_ns = MIN(one->from_ns, to_ns);
-			continue;
-		}
-		known_to = MAX(known_to, one->to_ns);
+		ret->units += l->units;
+		ret->bytes += l->bytes;
+		ret->sampled += l->sampled;
 	}
-	if (!ret->unknown_to_ns && known_to < to_ns) {
+}
+
+/* Runs may overlap where a clock was set back: the end of what is known is the furthest one. */
+void epochs_cover(const struct epochs *e, const struct loss_times *t, struct loss_cover *ret)
+{
+	uint64_t known_to = t->known_from_ns, next = t->known_to_ns;
+	size_t i = 0;
+
+	*ret = (struct loss_cover){ 0 };
+	for (; i < e->n; i++)
+		add_losses(&e->v[i], t, ret);
+	for (i = 0; i < e->n; i++) {
+		if (e->v[i].to_ns < known_to)
+			continue;
+		if (e->v[i].from_ns > known_to) {
+			next = MIN(next, e->v[i].from_ns);
+			break;
+		}
+		known_to = e->v[i].to_ns;
+	}
+	if (known_to < next) {
 		ret->unknown_from_ns = known_to;
-		ret->unknown_to_ns = to_ns;
+		ret->unknown_to_ns = next;
 	}
 }
 

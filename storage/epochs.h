@@ -74,12 +74,8 @@ struct epochs {
 int epochs_read(int dirfd, bool prune, struct epochs *ret);
 void epochs_done(struct epochs *e);
 
-/* What is known about a stretch of time. */
-struct epochs_cover {
-	uint64_t units, bytes, sampled;	     /* lost in it, or so near that it may have been */
-	uint64_t unknown_from_ns, unknown_to_ns; /* the first part that no run speaks for; both 0: none */
-};
-void epochs_cover(const struct epochs *e, uint64_t from_ns, uint64_t to_ns, struct epochs_cover *ret);
+/* What is known of losses, scan.h. */
+void epochs_cover(const struct epochs *e, const struct loss_times *t, struct loss_cover *ret);
 
 /* Rows of kelpie_ledger; memscan.h. */
 struct mem_rows;

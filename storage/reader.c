@@ -128,8 +128,8 @@ static int ledger_open(struct store_reader *r, const struct scan_plan *plan, str
 	return memscan_open(&rows, plan, ret);
 }
 
-int store_reader_cover(struct store_reader *r, uint64_t from_ns, uint64_t to_ns,
-		       struct epochs_cover *ret)
+int store_reader_cover(struct store_reader *r, const struct loss_times *t,
+		       struct loss_cover *ret)
 {
 	struct epochs epochs;
 	int err = epochs_read(r->dirfd, false, &epochs);
@@ -139,7 +139,7 @@ int store_reader_cover(struct store_reader *r, uint64_t from_ns, uint64_t to_ns,
 	/* A living run speaks for the present, if some seconds late. */
 	if (epochs.n && store_reader_is_live(r))
 		epochs.v[epochs.n - 1].to_ns = UINT64_MAX;
-	epochs_cover(&epochs, from_ns, to_ns, ret);
+	epochs_cover(&epochs, t, ret);
 	epochs_done(&epochs);
 	return 0;
 }

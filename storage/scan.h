@@ -82,6 +82,19 @@ struct scan_coverage {
 	bool truncated; /* stopped by limit, deadline or cancel before the end of the range */
 };
 
+/* A stretch of time whose losses are asked for. They are looked for in all of it; known_*: the part
+ * that some run of the agent has to speak for (without bounds it begins and ends with the rows that are
+ * held). known_to_ns 0: none of it. */
+struct loss_times {
+	uint64_t from_ns, to_ns, known_from_ns, known_to_ns;
+};
+
+struct loss_cover {
+	uint64_t units, bytes, sampled; /* lost in it, or so near that it may have been */
+	/* the first part that no run speaks for; both 0: none */
+	uint64_t unknown_from_ns, unknown_to_ns;
+};
+
 /* A producer of batches: a local store, a remote node, a union of several. */
 struct scan;
 struct scan_ops {

@@ -9,6 +9,7 @@
 #include "tests/lib/test.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #define ROWS 500
@@ -56,6 +57,18 @@ static void append_row(struct store *s, unsigned int i)
 	EXPECT(row_check(slice_of(row, n), &checked) == 0 && store_append(s, &checked) == 0);
 }
 
+#define RUN_FROM (T0 - 10 * NSEC_PER_SEC)
+#define RUN_TO	 (T0 + 10 * NSEC_PER_SEC)
+
+/* What the agent's ledger says at the end. */
+static void end_run(struct store *s, uint64_t lost)
+{
+	struct epoch_line l = { .hop = 7, .kind = EPOCH_LOSS, .stage = "join", .counter = "queue_full",
+				.unit = "rows", .value = lost };
+
+	EXPECT_EQ(store_ledger(s, &l, 1, RUN_TO, true), 0);
+}
+
 static bool fill(void)
 {
 	struct store_opts o;
@@ -65,7 +78,7 @@ static bool fill(void)
 	store_opts_init(&o);
 	o.dir = dir;
 	o.node = "n1";
-	o.epoch = 7;
+	o.epoch = RUN_FROM;
 	o.retention_bytes = 64 * MIB;
 	o.reserve_bytes = 0;
 	if (!EXPECT_EQ(store_open(&o, T0, NSEC_PER_SEC, &s, &diag), 0)) {
@@ -74,6 +87,7 @@ static bool fill(void)
 	}
 	for (unsigned int i = 0; i < ROWS; i++)
 		append_row(s, i);
+	end_run(s, 0);
 	store_close(s);
 	return true;
 }
@@ -233,6 +247,44 @@ static void test_local__wrong(void)
 	EXPECT(ask_text("SELECT load_extension('x')", &t) < 0);
 }
 
+/* Files that once were an agent's know what it lost, and admit when nobody knows. */
+static void test_local__ledger(void)
+{
+	struct trouble t;
+	struct store_opts o;
+	struct store_diag diag;
+	struct store *s;
+	char name[40];
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	ASSERT_EQ(ask_text("SELECT value FROM kelpie_ledger WHERE counter = 'queue_full'", &t), 0);
+	EXPECT_EQ(seen.first, 0);
+	ASSERT_EQ(ask_text("SELECT count(*) FROM requests", &t), 0);
+	EXPECT(strstr(seen.coverage, "\"complete\":true") != NULL);
+
+	store_opts_init(&o);
+	o.dir = dir;
+	o.node = "n1";
+	o.epoch = RUN_FROM;
+	ASSERT_EQ(store_open(&o, T0, NSEC_PER_SEC, &s, &diag), 0);
+	end_run(s, 3);
+	store_close(s);
+	ASSERT_EQ(ask_text("SELECT loss_count FROM kelpie_ledger_balance WHERE stage = 'join'", &t), 0);
+	EXPECT_EQ(seen.first, 3);
+	ASSERT_EQ(ask_text("SELECT count(*) FROM requests", &t), 0);
+	EXPECT(strstr(seen.coverage, "\"complete\":false") != NULL);
+	EXPECT(strstr(seen.coverage, "\"lost\":3") != NULL);
+	EXPECT(strstr(seen.coverage, "not known") == NULL);
+
+	snprintf(name, sizeof(name), "%llx.ledger", (unsigned long long)RUN_FROM);
+	EXPECT_EQ(unlinkat(fd, name, 0), 0);
+	ASSERT_EQ(ask_text("SELECT count(*) FROM requests", &t), 0);
+	EXPECT_EQ(seen.first, ROWS);
+	EXPECT(strstr(seen.coverage, "\"complete\":false") != NULL);
+	EXPECT(strstr(seen.coverage, "not known to be complete") != NULL);
+	close(fd);
+}
+
 static void test_local__fill(void)
 {
 	ASSERT(mkdtemp(dir) != NULL);
@@ -241,4 +293,5 @@ static void test_local__fill(void)
 }
 
 TEST_MAIN(TEST(test_local__fill), TEST(test_local__counts), TEST(test_local__filters),
-	  TEST(test_local__top_and_errors), TEST(test_local__range), TEST(test_local__wrong))
+	  TEST(test_local__top_and_errors), TEST(test_local__range), TEST(test_local__wrong),
+	  TEST(test_local__ledger))

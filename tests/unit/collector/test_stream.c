@@ -27,6 +27,7 @@ struct world {
 	struct memsource sources[AGENTS];
 	struct uplink *uplinks[AGENTS];
 	_Atomic uint64_t lost;
+	atomic_bool earlier; /* the agent knows of an earlier run */
 	atomic_uint controls;
 };
 
@@ -39,6 +40,12 @@ static void on_status(void *ctx, struct uplink_status *out)
 
 	uplink_status_int(out, "answer", 42);
 	uplink_status_ledger(out, &line);
+	if (w->earlier) {
+		uplink_status_span(out, &(struct uplink_span){ 10 * NSEC_PER_SEC, 20 * NSEC_PER_SEC,
+							       false, 7, 70, 0 });
+		uplink_status_span(out, &(struct uplink_span){ 20 * NSEC_PER_SEC, 30 * NSEC_PER_SEC,
+							       .unknown = true });
+	}
 }
 
 static int on_control(void *ctx, enum uplink_verb verb, char *message, size_t cap)
@@ -652,7 +659,8 @@ static void see_agent(void *ctx, const struct hub_agent_info *info)
 static void test_stream__status_losses_control(void)
 {
 	struct hub_control_result results[AGENTS];
-	struct hub_losses lost;
+	struct loss_times all = { 0, UINT64_MAX, 0, 0 }, past = { 0 }, known;
+	struct loss_cover lost;
 	struct seen seen = { 0 };
 	struct world w;
 	uint64_t before_ns;
@@ -664,15 +672,32 @@ static void test_stream__status_losses_control(void)
 	EXPECT_EQ(seen.n, 1);
 	EXPECT_EQ(seen.answer, 42);
 	before_ns = clock_unix_ns();
-	hub_losses(w.hub, 0, UINT64_MAX, &lost);
+	hub_losses(w.hub, &all, &lost);
 	EXPECT_EQ(lost.units, 0);
 	nap_ms(20);
 	w.lost = 5;
 	hub_status_refresh(w.hub, 0, clock_mono_ns() + 2 * NSEC_PER_SEC);
-	hub_losses(w.hub, 0, UINT64_MAX, &lost);
+	hub_losses(w.hub, &all, &lost);
 	EXPECT_EQ(lost.units, 5);
-	hub_losses(w.hub, 0, before_ns - 10 * NSEC_PER_SEC, &lost);
+	past.to_ns = before_ns - 10 * NSEC_PER_SEC;
+	hub_losses(w.hub, &past, &lost);
 	EXPECT_EQ(lost.units, 0); /* not in that range */
+
+	/* what the agent knows of earlier runs: 7 lost in seconds 10 to 20, nothing known of 20 to 30 */
+	w.earlier = true;
+	hub_status_refresh(w.hub, 0, clock_mono_ns() + 2 * NSEC_PER_SEC);
+	known = (struct loss_times){ 15 * NSEC_PER_SEC, 25 * NSEC_PER_SEC, 15 * NSEC_PER_SEC,
+				     25 * NSEC_PER_SEC };
+	hub_losses(w.hub, &known, &lost);
+	EXPECT_EQ(lost.units, 7);
+	EXPECT_EQ(lost.bytes, 70);
+	EXPECT_EQ(lost.unknown_from_ns, 20 * NSEC_PER_SEC);
+	EXPECT_EQ(lost.unknown_to_ns, 25 * NSEC_PER_SEC);
+	known = (struct loss_times){ 40 * NSEC_PER_SEC, 50 * NSEC_PER_SEC, 40 * NSEC_PER_SEC,
+				     50 * NSEC_PER_SEC };
+	hub_losses(w.hub, &known, &lost);
+	EXPECT_EQ(lost.units, 0);
+	EXPECT_EQ(lost.unknown_to_ns, 0);
 
 	EXPECT_EQ(hub_control(w.hub, KELPIE__CONTROL_VERB__CONTROL_PAUSE,
 			      clock_mono_ns() + 2 * NSEC_PER_SEC, results, AGENTS),
