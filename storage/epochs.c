@@ -84,16 +84,18 @@ static uint64_t growth(uint64_t now, uint64_t before)
 
 int epoch_count(struct epoch *e, const struct epoch_line *lines, size_t n, uint64_t now_ns)
 {
-	struct epoch_loss sum = sum_of(lines, n);
-	struct epoch_loss grown = { .from_ns = MIN(e->to_ns, now_ns),
-				    .to_ns = MAX(e->to_ns, now_ns),
-				    .units = growth(sum.units, e->total.units),
-				    .bytes = growth(sum.bytes, e->total.bytes),
-				    .sampled = growth(sum.sampled, e->total.sampled) };
-	bool grew = grown.units || grown.bytes || grown.sampled;
+	struct epoch_loss sum, grown;
+	bool grew;
 
 	if (n > EPOCH_LINES_MAX)
 		return -EINVAL;
+	sum = sum_of(lines, n);
+	grown = (struct epoch_loss){ .from_ns = MIN(e->to_ns, now_ns),
+				     .to_ns = MAX(e->to_ns, now_ns),
+				     .units = growth(sum.units, e->total.units),
+				     .bytes = growth(sum.bytes, e->total.bytes),
+				     .sampled = growth(sum.sampled, e->total.sampled) };
+	grew = grown.units || grown.bytes || grown.sampled;
 	if (!e->lines)
 		e->lines = calloc(EPOCH_LINES_MAX, sizeof(*lines));
 	if (!e->lines)
