@@ -1,7 +1,7 @@
 /* The agent's processes and what they say to each other.
  *
- *	attacher (root, few capabilities) --+-- fork --> store   (nobody, its directory only)
- *	  BPF, /proc, restarts               \-- fork --> parser  (nobody, no file, no socket)
+ *	attacher (root, few capabilities) --+-- fork --> store   (its own user, its directory only)
+ *	  BPF, /proc, restarts               \-- fork --> parser  (its own user, no file, no socket)
  *
  *	kernel rings ==> parser ==> row ring ==> store     memory, mapped before the fork or by descriptor
  *	parser <-> attacher: struct agent_msg over a SOCK_SEQPACKET pair, as store <-> attacher
@@ -11,6 +11,7 @@
 
 #include "agent/ledger.h"
 #include "agent/pipeline.h"
+#include "base/run_as.h"
 #include "config/config.h"
 
 #define ROW_RING_BYTES (4u * MIB)
@@ -35,7 +36,9 @@ struct agent_msg {
 };
 
 struct parser_args {
-	int attacher_fd, ledger_fd, row_ring_fd;
+	int attacher_fd, row_ring_fd;
+	const struct ledger_fds *ledger;
+	struct run_as_ids ids;
 	int data_ring_fd, ctl_ring_fd, conn_ctl_fd;
 	uint64_t data_ring_bytes, ctl_ring_bytes, conn_ctl_bytes;
 	uint32_t n_ctl;
@@ -48,14 +51,15 @@ struct parser_args {
 };
 
 struct store_args {
-	int attacher_fd, ledger_fd, row_ring_fd, bpf_counters_fd;
+	int attacher_fd, row_ring_fd, bpf_counters_fd;
+	const struct ledger_fds *ledger;
+	struct run_as_ids ids;
 	size_t n_cpus; /* entries of bpf_counters */
 	size_t bpf_counters_bytes; /* of the mapping */
 	const struct config *cfg;
 	const char *collector; /* path of the collector's socket for agents; NULL: none */
 	uint64_t epoch;
 	const char *rung; /* capture mode, for the status table */
-	unsigned int gid;
 };
 
 /* Both run in a forked child and return its exit code. */

@@ -2,7 +2,10 @@
 
 #include "base/util.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -19,20 +22,62 @@ const struct ledger_counter bpf_ledger_counters[_BC_MAX] = {
 #undef X
 };
 
-int ledger_create(void)
-{
-	_cleanup_(closep) int fd = memfd_create("kelpie-ledger", MFD_CLOEXEC);
+static_assert(sizeof(struct ledger) == (size_t)_LEDGER_WRITERS * LEDGER_PART_BYTES, "one part each");
 
-	if (fd < 0 || ftruncate(fd, sizeof(struct ledger)) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+int ledger_create(struct ledger_fds *ret)
+{
+	for (int w = 0; w < _LEDGER_WRITERS; w++) {
+		int fd = memfd_create("kelpie-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		char path[64];
+
+		if (fd < 0 || ftruncate(fd, LEDGER_PART_BYTES) < 0 ||
+		    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+			return -errno;
+		ret->writable[w] = fd;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		ret->readable[w] = open(path, O_RDONLY | O_CLOEXEC);
+		if (ret->readable[w] < 0)
+			return -errno;
+	}
+	return 0;
 }
 
-struct ledger *ledger_map(int fd)
+void ledger_fds_of(const struct ledger_fds *fds, enum ledger_writer self, int *ret)
 {
-	void *p = mmap(NULL, sizeof(struct ledger), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	for (int w = 0; w < _LEDGER_WRITERS; w++)
+		ret[w] = w == (int)self ? fds->writable[w] : fds->readable[w];
+}
 
-	return p == MAP_FAILED ? NULL : p;
+struct ledger *ledger_map(const struct ledger_fds *fds, enum ledger_writer self)
+{
+	uint8_t *all = mmap(NULL, sizeof(struct ledger), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int part[_LEDGER_WRITERS];
+
+	if (all == MAP_FAILED)
+		return NULL;
+	ledger_fds_of(fds, self, part);
+	for (int w = 0; w < _LEDGER_WRITERS; w++) {
+		int prot = w == (int)self ? PROT_READ | PROT_WRITE : PROT_READ;
+
+		if (mmap(all + (size_t)w * LEDGER_PART_BYTES, LEDGER_PART_BYTES, prot,
+			 MAP_SHARED | MAP_FIXED, part[w], 0) == MAP_FAILED) {
+			munmap(all, sizeof(struct ledger));
+			return NULL;
+		}
+	}
+	return (struct ledger *)(void *)all;
+}
+
+void ledger_unmap(struct ledger *l)
+{
+	munmap(l, sizeof(*l));
+}
+
+/* Readers have no way to write, so the cast gives nothing away. */
+static uint64_t load(const struct ledger *l, enum ledger_writer w, enum ledger_id id)
+{
+	return atomic_load_explicit(ledger_count((struct ledger *)(uintptr_t)l, w, id),
+				    memory_order_relaxed);
 }
 
 uint64_t ledger_get(const struct ledger *l, enum ledger_id id)
@@ -40,7 +85,7 @@ uint64_t ledger_get(const struct ledger *l, enum ledger_id id)
 	uint64_t sum = 0;
 
 	for (size_t w = 0; w < _LEDGER_WRITERS; w++)
-		sum += atomic_load_explicit(&l->page[w][id], memory_order_relaxed);
+		sum += load(l, (enum ledger_writer)w, id);
 	return sum;
 }
 
@@ -67,7 +112,7 @@ void ledger_book_crash(struct ledger *l, enum ledger_writer dead)
 				continue;
 			if (d->kind == LEDGER_IN) {
 				open += (int64_t)v;
-				ours = atomic_load(&l->page[dead][i]) > 0;
+				ours = load(l, dead, (enum ledger_id)i) > 0;
 			} else if (d->kind == LEDGER_HELD) {
 				ledger_set(l, dead, (enum ledger_id)i, 0);
 			} else {

@@ -1,6 +1,8 @@
 /* The ledger: what came in, went out, is held and was lost at each hop. Every process of the agent
- * has a page of counters in one piece of shared memory and is the only writer of its page; the store
- * reads all pages and the kernel's counters, and answers for the table `kelpie_ledger`.
+ * has a part with counters of its own and is the only one that can write there: the parts are memory
+ * files, and each process has the others' by descriptors for reading alone. What another process wrote
+ * is a number that may be wrong, never an index or a length. The store reads all parts and the
+ * kernel's counters, and answers for the table `kelpie_ledger`.
  *
  * Law: at rest, in = out + held + losses for each (hop, stage, unit). `in` of a hop is counted where
  * the hop begins, never derived from the hop before.
@@ -95,43 +97,85 @@ extern const struct ledger_counter bpf_ledger_counters[_BC_MAX];
 
 enum ledger_writer { LEDGER_ATTACHER, LEDGER_PARSER, LEDGER_STORE, _LEDGER_WRITERS };
 
-struct ledger {
-	_Atomic uint64_t page[_LEDGER_WRITERS][_LEDGER_MAX];
-	/* The parser process publishes here which connection it is working on: what a crash is blamed on. */
-	_Atomic uint64_t parser_at_conn;
-	_Atomic uint64_t parser_beat_ns; /* CLOCK_BOOTTIME of its last round */
-	_Atomic uint64_t rows_seq;	 /* last sequence number given to a row: goes on after a crash */
-	_Atomic uint64_t stored_seq;	 /* last row the store took: a new one does not take it again */
+struct ledger_attacher {
+	_Atomic uint64_t count[_LEDGER_MAX];
 	_Atomic uint32_t parser_restarts, store_restarts;
-	_Atomic uint32_t paused;	 /* control: 1 = parser drops data unread (counted) */
-	_Atomic uint32_t snapshot_wanted; /* control: store asks for the open connections, by number */
-	uint8_t simulate_leak_hop;	 /* hidden switch for tests: lose one unit in 1000 there, uncounted */
+	uint8_t simulate_leak_hop; /* hidden switch for tests: lose one unit in 1000 there, uncounted */
 };
 
-/* A memory file with the ledger in it; descriptor or negative errno. */
-int ledger_create(void);
-/* NULL on failure, errno set. Mapped for the life of the process. */
-struct ledger *ledger_map(int fd);
+struct ledger_parser {
+	_Atomic uint64_t count[_LEDGER_MAX];
+	_Atomic uint64_t at_conn;  /* the connection that it is working on: what a crash is blamed on */
+	_Atomic uint64_t beat_ns;  /* CLOCK_BOOTTIME of its last round */
+	_Atomic uint64_t rows_seq; /* last sequence number given to a row: goes on after a crash */
+};
+
+struct ledger_store {
+	_Atomic uint64_t count[_LEDGER_MAX];
+	_Atomic uint64_t stored_seq;	  /* last row it took: a new one does not take it again */
+	_Atomic uint32_t paused;	  /* control: 1 = parser drops data unread (counted) */
+	_Atomic uint32_t snapshot_wanted; /* control: asks for the open connections, by number */
+};
+
+#define LEDGER_PART_BYTES 65536 /* a page of any machine */
+
+/* In the order of enum ledger_writer; each part begins with its counters. */
+struct ledger {
+	union {
+		struct ledger_attacher attacher;
+		uint8_t attacher_part[LEDGER_PART_BYTES];
+	};
+	union {
+		struct ledger_parser parser;
+		uint8_t parser_part[LEDGER_PART_BYTES];
+	};
+	union {
+		struct ledger_store store;
+		uint8_t store_part[LEDGER_PART_BYTES];
+	};
+};
+
+/* One memory file per part, of a size that nobody can change. */
+struct ledger_fds {
+	int writable[_LEDGER_WRITERS], readable[_LEDGER_WRITERS];
+};
+
+/* 0 or negative errno. */
+int ledger_create(struct ledger_fds *ret);
+/* The whole ledger, the part of `self` alone writable. NULL on failure, errno set. */
+struct ledger *ledger_map(const struct ledger_fds *fds, enum ledger_writer self);
+void ledger_unmap(struct ledger *l);
+/* The descriptors that `self` needs to map it, into ret[_LEDGER_WRITERS]. */
+void ledger_fds_of(const struct ledger_fds *fds, enum ledger_writer self, int *ret);
+
+/* A counter in the part of one writer. */
+static inline _Atomic uint64_t *ledger_count(struct ledger *l, enum ledger_writer w, enum ledger_id id)
+{
+	_Atomic uint64_t *const parts[] = { l->attacher.count, l->parser.count, l->store.count };
+
+	return &parts[w][id];
+}
 
 static inline void ledger_add(struct ledger *l, enum ledger_writer w, enum ledger_id id, uint64_t n)
 {
-	_Atomic uint64_t *c = &l->page[w][id];
+	_Atomic uint64_t *c = ledger_count(l, w, id);
 
-	/* One writer per page: a plain add whose store readers see whole. */
+	/* One writer per part: a plain add whose store readers see whole. */
 	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
 			      memory_order_relaxed);
 }
 
 static inline void ledger_set(struct ledger *l, enum ledger_writer w, enum ledger_id id, uint64_t n)
 {
-	atomic_store_explicit(&l->page[w][id], n, memory_order_relaxed);
+	atomic_store_explicit(ledger_count(l, w, id), n, memory_order_relaxed);
 }
 
-/* Sum over the pages. */
+/* Sum over the parts. */
 uint64_t ledger_get(const struct ledger *l, enum ledger_id id);
 
 /* A process died with things in hand: what it held becomes its hop's lost_in_crash, so that the law
- * holds again. Called by the attacher before the process is started anew. */
+ * holds again. Called by the attacher before the process is started anew, with a mapping in which the
+ * dead one's part is writable. */
 void ledger_book_crash(struct ledger *l, enum ledger_writer dead);
 
 #endif

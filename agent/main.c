@@ -9,10 +9,10 @@
 #include "base/shmring.h"
 #include "base/text.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
@@ -51,8 +51,9 @@ struct attacher {
 	struct hash_key id_key;
 	struct capture *capture;
 	struct ledger *ledger;
-	int ledger_fd, row_ring_fd;
-	unsigned int gid;
+	struct ledger_fds ledger_fds;
+	int row_ring_fd;
+	struct run_as_ids store_ids, parser_ids;
 	char rung[64];
 	uint64_t poison[POISON_MAX];
 	size_t n_poison;
@@ -239,7 +240,8 @@ static int child_main(enum child_id id, int fd)
 {
 	struct store_args store = {
 		.attacher_fd = fd,
-		.ledger_fd = at.ledger_fd,
+		.ledger = &at.ledger_fds,
+		.ids = at.store_ids,
 		.row_ring_fd = at.row_ring_fd,
 		.bpf_counters_fd = capture_counters_fd(at.capture),
 		.n_cpus = capture_cpus(at.capture),
@@ -248,11 +250,11 @@ static int child_main(enum child_id id, int fd)
 		.collector = at.collector,
 		.epoch = at.epoch,
 		.rung = at.rung,
-		.gid = at.gid,
 	};
 	struct parser_args parser = {
 		.attacher_fd = fd,
-		.ledger_fd = at.ledger_fd,
+		.ledger = &at.ledger_fds,
+		.ids = at.parser_ids,
 		.row_ring_fd = at.row_ring_fd,
 		.data_ring_fd = capture_data_ring_fd(at.capture),
 		.ctl_ring_fd = capture_ctl_ring_fd(at.capture),
@@ -268,11 +270,15 @@ static int child_main(enum child_id id, int fd)
 		.n_poison = at.n_poison,
 		.simulate = at.simulate,
 	};
-	const int store_keep[] = { fd, at.ledger_fd, at.row_ring_fd, store.bpf_counters_fd, -1 };
-	const int parser_keep[] = { fd,		    at.ledger_fd,	at.row_ring_fd, parser.data_ring_fd,
+	int l[_LEDGER_WRITERS];
+
+	ledger_fds_of(&at.ledger_fds, at.child[id].writer, l);
+	const int store_keep[] = { l[0], l[1], l[2], fd, at.row_ring_fd, store.bpf_counters_fd, -1 };
+	const int parser_keep[] = { l[0], l[1], l[2], fd, at.row_ring_fd, parser.data_ring_fd,
 				    parser.ctl_ring_fd, parser.conn_ctl_fd, -1 };
 
-	sandbox_child(id == CHILD_STORE ? store_keep : parser_keep);
+	if (sandbox_child(id == CHILD_STORE ? store_keep : parser_keep) < 0)
+		return 1;
 	prctl(PR_SET_NAME, id == CHILD_STORE ? "kelpie-store" : "kelpie-parser");
 	return id == CHILD_STORE ? store_main(&store) : parser_main(&parser);
 }
@@ -365,10 +371,25 @@ static void stop_child(enum child_id id)
 
 /* ---- crashes ---- */
 
+/* The only moment in which we write in another's part: its owner is dead. */
+static void book_crash(enum ledger_writer dead)
+{
+	struct ledger *l = ledger_map(&at.ledger_fds, dead);
+
+	if (!l) {
+		log_error("what the dead process held cannot be booked as lost: %s", strerror(errno));
+		return;
+	}
+	ledger_book_crash(l, dead);
+	if (dead == LEDGER_PARSER)
+		atomic_store(&l->parser.at_conn, 0);
+	ledger_unmap(l);
+}
+
 static void on_death(enum child_id id, int status)
 {
 	struct child *c = &at.child[id];
-	uint64_t now = boot_now_ns(), conn = atomic_load(&at.ledger->parser_at_conn);
+	uint64_t now = boot_now_ns(), conn = atomic_load(&at.ledger->parser.at_conn);
 
 	c->pid = 0;
 	close(c->fd);
@@ -376,15 +397,14 @@ static void on_death(enum child_id id, int status)
 	log_error("the %s process died (%s %d); it is started again", c->name,
 		  WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) :
 										 WEXITSTATUS(status));
-	ledger_book_crash(at.ledger, c->writer);
+	book_crash(c->writer);
 	if (id == CHILD_PARSER) {
-		atomic_fetch_add(&at.ledger->parser_restarts, 1);
+		atomic_fetch_add(&at.ledger->attacher.parser_restarts, 1);
 		if (conn)
 			at.poison[at.n_poison++ % POISON_MAX] = conn;
 		at.n_poison = MIN(at.n_poison, (size_t)POISON_MAX);
-		atomic_store(&at.ledger->parser_at_conn, 0);
 	} else {
-		atomic_fetch_add(&at.ledger->store_restarts, 1);
+		atomic_fetch_add(&at.ledger->attacher.store_restarts, 1);
 		/* Now, not when the next one starts: what is queued until then is to be readable. */
 		tell(CHILD_PARSER, MSG_RESYMS);
 	}
@@ -470,14 +490,46 @@ static void run(void)
 
 /* ---- start ---- */
 
-/* The store's group may write there, nobody else may look. */
+/* One file of the data directory becomes the store's: it may be of a version, or of a time without
+ * Kelpie's users, in which the store was somebody else. Root's own files (lock, address) stay. */
+static int adopt_file(int dir, const char *name)
+{
+	_cleanup_(closep) int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	const struct run_as_ids *as = &at.store_ids;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	/* A second name may be that of somebody else's file. */
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid == 0 ||
+	    (st.st_uid == as->uid && st.st_gid == as->gid))
+		return 0;
+	return fchownat(fd, "", as->uid, as->gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+static int adopt_files(int dir)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *e;
+
+	if (!d)
+		return -errno;
+	while (r == 0 && (e = readdir(d)))
+		r = adopt_file(dir, e->d_name);
+	closedir(d);
+	return r;
+}
+
+/* Root's, so that its owner's rights are nobody's who touches captured bytes; the store may write there
+ * by its group. */
 static int make_data_dir(void)
 {
-	struct group *g = getgrnam("kelpie");
 	const char *dir = at.cfg.data_dir;
 	_cleanup_(closep) int fd = -1;
 
-	at.gid = g ? g->gr_gid : NOBODY_ID;
+	run_as_find(RUN_AS_STORE, &at.store_ids);
+	run_as_find(RUN_AS_PARSER, &at.parser_ids);
 	if (mkdir(dir, 0770) < 0 && errno != EEXIST) {
 		fprintf(stderr, "kelpie-agent: cannot make the data directory %s: %s; choose another with "
 				"--data-dir\n", dir, strerror(errno));
@@ -490,7 +542,7 @@ static int make_data_dir(void)
 				"and no symbolic link to one\n", dir, strerror(errno));
 		return -errno;
 	}
-	if (fchown(fd, 0, at.gid) < 0 || fchmod(fd, 0770) < 0) {
+	if (fchown(fd, 0, at.store_ids.gid) < 0 || fchmod(fd, 0770) < 0 || adopt_files(fd) < 0) {
 		fprintf(stderr, "kelpie-agent: cannot hand %s to the store: %s\n", dir, strerror(errno));
 		return -errno;
 	}
@@ -525,14 +577,13 @@ static int load_capture(void)
 
 static int make_shared(void)
 {
-	at.ledger_fd = ledger_create();
 	at.row_ring_fd = shmring_create(ROW_RING_BYTES);
-	if (at.ledger_fd < 0 || at.row_ring_fd < 0)
+	if (ledger_create(&at.ledger_fds) < 0 || at.row_ring_fd < 0)
 		return -ENOMEM;
-	at.ledger = ledger_map(at.ledger_fd);
+	at.ledger = ledger_map(&at.ledger_fds, LEDGER_ATTACHER);
 	if (!at.ledger)
 		return -ENOMEM;
-	at.ledger->simulate_leak_hop = at.leak_hop;
+	at.ledger->attacher.simulate_leak_hop = at.leak_hop;
 	return 0;
 }
 

@@ -109,17 +109,17 @@ static uint64_t drain(struct parser *ps)
 
 static void round_end(struct parser *ps)
 {
-	uint32_t wanted = atomic_load_explicit(&ps->ledger->snapshot_wanted, memory_order_acquire);
+	uint32_t wanted = atomic_load_explicit(&ps->ledger->store.snapshot_wanted, memory_order_acquire);
 	uint64_t now = boot_now_ns();
 
 	pipeline_tick(ps->pipe, now, unix_now_ns());
-	pipeline_pause(ps->pipe, atomic_load_explicit(&ps->ledger->paused, memory_order_relaxed));
+	pipeline_pause(ps->pipe, atomic_load_explicit(&ps->ledger->store.paused, memory_order_relaxed));
 	if (wanted != ps->snapshot_done && pipeline_snapshot(ps->pipe, wanted))
 		ps->snapshot_done = wanted;
 	pipeline_commit(ps->pipe);
 	ring_release(&ps->data);
 	ring_release(&ps->ctl);
-	atomic_store_explicit(&ps->ledger->parser_beat_ns, now, memory_order_relaxed);
+	atomic_store_explicit(&ps->ledger->parser.beat_ns, now, memory_order_relaxed);
 }
 
 static void take_messages(struct parser *ps)
@@ -170,6 +170,20 @@ static const int parser_syscalls[] = {
 	SCMP_SYS(fstat),	SCMP_SYS(newfstatat), -1,
 };
 
+/* A descriptor of a memory file could be mapped again, with more rights than the mapping has. */
+static void close_mapped(const struct parser_args *a)
+{
+	int fds[_LEDGER_WRITERS];
+
+	ledger_fds_of(a->ledger, LEDGER_PARSER, fds);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	close(a->row_ring_fd);
+	close(a->data_ring_fd);
+	close(a->ctl_ring_fd);
+	close(a->conn_ctl_fd);
+}
+
 static int setup(struct parser *ps)
 {
 	const struct parser_args *a = ps->args;
@@ -189,7 +203,7 @@ static int setup(struct parser *ps)
 	void *ctl;
 	int r;
 
-	ps->ledger = ledger_map(a->ledger_fd);
+	ps->ledger = ledger_map(a->ledger, LEDGER_PARSER);
 	if (!ps->ledger)
 		return -errno;
 	r = shmring_open(&ps->rows, a->row_ring_fd, ROW_RING_BYTES);
@@ -200,10 +214,11 @@ static int setup(struct parser *ps)
 	ctl = mmap(NULL, a->conn_ctl_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, a->conn_ctl_fd, 0);
 	if (ctl == MAP_FAILED)
 		return -errno;
+	close_mapped(a);
 	opts.ctl = ctl;
 	opts.n_ctl = a->n_ctl;
 	opts.ledger = ps->ledger;
-	ps->snapshot_done = atomic_load(&ps->ledger->snapshot_wanted);
+	ps->snapshot_done = atomic_load(&ps->ledger->store.snapshot_wanted);
 	ps->pipe = pipeline_new(&opts);
 	if (!ps->pipe)
 		return -ENOMEM;
@@ -215,7 +230,7 @@ static int setup(struct parser *ps)
 int parser_main(const struct parser_args *a)
 {
 	static struct parser ps;
-	struct sandbox box = { .name = "parser", .drop_uid = true, .gid = NOBODY_ID,
+	struct sandbox box = { .name = "parser", .become = &a->ids,
 			       .syscalls = parser_syscalls };
 	struct agent_msg hello = { .type = MSG_READY };
 	const char *what = "memory";

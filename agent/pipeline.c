@@ -31,8 +31,8 @@ struct pipeline *pipeline_new(const struct pipeline_opts *opts)
 		return NULL;
 	join_reset_syms(p);
 	for (size_t i = 0; i < _LEDGER_MAX; i++)
-		p->counts[i] = atomic_load(&p->opts.ledger->page[LEDGER_PARSER][i]);
-	p->seq = atomic_load(&p->opts.ledger->rows_seq);
+		p->counts[i] = atomic_load(&p->opts.ledger->parser.count[i]);
+	p->seq = atomic_load(&p->opts.ledger->parser.rows_seq);
 	return TAKE_PTR(p);
 }
 
@@ -247,7 +247,7 @@ static void on_data(struct pipeline *p, const struct ev_data *ev)
 		count(p, L3_UNKNOWN, 1);
 		return;
 	}
-	atomic_store_explicit(&p->opts.ledger->parser_at_conn, c->id, memory_order_relaxed);
+	atomic_store_explicit(&p->opts.ledger->parser.at_conn, c->id, memory_order_relaxed);
 	conn_touch(&p->conns, c, ev->h.ts_ns);
 	if (!c->tgid)
 		c->tgid = ev->tgid;
@@ -367,8 +367,8 @@ void pipeline_commit(struct pipeline *p)
 	p->opts.out.publish(p->opts.out.ctx);
 	for (size_t i = 0; i < _LEDGER_MAX; i++)
 		ledger_set(l, LEDGER_PARSER, (enum ledger_id)i, p->counts[i]);
-	atomic_store_explicit(&l->rows_seq, p->seq, memory_order_relaxed);
-	atomic_store_explicit(&l->parser_at_conn, 0, memory_order_relaxed);
+	atomic_store_explicit(&l->parser.rows_seq, p->seq, memory_order_relaxed);
+	atomic_store_explicit(&l->parser.at_conn, 0, memory_order_relaxed);
 }
 
 void pipeline_proc(struct pipeline *p, const struct proc_identity *id)

@@ -44,7 +44,7 @@ static inline void count(struct pipeline *p, enum ledger_id id, uint64_t n)
 /* Hidden test switch: true once in a thousand units of that hop; the caller then forgets the unit. */
 static inline bool leaks(struct pipeline *p, unsigned int hop)
 {
-	return unlikely(p->opts.ledger->simulate_leak_hop == hop) && ++p->leak % 1000 == 0;
+	return unlikely(p->opts.ledger->attacher.simulate_leak_hop == hop) && ++p->leak % 1000 == 0;
 }
 
 /* stream.c */

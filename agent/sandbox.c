@@ -1,5 +1,6 @@
 #include "agent/sandbox.h"
 
+#include "base/strbuf.h"
 #include "base/util.h"
 
 #include <errno.h>
@@ -10,12 +11,15 @@
 #include <linux/securebits.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #define CAPS_MAX 64
+#define MAPS_MAX (4 * MIB) /* of /proc/self/maps */
 
 static int set_caps(uint64_t mask)
 {
@@ -54,10 +58,12 @@ int sandbox_keep_caps(const int *numbers)
 
 static int drop_identity(const struct sandbox *s)
 {
-	if (!s->drop_uid)
+	const struct run_as_ids *as = s->become;
+
+	if (!as)
 		return 0;
-	if (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
-	    setresuid(NOBODY_ID, NOBODY_ID, NOBODY_ID) < 0)
+	if (setgroups(0, NULL) < 0 || setresgid(as->gid, as->gid, as->gid) < 0 ||
+	    setresuid(as->uid, as->uid, as->uid) < 0)
 		return -errno;
 	return 0;
 }
@@ -175,11 +181,10 @@ int sandbox_enter(const struct sandbox *s, const char **ret_what)
 	return 0;
 }
 
-void sandbox_child(const int *keep)
+static void close_all_but(const int *keep)
 {
 	unsigned int from = 3;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	for (;;) {
 		unsigned int next = ~0u;
 
@@ -193,4 +198,43 @@ void sandbox_child(const int *keep)
 		from = next + 1;
 	}
 	syscall(SYS_close_range, from, ~0u, 0);
+}
+
+/* Memory that a fork shares with the parent: its page of the ledger, the programs' own maps. */
+static int unmap_shared(void)
+{
+	_cleanup_(strbuf_done) struct strbuf maps = STRBUF_INIT(MAPS_MAX);
+	_cleanup_(closep) int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	char chunk[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
+		strbuf_add(&maps, chunk, (size_t)n);
+	if (n < 0 || maps.failed)
+		return n < 0 ? -errno : -ENOMEM;
+	/* "7f12a000-7f12b000 rw-s ..." */
+	for (const char *line = strbuf_str(&maps), *end; (end = strchr(line, '\n')); line = end + 1) {
+		unsigned long from, to;
+		char mode[5];
+
+		if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3)
+			return -EBADMSG;
+		if (mode[3] == 's' && munmap((void *)from, to - from) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int sandbox_child(const int *keep)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	/* Standard error stays for the log. */
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+		return -errno;
+	close_all_but(keep);
+	return unmap_shared();
 }

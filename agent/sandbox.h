@@ -4,19 +4,18 @@
 #ifndef AGENT_SANDBOX_H
 #define AGENT_SANDBOX_H
 
+#include "base/run_as.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 struct sandbox {
 	const char *name;	     /* for messages */
-	bool drop_uid;		     /* become NOBODY_ID */
-	unsigned int gid;	     /* group to become with drop_uid */
+	const struct run_as_ids *become; /* NULL: stays who it is */
 	const char *writable_dir;    /* Landlock: the only place where files may be made; NULL: none */
 	const int *syscalls;	     /* allow-list, ends with -1; NULL: no filter */
 	size_t address_space_bytes;  /* RLIMIT_AS, 0: as it is */
 };
-
-#define NOBODY_ID 65534
 
 /* Irrevocably confines the process: gid, uid, all capability sets empty, bounding set empty, securebits,
  * no_new_privs, no core dumps, Landlock, seccomp (a refused call kills the process with SIGSYS; all
@@ -30,7 +29,9 @@ int sandbox_filter(const struct sandbox *s, const char **ret_what);
  * with -1. */
 int sandbox_keep_caps(const int *numbers);
 
-/* Dies with its parent; closes every descriptor above 2 that is not listed. keep: ends with -1. */
-void sandbox_child(const int *keep);
+/* For a forked child: dies with its parent; has no standard input; loses every descriptor above 2 that
+ * is not listed and every mapping that it shares with its parent. keep: ends with -1. 0 or negative
+ * errno, then the process must not go on. */
+int sandbox_child(const int *keep);
 
 #endif

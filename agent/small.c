@@ -160,7 +160,7 @@ static int processes(struct store_proc *sp, struct mem_rows *to)
  * restarted, the last answer has to do. */
 static int open_connections(struct store_proc *sp, struct mem_rows *to)
 {
-	uint32_t number = atomic_fetch_add(&sp->ledger->snapshot_wanted, 1) + 1;
+	uint32_t number = atomic_fetch_add(&sp->ledger->store.snapshot_wanted, 1) + 1;
 	struct timespec until;
 	int r;
 
@@ -256,9 +256,9 @@ static int status_table(struct store_proc *sp, struct mem_rows *to)
 	r = r ?: status_row(m, "version", "%s", KELPIE_VERSION);
 	r = r ?: status_row(m, "epoch", "%llx", (unsigned long long)sp->args->epoch);
 	r = r ?: status_row(m, "capture", "%s", sp->args->rung);
-	r = r ?: status_row(m, "parser_restarts", "%u", atomic_load(&sp->ledger->parser_restarts));
-	r = r ?: status_row(m, "store_restarts", "%u", atomic_load(&sp->ledger->store_restarts));
-	r = r ?: status_row(m, "paused", "%u", atomic_load(&sp->ledger->paused));
+	r = r ?: status_row(m, "parser_restarts", "%u", atomic_load(&sp->ledger->attacher.parser_restarts));
+	r = r ?: status_row(m, "store_restarts", "%u", atomic_load(&sp->ledger->attacher.store_restarts));
+	r = r ?: status_row(m, "paused", "%u", atomic_load(&sp->ledger->store.paused));
 	r = r ?: status_row(m, "rows_stored", "%llu", (unsigned long long)c.rows_stored);
 	r = r ?: status_row(m, "disk_bytes", "%llu", (unsigned long long)c.bytes_disk);
 	r = r ?: status_row(m, "disk_full", "%u", c.disk_full);

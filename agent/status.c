@@ -99,11 +99,11 @@ static void on_status(void *ctx, struct uplink_status *out)
 	store_counters(sp->store, &c);
 	uplink_status_text(out, "version", KELPIE_VERSION);
 	uplink_status_text(out, "capture.rung", sp->args->rung);
-	uplink_status_bool(out, "capture.paused", atomic_load(&l->paused));
+	uplink_status_bool(out, "capture.paused", atomic_load(&l->store.paused));
 	uplink_status_int(out, "watched.connections", (int64_t)ledger_get(l, L3_CONN_HELD));
 	uplink_status_int(out, "watched.open_requests", (int64_t)ledger_get(l, L6_HELD));
-	uplink_status_int(out, "restarts.parser", atomic_load(&l->parser_restarts));
-	uplink_status_int(out, "restarts.store", atomic_load(&l->store_restarts));
+	uplink_status_int(out, "restarts.parser", atomic_load(&l->attacher.parser_restarts));
+	uplink_status_int(out, "restarts.store", atomic_load(&l->attacher.store_restarts));
 	uplink_status_int(out, "storage.rows", (int64_t)c.rows_stored);
 	uplink_status_int(out, "storage.bytes", (int64_t)c.bytes_disk);
 	uplink_status_int(out, "storage.bytes_max", (int64_t)sp->args->cfg->retention.bytes);
@@ -123,7 +123,7 @@ static int on_control(void *ctx, enum uplink_verb verb, char *message, size_t ca
 	switch (verb) {
 	case UPLINK_PAUSE:
 	case UPLINK_RESUME:
-		atomic_store(&sp->ledger->paused, verb == UPLINK_PAUSE);
+		atomic_store(&sp->ledger->store.paused, verb == UPLINK_PAUSE);
 		snprintf(message, cap, "capture %s", verb == UPLINK_PAUSE ? "paused" : "resumed");
 		return 0;
 	case UPLINK_PURGE:

@@ -68,11 +68,11 @@ struct slice store_proc_sym(const struct store_proc *sp, uint32_t sym)
 
 static void on_row(struct store_proc *sp, const struct row *r)
 {
-	if (r->hdr->seq <= atomic_load_explicit(&sp->ledger->stored_seq, memory_order_relaxed))
+	if (r->hdr->seq <= atomic_load_explicit(&sp->ledger->store.stored_seq, memory_order_relaxed))
 		return; /* a predecessor had it and died before it gave the queue back */
 	count(sp, L8_IN, 1);
-	atomic_store_explicit(&sp->ledger->stored_seq, r->hdr->seq, memory_order_relaxed);
-	if (sp->ledger->simulate_leak_hop == 8 && ++sp->leak % 1000 == 0)
+	atomic_store_explicit(&sp->ledger->store.stored_seq, r->hdr->seq, memory_order_relaxed);
+	if (sp->ledger->attacher.simulate_leak_hop == 8 && ++sp->leak % 1000 == 0)
 		return;
 	(void)store_append(sp->store, r);
 	small_add_red(sp, r);
@@ -267,6 +267,17 @@ static const int store_syscalls[] = {
 	SCMP_SYS(getrusage),  -1,
 };
 
+/* A descriptor of a memory file could be mapped again, with more rights than the mapping has. */
+static void close_mapped(const struct store_args *a)
+{
+	int fds[_LEDGER_WRITERS];
+
+	ledger_fds_of(a->ledger, LEDGER_STORE, fds);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	close(a->row_ring_fd);
+}
+
 static int setup(struct store_proc *sp, char *why, size_t cap)
 {
 	const struct store_args *a = sp->args;
@@ -275,7 +286,7 @@ static int setup(struct store_proc *sp, char *why, size_t cap)
 	snprintf(why, cap, "store: shared memory: cannot be mapped");
 	sp->syms = calloc(STORE_SYMS_MAX, sizeof(*sp->syms));
 	sp->frame = aligned_alloc(8, (FRAME_MAX + 7) & ~(size_t)7);
-	sp->ledger = ledger_map(a->ledger_fd);
+	sp->ledger = ledger_map(a->ledger, LEDGER_STORE);
 	if (!sp->syms || !sp->frame || !sp->ledger)
 		return -ENOMEM;
 	r = shmring_open(&sp->rows, a->row_ring_fd, ROW_RING_BYTES);
@@ -288,7 +299,9 @@ static int setup(struct store_proc *sp, char *why, size_t cap)
 		if (p == MAP_FAILED)
 			return -errno;
 		sp->bpf_counters = p;
+		close(a->bpf_counters_fd);
 	}
+	close_mapped(a);
 	/* Counters go on where a crashed predecessor stood. */
 	sp->base_out = ledger_get(sp->ledger, L8_OUT);
 	sp->base_rejected = ledger_get(sp->ledger, L8_REJECTED);
@@ -338,7 +351,7 @@ static int start_uplink(struct store_proc *sp, char *why, size_t cap)
 int store_main(const struct store_args *a)
 {
 	static struct store_proc sp;
-	struct sandbox box = { .name = "store", .drop_uid = true, .gid = a->gid,
+	struct sandbox box = { .name = "store", .become = &a->ids,
 			       .writable_dir = a->cfg->data_dir, .syscalls = store_syscalls };
 	struct agent_msg hello = { .type = MSG_READY };
 	const char *what = "";
@@ -350,7 +363,7 @@ int store_main(const struct store_args *a)
 	r = setup(&sp, hello.text, sizeof(hello.text));
 	if (r == 0) {
 		/* The files are opened as the user who will own them: identity first, filter last. */
-		struct sandbox identity = { .name = "store", .drop_uid = true, .gid = a->gid,
+		struct sandbox identity = { .name = "store", .become = &a->ids,
 					    .writable_dir = a->cfg->data_dir };
 
 		r = sandbox_enter(&identity, &what);
@@ -362,7 +375,6 @@ int store_main(const struct store_args *a)
 	if (r == 0)
 		r = start_uplink(&sp, hello.text, sizeof(hello.text));
 	if (r == 0) {
-		box.drop_uid = false;
 		r = sandbox_filter(&box, &what);
 		if (r < 0)
 			snprintf(hello.text, sizeof(hello.text), "store: %s: %s", what, strerror(-r));

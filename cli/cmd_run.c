@@ -7,6 +7,7 @@
  *is killed. SIGHUP: the configuration is read again, here to check it, then in the children. The
  *kernel ends the children when this process dies by any means.
  */
+#include "base/run_as.h"
 #include "cli/cli.h"
 #include "cli/run.h"
 #include "cli/source.h"
@@ -96,10 +97,14 @@ static int write_address(const struct run *r)
 
 static void collector_args(struct run *r, struct child *c)
 {
+	struct run_as_ids store;
+	char uid[16];
+
+	run_as_find(RUN_AS_STORE, &store);
+	snprintf(uid, sizeof(uid), "%u", store.uid);
 	child_arg(c, "--listen", r->cfg.listen);
 	child_arg(c, "--agents", r->agent_socket);
-	/* the store's; the collector may be the user kelpie */
-	child_arg(c, "--agent-uid", "65534");
+	child_arg(c, "--agent-uid", uid);
 	if (r->cfg.file[0])
 		child_arg(c, "--config", r->cfg.file);
 }
@@ -118,9 +123,20 @@ static void agent_args(struct run *r, struct child *c)
 	}
 }
 
-static int start(struct child *c)
+/* The collector cannot remove the agents' socket (the directory is not its own), nor can root without
+ * all capabilities replace what belongs to the store. The lock says that it is nobody else's. */
+static void remove_agent_socket(const struct run *r)
 {
-	int err = child_start(c);
+	(void)unlink(r->agent_socket + strlen("unix:"));
+}
+
+static int start(struct run *r, struct child *c)
+{
+	int err;
+
+	if (c == &r->collector)
+		remove_agent_socket(r);
+	err = child_start(c);
 
 	if (err < 0)
 		return cli_fail(EXIT_ERROR, "cannot start %s: %s%s", c->path, strerror(-err),
@@ -135,7 +151,7 @@ static int on_ready(struct run *r, struct child *c)
 		return EXIT_OK;
 	c->deadline_ms = 0;
 	if (c == &r->collector && !r->agent.pid && !r->agent.restart_at_ms && !r->stopping &&
-	    start(&r->agent) != EXIT_OK) {
+	    start(r, &r->agent) != EXIT_OK) {
 		r->stopping = true;
 		return EXIT_ERROR;
 	}
@@ -265,7 +281,7 @@ static void on_time(struct run *r)
 
 		if (!r->stopping && c->restart_at_ms && now >= c->restart_at_ms) {
 			c->restart_at_ms = 0;
-			if (start(c) != EXIT_OK)
+			if (start(r, c) != EXIT_OK)
 				c->restart_at_ms = now + BACKOFF_MAX_MS;
 		}
 		if (!r->stopping && c->pid && c->deadline_ms && now >= c->deadline_ms) {
@@ -368,9 +384,11 @@ int cmd_run(const struct options *o)
 	if (code == EXIT_OK)
 		code = set_up(r);
 	if (code == EXIT_OK)
-		code = start(&r->collector);
+		code = start(r, &r->collector);
 	if (code == EXIT_OK)
 		code = loop(r);
+	if (r->lock >= 0 && *r->agent_socket)
+		remove_agent_socket(r);
 	child_done(&r->collector);
 	child_done(&r->agent);
 	closep(&r->signals);

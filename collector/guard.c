@@ -16,8 +16,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define NOBODY 65534
-
 /* AddressSanitizer's leak check stops the program's threads with ptrace from a child. */
 #ifdef __SANITIZE_ADDRESS__
 #define LEAK_CHECK 1
@@ -25,19 +23,19 @@
 #define LEAK_CHECK 0
 #endif
 
-int guard_find_user(const char *name, struct guard_user *ret)
+int guard_find_user(const char *name, struct run_as_ids *ret)
 {
-	const struct passwd *pw = getpwnam(name ? name : "kelpie");
+	const struct passwd *pw = name ? getpwnam(name) : NULL;
 
-	if (!pw && name)
-		return -ENOENT;
-	*ret = pw ? (struct guard_user){ pw->pw_uid, pw->pw_gid }
-		  : (struct guard_user){ NOBODY, NOBODY };
-	return 0;
+	if (!name)
+		run_as_find(RUN_AS_COLLECTOR, ret);
+	else if (pw)
+		*ret = (struct run_as_ids){ pw->pw_uid, pw->pw_gid };
+	return name && !pw ? -ENOENT : 0;
 }
 
 /* Needs CAP_SETPCAP, so it comes before root is given up. */
-static void drop_bounding_set(void)
+void guard_drop_bounds(void)
 {
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
 		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
@@ -51,13 +49,13 @@ static int keep_death_signal(int sig, pid_t parent)
 	return getppid() == parent ? 0 : -ESRCH; /* it died in between */
 }
 
-int guard_become(const struct guard_user *user)
+int guard_become(const struct run_as_ids *user)
 {
 	pid_t parent = getppid();
 	int death_signal = 0;
 
 	prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0);
-	drop_bounding_set();
+	guard_drop_bounds();
 	if (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
 	    setresuid(user->uid, user->uid, user->uid) < 0)
 		return -errno;
@@ -73,7 +71,7 @@ static int drop_capabilities(void)
 
 	if (!none)
 		return -ENOMEM;
-	drop_bounding_set();
+	guard_drop_bounds();
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (cap_set_proc(none) < 0)
 		err = -errno;

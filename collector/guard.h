@@ -2,20 +2,16 @@
 #ifndef COLLECTOR_GUARD_H
 #define COLLECTOR_GUARD_H
 
+#include "base/run_as.h"
 #include "base/util.h"
 
-#include <sys/types.h>
-
-struct guard_user {
-	uid_t uid;
-	gid_t gid;
-};
-
-/* The user to become when started as root: the named one; without a name "kelpie" where it exists,
- * else 65534. -ENOENT: no such user. */
-int guard_find_user(const char *name, struct guard_user *ret);
+/* The user to become when started as root: the named one; without a name base/run_as.h's. -ENOENT: no
+ * such user. */
+int guard_find_user(const char *name, struct run_as_ids *ret);
+/* What only root can give up: call it before the processes of other users are made. */
+void guard_drop_bounds(void);
 /* setgroups, setgid, setuid; checks that there is no way back. 0 or negative errno. */
-int guard_become(const struct guard_user *user);
+int guard_become(const struct run_as_ids *user);
 
 struct guard_paths {
 	const char *read[4];   /* files or folders that may be read; NULL: none */

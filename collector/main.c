@@ -28,7 +28,7 @@ static const char usage[] =
 	"printed\n"
 	"  --agents unix:PATH   where agents connect\n"
 	"  --config FILE        configuration (default: $KELPIE_CONFIG, " CONFIG_FILE ")\n"
-	"  --user NAME          whom to become when started as root (kelpie, else nobody)\n"
+	"  --user NAME          whom to become when started as root (kelpie-collector)\n"
 	"  --agent-uid UID      a user whose processes are agents, beside root and our own\n"
 	"  --default-range T    range of queries that name none, such as 5m (default: everything)\n"
 	"  --audit-log FILE     audit lines go there (default: standard error)\n"
@@ -186,7 +186,7 @@ static void take_config(struct program *p)
 }
 
 /* Opens both sockets while the rights to do so are there. */
-static int open_sockets(struct program *p, const struct guard_user *user)
+static int open_sockets(struct program *p, const struct run_as_ids *user)
 {
 	const struct group *group = getgrnam("kelpie");
 	bool root = geteuid() == 0;
@@ -239,7 +239,19 @@ static int open_audit(struct program *p)
 	return p->http_cfg.audit_fd < 0 ? fail(p->audit, strerrordesc_np(errno)) : 0;
 }
 
-static int become(const struct guard_user *user)
+/* While we are still root: they become a user of their own. */
+static int start_workers(struct program *p)
+{
+	struct run_as_ids query;
+
+	if (geteuid() != 0)
+		return worker_pool_new(NULL, &p->pool);
+	guard_drop_bounds();
+	run_as_find(RUN_AS_QUERY, &query);
+	return worker_pool_new(&query, &p->pool);
+}
+
+static int become(const struct run_as_ids *user)
 {
 	int err = geteuid() == 0 ? guard_become(user) : 0;
 
@@ -283,12 +295,13 @@ static int start_services(struct program *p)
 		.listen_fd = p->hub_listener.fd,
 		.n_uids = p->n_agent_uids,
 	};
-	const struct passwd *kelpie = getpwnam("kelpie");
+	struct run_as_ids store;
 	int err;
 
 	memcpy(hub.uids, p->agent_uids, sizeof(hub.uids));
-	if (kelpie && hub.n_uids < HUB_UIDS_MAX)
-		hub.uids[hub.n_uids++] = kelpie->pw_uid;
+	run_as_find(RUN_AS_STORE, &store);
+	if (hub.n_uids < HUB_UIDS_MAX)
+		hub.uids[hub.n_uids++] = store.uid;
 	err = lock_down(p);
 	if (err < 0)
 		return err;
@@ -361,7 +374,7 @@ static void stop(struct program *p)
 
 static int serve(struct program *p)
 {
-	struct guard_user user = { getuid(), getgid() };
+	struct run_as_ids user = { getuid(), getgid() };
 	sigset_t set;
 	int err;
 
@@ -372,18 +385,19 @@ static int serve(struct program *p)
 		err = open_audit(p);
 	if (err == 0)
 		err = make_token(p);
-	if (err == 0)
-		err = become(&user);
+	if (err < 0)
+		return err;
+	signal(SIGPIPE, SIG_IGN);
+	err = start_workers(p);
+	if (err < 0)
+		return fail("cannot start the query workers", strerrordesc_np(-err));
+	err = become(&user);
 	if (err < 0)
 		return err;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	signal(SIGPIPE, SIG_IGN);
-	err = worker_pool_new(&p->pool);
-	if (err < 0)
-		return fail("cannot start the query workers", strerrordesc_np(-err));
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	err = start_services(p);
 	if (err < 0)

@@ -54,7 +54,7 @@ static uint64_t monotonic_ns(void)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-int worker_pool_new(struct worker_pool **ret)
+int worker_pool_new(const struct run_as_ids *as, struct worker_pool **ret)
 {
 	_cleanup_(freep) struct worker_pool *p = calloc(1, sizeof(*p));
 	int fds[2];
@@ -65,7 +65,7 @@ int worker_pool_new(struct worker_pool **ret)
 		return -errno;
 	p->zygote = fork();
 	if (p->zygote == 0)
-		zygote_main(fds[1]);
+		zygote_main(fds[1], as);
 	close(fds[1]);
 	if (p->zygote < 0) {
 		close(fds[0]);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -169,7 +170,14 @@ static void standard_files(void)
 	}
 }
 
-void zygote_main(int control)
+/* Leaving root takes the capabilities along. */
+static bool become(const struct run_as_ids *as)
+{
+	return setgroups(0, NULL) == 0 && setresgid(as->gid, as->gid, as->gid) == 0 &&
+	       setresuid(as->uid, as->uid, as->uid) == 0;
+}
+
+void zygote_main(int control, const struct run_as_ids *as)
 {
 	struct zygote *z = calloc(1, sizeof(*z));
 	struct pollfd fds[2];
@@ -182,7 +190,7 @@ void zygote_main(int control)
 	close_others(control);
 	prctl(PR_SET_NAME, "kelpie-query");
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (!z)
+	if (!z || (as && !become(as)))
 		_exit(1);
 	z->control = control;
 	if (!prepare(z))

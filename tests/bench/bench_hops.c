@@ -208,7 +208,7 @@ static void give_exchange(struct bench *b)
 
 static int make_pipeline(struct bench *b)
 {
-	int fd = ledger_create();
+	struct ledger_fds fds;
 	struct pipeline_opts o = {
 		.node = "bench",
 		.epoch = 1,
@@ -218,7 +218,7 @@ static int make_pipeline(struct bench *b)
 		.idle_timeout_ns = 300 * NSEC_PER_SEC,
 	};
 
-	b->ledger = fd < 0 ? NULL : ledger_map(fd);
+	b->ledger = ledger_create(&fds) < 0 ? NULL : ledger_map(&fds, LEDGER_PARSER);
 	o.ledger = b->ledger;
 	b->pipeline = b->ledger ? pipeline_new(&o) : NULL;
 	if (!b->pipeline)

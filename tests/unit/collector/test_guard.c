@@ -161,9 +161,9 @@ static void test_guard__files(void)
 	rmdir(dir);
 }
 
-static bool is_nobody(void)
+static bool is_no_longer_root(void)
 {
-	struct guard_user user;
+	struct run_as_ids user;
 
 	return guard_find_user(NULL, &user) == 0 && guard_become(&user) == 0 && getuid() != 0 &&
 	       geteuid() == user.uid && getgid() == user.gid && setuid(0) < 0;
@@ -171,7 +171,7 @@ static bool is_nobody(void)
 
 static void test_guard__user(void)
 {
-	struct guard_user user;
+	struct run_as_ids user;
 	int status = -1;
 	pid_t pid;
 
@@ -182,7 +182,7 @@ static void test_guard__user(void)
 	}
 	pid = fork();
 	if (pid == 0)
-		_exit(!is_nobody());
+		_exit(!is_no_longer_root());
 	waitpid(pid, &status, 0);
 	EXPECT_EQ(status, 0);
 }

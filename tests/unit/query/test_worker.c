@@ -18,7 +18,7 @@ static struct mem_source source;
 
 static void test_worker__setup(void)
 {
-	ASSERT_EQ(worker_pool_new(&pool), 0);
+	ASSERT_EQ(worker_pool_new(NULL, &pool), 0);
 	mem_source_init(&source);
 	rows_fill(&source, 300, 5);
 }
