@@ -151,21 +151,48 @@ static size_t edits_between(struct slice a, struct slice b)
 	return row[b.n];
 }
 
+/* More edits than this and the names have nothing to do with each other. */
+static size_t near_enough(struct slice name)
+{
+	return name.n / 4 + 1;
+}
+
+static size_t distance(struct slice name, struct slice candidate)
+{
+	/* "latency" for "latency_ns": a beginning is near too, if less so. */
+	if (name.n >= 3 && candidate.n > name.n &&
+	    slice_eq_nocase(slice_head(candidate, name.n), name))
+		return 1;
+	return edits_between(name, candidate);
+}
+
 const char *catalog_nearest(struct slice name, const char *(*next)(size_t i))
 {
-	size_t best = name.n / 4 + 1;
+	size_t best = near_enough(name);
 	const char *found = NULL, *candidate;
 
 	for (size_t i = 0; (candidate = next(i)); i++) {
-		struct slice c = slice_str(candidate);
-		size_t edits = edits_between(name, c);
+		size_t edits = distance(name, slice_str(candidate));
 
-		/* "latency" for "latency_ns": a beginning is near too, if less so. */
-		if (name.n >= 3 && c.n > name.n && slice_eq_nocase(slice_head(c, name.n), name))
-			edits = 1;
 		if (edits <= best && (edits < best || !found)) {
 			best = edits;
 			found = candidate;
+		}
+	}
+	return found;
+}
+
+const char *catalog_nearest_column(const struct sql_table *t, struct slice name, size_t *ret_edits)
+{
+	const char *found = NULL;
+
+	*ret_edits = near_enough(name) + 1;
+	for (size_t i = 0; i < t->n_columns; i++) {
+		size_t edits = distance(name, slice_str(t->columns[i]->name));
+
+		if (edits < *ret_edits) {
+			*ret_edits = edits;
+			found = t->columns[i]->name;
 		}
 	}
 	return found;

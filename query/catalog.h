@@ -38,5 +38,7 @@ size_t catalog_needs(const struct column *col, uint16_t ret[3]);
  * names: NULL-terminated by next(i) returning NULL. */
 const char *catalog_nearest(struct slice name, const char *(*next)(size_t i));
 const char *catalog_column_name(size_t i);
+/* The same among the columns of one table, with the edits between the two names. */
+const char *catalog_nearest_column(const struct sql_table *t, struct slice name, size_t *ret_edits);
 
 #endif

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
+#define HINT_TABLES_MAX 3 /* names in one hint */
+
 static uint64_t clock_ns(clockid_t id)
 {
 	struct timespec ts;
@@ -154,17 +156,91 @@ static int find_word(const struct sqltext *t, struct slice name)
 	return -1;
 }
 
+static bool has_column(const struct sql_table *t, struct slice name)
+{
+	for (size_t i = 0; i < t->n_columns; i++)
+		if (slice_eq_nocase(slice_str(t->columns[i]->name), name))
+			return true;
+	return false;
+}
+
+/* "path is a column of http, grpc": what the statement's own tables lack and others have. */
+static bool hint_other_table(struct query_conn *c, struct slice name, char *hint, size_t cap)
+{
+	size_t n, found = 0, len = 0;
+	const struct sql_table *tables = catalog_tables(&n);
+
+	for (size_t i = 0; i < n; i++)
+		if (has_column(&tables[i], name) && sqltext_mentions(c->text, tables[i].name))
+			return false; /* it is there, under another name in this statement */
+	for (size_t i = 0; i < n && found < HINT_TABLES_MAX; i++) {
+		if (!has_column(&tables[i], name))
+			continue;
+		if (!found++)
+			len = (size_t)snprintf(hint, cap, "%.*s is a column of table %s",
+					       (int)MIN(name.n, (size_t)64), (const char *)name.p,
+					       tables[i].name);
+		else if (len < cap)
+			len += (size_t)snprintf(hint + len, cap - len, ", %s", tables[i].name);
+	}
+	return found > 0;
+}
+
+/* The nearest name, of the statement's own tables before those of others. */
+static bool hint_near_column(struct query_conn *c, struct slice name, char *hint, size_t cap)
+{
+	size_t n, best = SIZE_MAX;
+	const struct sql_table *tables = catalog_tables(&n);
+	const char *near = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t edits;
+		const char *one;
+
+		if (!sqltext_mentions(c->text, tables[i].name))
+			continue;
+		one = catalog_nearest_column(&tables[i], name, &edits);
+		if (one && edits < best) {
+			near = one;
+			best = edits;
+		}
+	}
+	if (near) {
+		snprintf(hint, cap, "did you mean %s?", near);
+		return true;
+	}
+	near = catalog_nearest(name, catalog_column_name);
+	for (size_t i = 0; near && i < n; i++) {
+		if (!has_column(&tables[i], slice_str(near)))
+			continue;
+		snprintf(hint, cap, "did you mean %s, a column of table %s?", near, tables[i].name);
+		return true;
+	}
+	return false;
+}
+
+static bool hint_name(struct query_conn *c, struct slice name, const char *(*names)(size_t i),
+		      char *hint, size_t cap)
+{
+	const char *near;
+
+	if (names == catalog_column_name)
+		return hint_other_table(c, name, hint, cap) || hint_near_column(c, name, hint, cap);
+	near = names ? catalog_nearest(name, names) : NULL;
+	if (near)
+		snprintf(hint, cap, "did you mean %s?", near);
+	return near != NULL;
+}
+
 /* SQLite does not know a name: what may have been meant, and where it stands. */
 static void fail_unknown(struct query_conn *c, const char *code, struct slice message,
 			 struct slice name, const char *(*names)(size_t i), int position)
 {
 	int at = find_word(c->text, name);
-	const char *near = names ? catalog_nearest(name, names) : NULL;
 	char hint[QUERY_ERROR_HINT_MAX] = "";
 
-	if (near)
-		snprintf(hint, sizeof(hint), "did you mean %s?", near);
-	else if (at >= 0 && c->text->toks[at].quoted)
+	if (!hint_name(c, name, names, hint, sizeof(hint)) && at >= 0 &&
+	    c->text->toks[at].quoted)
 		snprintf(hint, sizeof(hint), "a text is written in single quotes: '%.*s'",
 			 (int)MIN(name.n, (size_t)64), (const char *)name.p);
 	if (position < 0 && at >= 0)

@@ -367,6 +367,18 @@ static void test_exec__errors(void)
 		return;
 	check_error(&f, "SELECT latncy_ns FROM http", -EINVAL, "unknown_column", "latency_ns", 7);
 	check_error(&f, "SELECT latency FROM http", -EINVAL, "unknown_column", "latency_ns", 7);
+	check_error(&f, "SELECT path FROM requests", -EINVAL, "unknown_column",
+		    "path is a column of table http", 7);
+	check_error(&f, "SELECT r.path FROM requests r", -EINVAL, "unknown_column",
+		    "path is a column of table http", 7);
+	check_error(&f, "SELECT rtt_ns FROM requests", -EINVAL, "unknown_column",
+		    "rtt_ns is a column of table connections", 7);
+	/* near a name of the statement's own table rather than one of another */
+	check_error(&f, "SELECT pat FROM requests", -EINVAL, "unknown_column",
+		    "did you mean path, a column of table http?", 7);
+	check_error(&f, "SELECT retransmit FROM requests", -EINVAL, "unknown_column",
+		    "did you mean retransmits, a column of table connections?", 7);
+	check_error(&f, "SELECT statu FROM http", -EINVAL, "unknown_column", "did you mean status?", 7);
 	check_error(&f, "SELECT 1 FROM request", -EINVAL, "unknown_table", "requests", 14);
 	check_error(&f, "SELECT 1 FROM http WHERE host = \"shop-17\"", -EINVAL, "unknown_column",
 		    "'shop-17'", 32);
