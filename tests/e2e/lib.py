@@ -2,6 +2,7 @@
 
 Environment: KELPIE_BIN and KELPIE_TEST_BIN name the folders of the programs (ctest sets them);
 KELPIE_E2E_SCALE multiplies the number of exchanges (1 is what CI runs, 50 gives the full counts).
+KELPIE_E2E_RUNG=RUNG/READS (rawtp/probe, …) lets every Kelpie of a test capture that way.
 """
 import atexit
 import csv
@@ -22,7 +23,9 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BIN = os.environ.get("KELPIE_BIN", os.path.join(TOP, "build", "bin"))
 TOOLS = os.environ.get("KELPIE_TEST_BIN", os.path.join(os.path.dirname(BIN), "tests"))
 SCALE = float(os.environ.get("KELPIE_E2E_SCALE", "1"))
+RUNG, _, READS = os.environ.get("KELPIE_E2E_RUNG", "auto/auto").partition("/")
 SKIPPED = 77
+PAGE_ROWS = 100000  # of one answer: all their columns stay well below its 64 MiB
 
 # Numbers from here on are those of exchanges before the measured ones (--warm); see load.c.
 # The columns of the truth, read from a row. The request's number is in its User-Agent, the
@@ -206,14 +209,16 @@ class Kelpie:
 
     CONFIG = "query:\n  rows: 10000000\n  timeout: 120s\n  memory: 2GiB\n"
 
-    def __init__(self, area, *args, data=None, config="", plain=False, wait=True):
+    def __init__(self, area, *args, data=None, config="", plain=False, wait=True, rung=None,
+                 reads=None):
         self.area = area
         self.dir = tempfile.mkdtemp(prefix="kelpie.", dir=area.path)
         os.chmod(self.dir, 0o755)
         self.data = data or os.path.join(self.dir, "data")
         self.server = f"unix:{self.dir}/kelpie.sock"
-        self.argv = [os.path.join(BIN, "kelpie"), "run", "--data-dir", self.data, "--listen",
-                     self.server]
+        self.rung, self.reads = rung or RUNG, reads or READS
+        self.argv = [*self.private_tracefs(), os.path.join(self.programs(), "kelpie"), "run",
+                     "--data-dir", self.data, "--listen", self.server]
         if not plain:
             path = os.path.join(self.dir, "kelpie.yaml")
             with open(path, "w") as f:
@@ -222,9 +227,32 @@ class Kelpie:
         self.argv += args
         self.start(wait)
 
+    def private_tracefs(self):
+        """The rung `tracepoint` needs tracefs, which not every machine has mounted: here it is, for
+        this Kelpie alone. The process keeps its number."""
+        if self.rung != "tracepoint":
+            return []
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                "mount -t tracefs tracefs /sys/kernel/tracing && exec \"$@\"", "sh"]
+
+    def programs(self):
+        """The folder of the programs; one whose agent reads the kernel in the wanted way."""
+        if self.reads in ("", "auto"):
+            return BIN
+        path = os.path.join(self.dir, "bin")
+        os.mkdir(path)
+        for name in ("kelpie", "kelpie-collector"):
+            shutil.copy2(os.path.join(BIN, name), path)
+        agent = os.path.join(path, "kelpie-agent")
+        with open(agent, "w") as f:
+            f.write(f"#!/bin/sh\nexec {BIN}/kelpie-agent --reads {self.reads} \"$@\"\n")
+        os.chmod(agent, 0o755)
+        return path
+
     def start(self, wait=True):
         started = time.monotonic()
-        self.process = self.area.start(self.argv)
+        env = {} if self.rung == "auto" else {"KELPIE_CAPTURE_HOOK": self.rung}
+        self.process = self.area.start(self.argv, env=env)
         if wait:
             self.wait_ready()
         self.ready_after = time.monotonic() - started
@@ -235,7 +263,20 @@ class Kelpie:
     def wait_ready(self, seconds=20):
         if not wait_until(lambda: self.is_ready() or not self.process.alive(), seconds) or \
                 not self.process.alive():
+            self.skip_without_rung()
             raise RuntimeError(f"kelpie run is not ready:\n{self.process.log()}")
+
+    def skip_without_rung(self):
+        """Ends the test as skipped when the kernel lacks what the wanted rung needs, and says what."""
+        lacks = re.search(rf"cannot capture: ({self.rung}: no \w+ .*|{self.rung}/{self.reads}: this "
+                          "kernel cannot be read that way)", self.process.log())
+        if lacks and self.rung != "auto":
+            print(f"skip ({lacks[1]})")
+            sys.exit(SKIPPED)
+
+    def captures_with(self):
+        """RUNG/READS as the agent says it."""
+        return self.sql("SELECT value FROM kelpie_status WHERE key = 'capture'")[0]["value"]
 
     def command(self, *args, seconds=60):
         """A command against this instance: (status, stdout, stderr)."""
@@ -259,14 +300,18 @@ class Kelpie:
         return int(next(iter(row.values())) or 0)
 
     def rows_to_file(self, where, path, table="http", seconds=110):
+        """All rows, in parts of the requests' numbers: an answer ends at 64 MiB."""
+        rows = ROWS_SQL.replace("FROM http", f"FROM {table}") + f" AND {where}"
+        first, last = self.sql(f"SELECT min(seq) AS a, max(seq) AS b FROM ({rows})", seconds)[0].values()
+        first, last = int(first or 0), int(last or 0)
         with open(path, "w") as out:
-            done = subprocess.run([os.path.join(BIN, "kelpie"), "sql", "-o", "csv",
-                                   f"{ROWS_SQL.replace('FROM http', f'FROM {table}')} AND {where}"],
-                                  stdout=out, stderr=subprocess.PIPE, text=True, timeout=seconds,
-                                  stdin=subprocess.DEVNULL,
-                                  env=dict(os.environ, KELPIE_SERVER=self.server))
-        if done.returncode != 0:
-            raise RuntimeError(f"status {done.returncode} for the rows\n{done.stderr}")
+            for at in range(first, last + 1, PAGE_ROWS):
+                part = f"SELECT * FROM ({rows}) WHERE seq BETWEEN {at} AND {at + PAGE_ROWS - 1}"
+                header = ["--no-headers"] if at > first else []
+                status, text, err = self.command("sql", "-o", "csv", *header, part, seconds=seconds)
+                if status != 0 or "cut at a limit" in err:
+                    raise RuntimeError(f"status {status} for the rows\n{err}")
+                out.write(text)
 
     def wait_rows(self, where, want, seconds=15, patience=4):
         """Waits for `want` rows; gives up early when the number has not moved for `patience` s."""
