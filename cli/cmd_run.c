@@ -9,6 +9,7 @@
  */
 #include "base/run_as.h"
 #include "cli/cli.h"
+#include "cli/privileges.h"
 #include "cli/run.h"
 #include "cli/source.h"
 #include "config/config.h"
@@ -370,6 +371,7 @@ int cmd_run(const struct options *o)
 {
 	_cleanup_(freep) struct run *r = calloc(1, sizeof(*r));
 	struct config_diag diag;
+	struct trouble t;
 	int code;
 
 	if (!r)
@@ -378,8 +380,8 @@ int cmd_run(const struct options *o)
 	r->lock = r->signals = r->agent.ready_fd = r->collector.ready_fd = -1;
 	if (load_config(o, &r->cfg, &diag) < 0)
 		return cli_fail(EXIT_ERROR, "%s", diag.message);
-	if (geteuid() != 0)
-		return cli_fail(EXIT_NOT_ALLOWED, "capturing needs root; run: sudo kelpie run");
+	if (privileges_check(&t) < 0)
+		return cli_fail(t.code, "%s", t.message);
 	code = take_lock(r);
 	if (code == EXIT_OK)
 		code = set_up(r);
