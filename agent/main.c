@@ -564,11 +564,11 @@ static int load_capture(void)
 		r = capture_load(at.capture);
 	if (r < 0) {
 		fprintf(stderr,
-			"kelpie-agent: cannot capture: %s. What was tried:\n%s"
-			"It needs root and a kernel with BTF and ring buffers (5.10 or later); `kelpie "
-			"doctor` says what this machine lacks\n",
-			strerror(-r),
-			at.capture && *capture_why(at.capture) ? capture_why(at.capture) : "nothing\n");
+			"kelpie-agent: cannot capture: %s"
+			"That is all there is to try (%s). It needs root and a kernel with BTF and ring "
+			"buffers (5.10 or later); `kelpie doctor` says what this machine lacks\n",
+			at.capture && *capture_why(at.capture) ? capture_why(at.capture) : "not allowed\n",
+			strerror(-r));
 		return r;
 	}
 	snprintf(at.rung, sizeof(at.rung), "%s/%s", capture_rung_name(capture_rung(at.capture)),
