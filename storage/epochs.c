@@ -366,9 +366,9 @@ static int list_files(int dirfd, bool prune, uint64_t list[EPOCHS_MAX], size_t *
 int epochs_read(int dirfd, bool prune, struct epochs *ret)
 {
 	struct epochs all = { .v = calloc(EPOCHS_MAX, sizeof(*all.v)) };
-	uint64_t list[EPOCHS_MAX], bytes;
+	uint64_t list[EPOCHS_MAX], bytes = 0;
 	char name[NAME_MAX_];
-	size_t n;
+	size_t n = 0;
 	int err = all.v ? list_files(dirfd, prune, list, &n) : -ENOMEM;
 
 	for (size_t i = err ? 0 : n; i-- > 0 && !err;) {
