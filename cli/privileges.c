@@ -46,7 +46,7 @@ static int effective(uint64_t *ret)
 int privileges_check(struct trouble *t)
 {
 	_cleanup_(strbuf_done) struct strbuf missing = STRBUF_INIT(4096), give = STRBUF_INIT(4096);
-	uint64_t have;
+	uint64_t have = 0;
 	size_t n = 0;
 
 	if (geteuid() != 0)
