@@ -205,6 +205,45 @@ static void bounded_free(void *data, void *p)
 	free(p);
 }
 
+static bool has_field_zero(const ProtobufCMessage *m);
+
+/* Whether one of the messages in this field has. */
+static bool zero_inside(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+	const uint8_t *base = (const uint8_t *)m;
+	const ProtobufCMessage *const *one = (const void *)(base + f->offset);
+	const ProtobufCMessage *const *many;
+	size_t n;
+
+	if (f->type != PROTOBUF_C_TYPE_MESSAGE)
+		return false;
+	if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF &&
+	    *(const uint32_t *)(const void *)(base + f->quantifier_offset) != f->id)
+		return false;
+	if (f->label != PROTOBUF_C_LABEL_REPEATED)
+		return *one && has_field_zero(*one);
+	n = *(const size_t *)(const void *)(base + f->quantifier_offset);
+	many = *(const ProtobufCMessage *const *const *)(const void *)(base + f->offset);
+	for (size_t i = 0; i < n; i++)
+		if (has_field_zero(many[i]))
+			return true;
+	return false;
+}
+
+/* protobuf-c refuses field number 0, which no message has, but not where it is written in more
+ * bytes than it needs: such a message could be packed again and would then not decode. Our messages
+ * do not contain themselves, so this ends. */
+static bool has_field_zero(const ProtobufCMessage *m)
+{
+	for (unsigned int i = 0; i < m->n_unknown_fields; i++)
+		if (m->unknown_fields[i].tag == 0)
+			return true;
+	for (unsigned int i = 0; i < m->descriptor->n_fields; i++)
+		if (zero_inside(m, &m->descriptor->fields[i]))
+			return true;
+	return false;
+}
+
 int frame_message_parse(const struct ProtobufCMessageDescriptor *d, struct slice bytes,
 			struct ProtobufCMessage **ret)
 {
@@ -212,6 +251,10 @@ int frame_message_parse(const struct ProtobufCMessageDescriptor *d, struct slice
 	ProtobufCAllocator bounded = { bounded_alloc, bounded_free, &left };
 	ProtobufCMessage *m = protobuf_c_message_unpack(d, &bounded, bytes.n, bytes.p);
 
+	if (m && has_field_zero(m)) {
+		frame_message_free(m);
+		return -EBADMSG;
+	}
 	if (!m)
 		return -EBADMSG;
 	*ret = m;

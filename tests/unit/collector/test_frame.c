@@ -276,8 +276,32 @@ static void test_frame__unknown_kind(void)
 	frame_message_free(got);
 }
 
+/* No message has a field 0; found by fuzzing where it was written in two bytes. */
+static void test_frame__field_zero(void)
+{
+	static const struct {
+		uint8_t bytes[8];
+		size_t n;
+	} refused[] = {
+		{ { 0x00, 0x01 }, 2 },
+		{ { 0x80, 0x00, 0x01 }, 3 },
+		{ { 0x80, 0x80, 0x80, 0x00, 0x01 }, 5 },
+		{ { 2 << 3 | 2, 0x03, 0x80, 0x00, 0x01 }, 5 },			 /* Scan or Batch */
+		{ { 5 << 3 | 2, 0x05, 3 << 3 | 2, 0x03, 0x80, 0x00, 0x01 }, 7 }, /* a ledger line */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		struct ProtobufCMessage *got = NULL;
+
+		EXPECT_EQ(frame_message_parse(&kelpie__agent_message__descriptor,
+					      slice_of(refused[i].bytes, refused[i].n), &got),
+			  -EBADMSG);
+	}
+}
+
 TEST_MAIN(TEST(test_frame__every_split), TEST(test_frame__byte_by_byte),
 	  TEST(test_frame__over_a_socket), TEST(test_frame__hostile_headers),
 	  TEST(test_frame__writer_bounds), TEST(test_frame__peer_gone),
 	  TEST(test_frame__random_bytes), TEST(test_frame__mutated_message),
-	  TEST(test_frame__decode_bomb), TEST(test_frame__unknown_kind))
+	  TEST(test_frame__decode_bomb), TEST(test_frame__unknown_kind),
+	  TEST(test_frame__field_zero))
