@@ -145,6 +145,8 @@ static void run(struct parser *ps)
 {
 	int timeout = DRAIN_MS;
 
+	/* The clocks first: rows of the first round must know what time it is. */
+	pipeline_tick(ps->pipe, boot_now_ns(), unix_now_ns());
 	while (!ps->stop) {
 		struct pollfd attacher = { .fd = ps->args->attacher_fd, .events = POLLIN };
 
