@@ -16,10 +16,13 @@ struct footer {
 	size_t dropped;	       /* columns that did not fit */
 	bool filtered;	       /* filters were given */
 	uint64_t now_ns;
+	size_t width; /* lines are broken between words to fit; 0: never */
 };
 
 /* The lines, each with its end; escaped. */
 void footer_add(const struct footer *f, struct strbuf *out);
+/* Of the terminal that footers go to; 0: none. */
+size_t footer_width(void);
 /* Whether the coverage says complete; true when there is none. */
 bool footer_complete(struct slice coverage);
 

@@ -10,6 +10,8 @@
 #define GAP	    2  /* columns between two cells */
 #define FLEX_MIN    12 /* of a text column of a statement */
 #define NATURAL_MAX 64 /* longer texts are cut unless -o wide */
+#define HEAD_MIN    2  /* columns of a cut cell before its tail */
+#define PORT_DIGITS 5
 #define SGR_RED	    "\x1b[31m"
 #define SGR_YELLOW  "\x1b[33m"
 #define SGR_BOLD    "\x1b[1m"
@@ -182,18 +184,30 @@ static size_t last_kept(const struct printer *p)
 	return last;
 }
 
-/* The sign behind a status outlives the cut: it says what the colour says. */
+/* Bytes of ":8080" at the end of a name; 0 without. */
+static size_t port_length(struct slice text)
+{
+	size_t n = 0;
+
+	while (n < text.n && n < PORT_DIGITS && text.p[text.n - 1 - n] >= '0' &&
+	       text.p[text.n - 1 - n] <= '9')
+		n++;
+	return n && n < text.n && text.p[text.n - 1 - n] == ':' ? n + 1 : 0;
+}
+
+/* What tells one cell from another outlives the cut: the sign behind a status, which says what the
+ * colour says, and a port. */
 static size_t cut_cell(const struct layout_col *l, struct slice text, struct strbuf *out)
 {
 	bool marked = l->shape == SHAPE_STATUS && text.n > 2 && l->width > 3 &&
 		      text.p[text.n - 2] == ' ' && strchr("!~", text.p[text.n - 1]);
-	size_t used;
+	size_t tail = marked ? 2 : port_length(text), used;
 
-	if (!marked)
+	if (!tail || l->width < tail + HEAD_MIN)
 		return screen_cut(text, l->width, out);
-	used = screen_cut(slice_head(text, text.n - 2), l->width - 2, out);
-	strbuf_add(out, text.p + text.n - 2, 2);
-	return used + 2;
+	used = screen_cut(slice_head(text, text.n - tail), l->width - tail, out);
+	strbuf_add(out, text.p + text.n - tail, tail);
+	return used + tail;
 }
 
 /* One cell with its padding and colour; nothing is padded behind the last. */

@@ -100,7 +100,8 @@ int record_answer(const struct showing *s, struct trouble *t)
 				    .q = s->q,
 				    .source = source_name(s->source),
 				    .coverage = strbuf_slice(&r->coverage),
-				    .now_ns = wall_ns() };
+				    .now_ns = wall_ns(),
+				    .width = footer_width() };
 
 		fflush(s->print->out);
 		footer_add(&f, &text);

@@ -285,7 +285,8 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 	strbuf_addf(&q->sql,
 		    "SELECT time, end_time, client_name, server_name, protocol, method, resource, "
 		    "status, "
-		    "latency_ns, outcome, error, failed, client_error, id FROM %s",
+		    "latency_ns, outcome, error, failed, client_error, id, "
+		    "coalesce(error, nullif(outcome, 'ok')) AS why FROM %s",
 		    table_of(o));
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)
@@ -298,7 +299,7 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 			    "server_name, protocol, 'connect', server_addr || ':' || server_port, "
 			    "NULL, NULL, "
 			    "state, error, 1, 0, "
-			    "conn_id FROM connections");
+			    "conn_id, error FROM connections");
 		r = sqlgen_where(q, o, SQL_CONNECTIONS, why);
 		if (r < 0)
 			return r;

@@ -91,13 +91,13 @@ const struct view view_slow = VIEW_OF(slow_cols);
 
 static const struct view_col errors_cols[] = {
 	{ "time", "TIME", SHAPE_TIME, 80, 0, 0 },
-	{ "client_name", "CLIENT", SHAPE_PLAIN, 50, 10, VIEW_FLEX },
+	{ "client_name", "CLIENT", SHAPE_PLAIN, 60, 7, VIEW_FLEX },
 	{ "server_name", "SERVER", SHAPE_PLAIN, 70, 10, VIEW_FLEX },
 	{ "method", "METHOD", SHAPE_PLAIN, 85, 4, VIEW_FLEX },
 	{ "resource", "RESOURCE", SHAPE_PLAIN, 90, 12, VIEW_FLEX },
-	{ "status", "STATUS", SHAPE_STATUS, 100, 8, VIEW_FLEX },
-	{ "outcome", "OUTCOME", SHAPE_PLAIN, 60, 8, VIEW_FLEX },
-	{ "error", "ERROR", SHAPE_PLAIN, 75, 10, VIEW_FLEX },
+	{ "status", "STATUS", SHAPE_STATUS, 100, 6, VIEW_FLEX },
+	{ "why", "ERROR", SHAPE_PLAIN, 75, 7, VIEW_FLEX },
+	{ "outcome", "OUTCOME", SHAPE_PLAIN, 30, 8, VIEW_FLEX | VIEW_WIDE },
 	{ "latency_ns", "LATENCY", SHAPE_DURATION, 40, 0, 0 },
 	{ "id", "ID", SHAPE_PLAIN, 10, 0, VIEW_WIDE | VIEW_NAME },
 };
@@ -148,7 +148,8 @@ static void write_footer(const struct showing *s, struct printer *p, struct strb
 			    .coverage = printer_coverage(p),
 			    .dropped = printer_dropped(p),
 			    .filtered = s->o->n_filters > 0,
-			    .now_ns = wall_ns() };
+			    .now_ns = wall_ns(),
+			    .width = footer ? s->print->width : footer_width() };
 
 	/* $(kelpie errors -o name) should be quiet when all is well */
 	if (s->print->output == OUTPUT_NAME && f.rows && footer_complete(f.coverage))

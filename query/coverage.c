@@ -62,10 +62,15 @@ void query_coverage_times(const struct query_coverage *cov, uint64_t now_ns,
 {
 	bool open_end = cov->to_ns == UINT64_MAX;
 
-	*ret = (struct loss_times){ .from_ns = cov->from_ns, .to_ns = cov->to_ns };
+	*ret = (struct loss_times){ .from_ns = UINT64_MAX };
+	if (!cov->timed)
+		return;
+	ret->from_ns = cov->from_ns;
+	ret->to_ns = cov->to_ns;
 	if (!cov->newest_ns) /* no row is of any time */
 		return;
-	ret->known_from_ns = cov->from_ns ? cov->from_ns : cov->oldest_ns;
+	/* What was before the oldest row, nobody claims to have seen. */
+	ret->known_from_ns = MAX(cov->from_ns, cov->oldest_ns);
 	ret->known_to_ns = open_end && !cov->from_ns ? cov->newest_ns : MIN(cov->to_ns, now_ns);
 }
 
@@ -151,6 +156,7 @@ void coverage_finish(struct query_conn *c, int r)
 	struct query_coverage *cov = c->cov;
 	uint64_t reach = c->q->reach_ns ? c->q->reach_ns : cov->oldest_ns;
 
+	cov->timed = c->scanned;
 	if (!c->scanned) {
 		cov->from_ns = c->q->range.from_ns;
 		cov->to_ns = c->q->range.to_ns;

@@ -91,6 +91,7 @@ struct query_list {
  * below, which also clear `complete` where it has to be. */
 struct query_coverage {
 	bool complete;	/* no accidental loss in the range, and data reaches back to from_ns */
+	bool timed;	/* rows with a time were asked for: losses of some time matter */
 	bool truncated; /* stopped by a cap, the deadline or a cancel */
 	uint64_t from_ns, to_ns;       /* what the scans really covered; 0 / UINT64_MAX: no bound */
 	uint64_t oldest_ns, newest_ns; /* rows held in the tables of the statement, 0: none */

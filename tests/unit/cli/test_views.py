@@ -81,11 +81,26 @@ def test_views_piped(server):
     golden("errors-80.txt", clean(done.out, server))
 
 
+def test_views_ports_stay(server):
+    """A cut name keeps its port: it may be all that tells two servers of one program apart."""
+    sql = "SELECT 'a-very-long-payment-service-name:18080' AS server, 'x' || printf('%90s', '') AS b"
+    done = run("sql", "--server", server.address, sql, width=60)
+    expect_in("\u2026:18080  ", done.out)
+    done = run("sql", "--server", server.address, sql.replace(":18080", ":http"), width=60)
+    expect("\u2026:http" in done.out, False, done.out)
+
+
 def test_views_footer(server):
     done = run(*VIEWS["top"], "--server", server.address)
     golden("top-footer.txt", clean(done.err, server))
     done = run("slow", "--limit", "1", "--since", "2024-03-04T10:00:00Z", "--server", server.address)
     expect_in("1 request · last ", done.err)
+    # on a terminal no line is wider than it, and no word is broken
+    narrow = on_terminal(*VIEWS["slow"], "--server", server.address, width=40)
+    for line in narrow.out.replace("\r", "").splitlines():
+        if columns(SGR.sub("", line)) > 40:
+            raise AssertionError(f"wider than 40: {line!r}")
+    expect_in("2024-03-04T11:00:00Z", narrow.out)
 
 
 def test_views_terminal(server):
