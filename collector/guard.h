@@ -5,8 +5,8 @@
 #include "base/run_as.h"
 #include "base/util.h"
 
-/* The user to become when started as root: the named one; without a name base/run_as.h's. -ENOENT: no
- * such user. */
+/* The user to become when started as root: the named one; without a name base/run_as.h's. -ENOENT:
+ * no such user. */
 int guard_find_user(const char *name, struct run_as_ids *ret);
 /* What only root can give up: call it before the processes of other users are made. */
 void guard_drop_bounds(void);
@@ -19,10 +19,10 @@ struct guard_paths {
 };
 
 /* Drops all capabilities, sets no_new_privs, no core dumps, forbids by Landlock (where the kernel
- * has it) every file but the given ones, and by seccomp what no collector needs: programs, other
- * processes, namespaces, mounts, modules, BPF, keys, socket families other than Unix and IP. Call
- * it when the program has one thread; all later ones inherit it. *ret_landlock: whether Landlock
- * holds. 0 or negative errno, then the program must not go on. */
+ * has it) every file but the given ones, and by seccomp every system call but a list: no program,
+ * no process, no socket but those that are open, no memory that is code. Call it when the program
+ * has one thread; all later ones inherit it. *ret_landlock: whether Landlock holds. 0 or negative
+ * errno, then the program must not go on. */
 int guard_enter(const struct guard_paths *paths, bool *ret_landlock);
 
 #endif
