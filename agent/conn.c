@@ -135,6 +135,7 @@ void conn_del(struct conn_table *t, struct conn *c)
 	if (c->peer) {
 		c->peer->peer_was_readable = c->state == CONN_PARSING;
 		c->peer->peer_rows_to = c->rows_to;
+		c->peer->peer_read_to = c->dir[c->request_dir].seen;
 		c->peer->peer_tgid = c->tgid;
 		memcpy(c->peer->peer_comm, c->comm, sizeof(c->comm));
 		c->peer->peer = NULL;

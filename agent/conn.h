@@ -96,6 +96,7 @@ struct conn {
 	/* What was known of it when it went away before this end. */
 	bool peer_was_readable;
 	uint64_t peer_rows_to;
+	uint64_t peer_read_to; /* requests from this position on were never read there */
 	uint32_t peer_tgid;
 	char peer_comm[EV_COMM_LEN];
 	uint32_t told; /* number of the last snapshot that has it */
@@ -129,7 +130,7 @@ void conn_del(struct conn_table *t, struct conn *c);
 static inline bool conn_peer_reads(const struct conn *c, uint64_t off)
 {
 	if (!c->peer)
-		return c->peer_was_readable || off < c->peer_rows_to;
+		return off < c->peer_rows_to || (c->peer_was_readable && off < c->peer_read_to);
 	return c->peer->state == CONN_PARSING || off < c->peer->rows_to;
 }
 

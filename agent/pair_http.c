@@ -120,8 +120,10 @@ static void put_target(struct pipeline *p, struct conn *c, struct exchange *x, s
 	join_text(p, b, COL_HTTP_HOST, redacted(p, MEMO_TEXT, host, buf));
 	if (t.query.n)
 		row_text(b, COL_HTTP_QUERY, redacted(p, MEMO_QUERY, t.query, buf));
-	if (t.form == TARGET_AUTHORITY || !t.path.n)
+	if (t.form == TARGET_AUTHORITY)
 		t.path = t.host;
+	else if (t.form == TARGET_ABSOLUTE && !t.path.n)
+		t.path = SLICE_LIT("/"); /* the same (RFC 9110 section 4.2.3) */
 	if (t.form == TARGET_ASTERISK)
 		t.path = SLICE_LIT("*");
 	if (!t.path.n)
@@ -172,6 +174,9 @@ static void put_payload(struct pipeline *p, struct exchange *x, struct row_build
 		put_kept(p, x, b, COL_HTTP_RESPONSE_BODY, TEXT_RESPONSE_BODY);
 }
 
+static const char *const versions[10] = { "1.0", "1.1", "1.2", "1.3", "1.4",
+					  "1.5", "1.6", "1.7", "1.8", "1.9" };
+
 void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x, struct row_builder *b)
 {
 	put_status(p, x, b);
@@ -180,8 +185,7 @@ void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x, s
 	join_text(p, b, COL_METHOD, exchange_text(x, TEXT_METHOD));
 	put_kept(p, x, b, COL_HTTP_USER_AGENT, TEXT_USER_AGENT);
 	put_kept(p, x, b, COL_HTTP_CONTENT_TYPE, TEXT_CONTENT_TYPE);
-	if (x->version >= 0)
-		join_literal(p, b, COL_HTTP_VERSION,
-			     x->version == 10 ? "1.0" : x->version == 11 ? "1.1" : "2");
+	if (x->version >= 10)
+		join_literal(p, b, COL_HTTP_VERSION, x->version < 20 ? versions[x->version - 10] : "2");
 	put_payload(p, x, b);
 }

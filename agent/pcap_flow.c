@@ -315,7 +315,9 @@ static int take_payload(struct flows *f, struct flow *fl, unsigned int from,
 
 /* ---- the life of a connection ---- */
 
-static void flow_close(struct flows *f, struct flow *fl, int err)
+enum reset_by { RESET_BY_NOBODY, RESET_BY_CLIENT, RESET_BY_SERVER };
+
+static void flow_close(struct flows *f, struct flow *fl, enum reset_by reset)
 {
 	unsigned int server = server_of(fl);
 	struct ev_close ev;
@@ -335,8 +337,10 @@ static void flow_close(struct flows *f, struct flow *fl, int err)
 				.copied_bytes = fl->shown_bytes,
 				.lost_bytes = fl->lost_bytes,
 				.retransmits = fl->retransmits,
-				.err = err,
-				.from_state = err ? TCP_STATE_ESTABLISHED : TCP_STATE_LAST_ACK };
+				.err = reset ? ECONNRESET : 0,
+				.from_state = reset ? TCP_STATE_ESTABLISHED : TCP_STATE_LAST_ACK };
+	if (reset == RESET_BY_SERVER)
+		ev.h.flags = EV_F_TX;
 	f->emit(f->ctx, &ev.h);
 }
 
@@ -519,7 +523,7 @@ static void check_end(struct flows *f, struct flow *fl)
 		ended = ended && s->eof_told;
 	}
 	if (ended)
-		flow_close(f, fl, 0);
+		flow_close(f, fl, RESET_BY_NOBODY);
 }
 
 static void take_fin(struct flow *fl, unsigned int from, const struct segment *s, uint32_t seq)
@@ -531,6 +535,14 @@ static void take_fin(struct flow *fl, unsigned int from, const struct segment *s
 		return;
 	me->fin = true;
 	me->fin_pos = (uint64_t)pos;
+}
+
+/* A reset behind both FINs ends nothing. */
+static enum reset_by reset_by(const struct flow *fl, unsigned int from)
+{
+	if (fl->side[0].fin && fl->side[1].fin)
+		return RESET_BY_NOBODY;
+	return from == server_of(fl) ? RESET_BY_SERVER : RESET_BY_CLIENT;
 }
 
 static int take(struct flows *f, struct flow *fl, unsigned int from, const struct segment *s)
@@ -545,7 +557,7 @@ static int take(struct flows *f, struct flow *fl, unsigned int from, const struc
 		if (!fl->opened && fl->syn && !fl->synack && from != fl->client)
 			tell_failed(f, fl, ECONNREFUSED);
 		else
-			flow_close(f, fl, me->fin && fl->side[!from].fin ? 0 : ECONNRESET);
+			flow_close(f, fl, reset_by(fl, from));
 		return 0;
 	}
 	if (s->payload_len > 0) {
@@ -596,7 +608,7 @@ int flows_push(struct flows *f, const struct segment *s)
 		return 0; /* two tuples with one hash */
 	touch(f, fl);
 	if (is_new_connection(fl, from, s)) {
-		flow_close(f, fl, 0);
+		flow_close(f, fl, RESET_BY_NOBODY);
 		flow_reset(fl, s);
 		f->stats->flows++;
 		from = 0;

@@ -208,8 +208,9 @@ static void on_close(struct pipeline *p, const struct ev_close *ev)
 	c->closing = true;
 	c->closed_ns = ev->h.ts_ns;
 	c->err = ev->err;
-	c->aborted = !ev->err && !c->eof_first &&
-		     (ev->from_state == TCP_ESTABLISHED || ev->from_state == TCP_CLOSE_WAIT);
+	c->aborted = ev->err ? ev->h.flags & EV_F_TX :
+			       !c->eof_first && (ev->from_state == TCP_ESTABLISHED ||
+						 ev->from_state == TCP_CLOSE_WAIT);
 	c->srtt_us = ev->srtt_us;
 	c->retransmits = ev->retransmits;
 	c->copied_bytes = ev->copied_bytes;
@@ -217,7 +218,9 @@ static void on_close(struct pipeline *p, const struct ev_close *ev)
 	c->lost_bytes = ev->lost_bytes;
 	for (int d = 0; d < 2; d++) {
 		c->dir[d].seen = MAX(c->dir[d].seen, ev->pos[d]);
-		stream_eof(p, c, (enum dir)d, c->dir[d].next + c->dir[d].len);
+		/* A reset is no end of a message that only the connection's end can end. */
+		if (!c->err && !c->aborted)
+			stream_eof(p, c, (enum dir)d, c->dir[d].next + c->dir[d].len);
 	}
 	pair_at(&p->pair, p, c, DIR_RX);
 	stream_close(p, c);

@@ -215,7 +215,8 @@ static const char *why_recognised(enum proto_id id)
 
 static void start_parsing(struct pipeline *p, struct conn *c, enum dir request_dir)
 {
-	bool mid = c->old || c->dir[request_dir].infer_chunks > 1;
+	/* What was passed over may have been a request, or its answer. */
+	bool mid = c->old || c->dir[DIR_RX].infer_chunks > 0 || c->dir[DIR_TX].infer_chunks > 0;
 
 	c->parser = calloc(1, c->ops->state_size);
 	if (!c->parser) {

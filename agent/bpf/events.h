@@ -36,7 +36,8 @@ enum ev_type {
 enum ev_dir { EV_RX = 0, EV_TX = 1 };
 
 enum ev_flag {
-	EV_F_TX = 1 << 0,	 /* EV_DATA, EV_CONN_EOF: direction is EV_TX */
+	EV_F_TX = 1 << 0,	 /* EV_DATA, EV_CONN_EOF: direction is EV_TX; EV_CONN_CLOSE of a packet
+				  * capture: this end sent the reset that err tells of */
 	EV_F_UNORDERED = 1 << 1, /* EV_DATA: another transfer raced; pos is not certain */
 	EV_F_MORE = 1 << 2,	 /* EV_DATA: further records of the same system call follow */
 	EV_F_OLD = 1 << 3,	 /* EV_CONN_OPEN: found open by the walk, not seen being opened */

@@ -430,18 +430,24 @@ static void test_pcap__ends(void)
 	handshake(7, 8);
 	C(8, 9, ACK, "abc");
 	S(9, 11, RST | ACK, NULL);
+	client_port = 40004;
+	handshake(7, 8);
+	C(8, 9, ACK, "abc");
+	C(11, 9, RST | ACK, NULL);
 	client_port = 40003;
 	whole_exchange(50, 60);
 	whole_exchange(1050, 1060); /* the same ports again */
 	client_port = 40000;
 	EXPECT_EQ(run(SIZE_MAX), 0);
-	EXPECT_EQ(n_got, 5);
+	EXPECT_EQ(n_got, 6);
 	EXPECT(got[0].failed && got[0].open.err == ECONNREFUSED);
 	EXPECT(got[0].open.local_port == 40000 && got[0].open.initiator == EV_INITIATOR_LOCAL);
 	EXPECT(got[1].closed && got[1].close.err == ECONNRESET && got[1].close.pos[EV_RX] == 3);
-	EXPECT(got[2].closed && got[2].close.err == 0 && got[3].closed && got[3].close.err == 0);
-	EXPECT(got[4].failed && got[4].open.err == ETIMEDOUT);
-	EXPECT_STR(strbuf_str(&got[3].bytes[EV_TX]), "world!");
+	EXPECT(got[1].close.h.flags == EV_F_TX); /* by the server, whose end is shown */
+	EXPECT(got[2].closed && got[2].close.err == ECONNRESET && got[2].close.h.flags == 0);
+	EXPECT(got[3].closed && got[3].close.err == 0 && got[4].closed && got[4].close.err == 0);
+	EXPECT(got[5].failed && got[5].open.err == ETIMEDOUT);
+	EXPECT_STR(strbuf_str(&got[4].bytes[EV_TX]), "world!");
 	done();
 }
 

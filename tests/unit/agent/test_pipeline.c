@@ -343,6 +343,95 @@ static void test_pipeline__an_unanswered_request_is_a_row(void)
 	finish();
 }
 
+static void test_pipeline__a_reset_ends_no_body(void)
+{
+	struct row r;
+	uint64_t tx;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	give(SERVER_ID, EV_RX, 0, request);
+	tx = give(SERVER_ID, EV_TX, 0, "HTTP/1.1 200 OK\r\n\r\nuntil the en");
+	give_close(SERVER_ID, sizeof(request) - 1, tx, 104);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 1);
+	r = nth_row(TABLE_HTTP, 0);
+	EXPECT_STR(text_of(&r, COL_OUTCOME), "reset");
+	EXPECT_EQ(int_of(&r, COL_COMPLETE), 0);
+	EXPECT_EQ(int_of(&r, COL_STATUS_CODE), 200);
+	finish();
+}
+
+/* A beginning that is not understood, here of a proxy in front, may hide a request: the answer to that
+ * one must not go to the next, nor so on for the rest of the connection. */
+static void test_pipeline__what_was_passed_over_shifts_no_answers(void)
+{
+	uint64_t rx, tx;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	rx = give(SERVER_ID, EV_RX, 0, "PROXY TCP4 10.0.0.1 10.0.0.2 1 80\r\nGET /hidden HTTP/1.1\r\n\r\n");
+	tx = give(SERVER_ID, EV_TX, 0, "HTTP/1.1 201 OK\r\nContent-Length: 0\r\n\r\n");
+	for (int i = 0; i < 2; i++) {
+		rx = give(SERVER_ID, EV_RX, rx, request);
+		tx = give(SERVER_ID, EV_TX, tx, response);
+	}
+	ASSERT_EQ(count_rows(TABLE_HTTP), 2);
+	for (size_t i = 0; i < 2; i++) {
+		struct row r = nth_row(TABLE_HTTP, i);
+
+		EXPECT_EQ(int_of(&r, COL_STATUS_CODE), 200);
+		EXPECT_EQ(int_of(&r, COL_LATENCY_NS), 1000000);
+	}
+	finish();
+}
+
+/* The server's end closed with the second request unread, so only the client's can stand for it. */
+static void test_pipeline__a_request_that_was_never_read_is_the_clients(void)
+{
+	const uint64_t n = sizeof(request) - 1, m = sizeof(response) - 1;
+	struct row r;
+
+	start();
+	give_open(CLIENT_ID, false, 0);
+	give_open(SERVER_ID, true, 0);
+	give(CLIENT_ID, EV_TX, 0, request);
+	give(SERVER_ID, EV_RX, 0, request);
+	give(SERVER_ID, EV_TX, 0, response);
+	give(CLIENT_ID, EV_RX, 0, response);
+	give(CLIENT_ID, EV_TX, n, request);
+	give_close(SERVER_ID, n, m, 0);
+	give_close(CLIENT_ID, m, 2 * n, 104);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 3);
+	r = nth_row(TABLE_HTTP, 1);
+	EXPECT_EQ(int_of(&r, COL_IS_PRIMARY), 0);
+	r = nth_row(TABLE_HTTP, 2);
+	EXPECT_STR(text_of(&r, COL_OUTCOME), "reset");
+	EXPECT_EQ(int_of(&r, COL_IS_PRIMARY), 1);
+	finish();
+}
+
+static void test_pipeline__start_lines_that_are_rare(void)
+{
+	uint64_t rx;
+	struct row r;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	rx = give(SERVER_ID, EV_RX, 0, "GET http://far.test HTTP/1.2\r\nHost: near.test\r\n\r\n");
+	give(SERVER_ID, EV_TX, 0, response);
+	give(SERVER_ID, EV_RX, rx, "CONNECT far.test:443 HTTP/1.1\r\nHost: near.test\r\n\r\n");
+	give(SERVER_ID, EV_TX, sizeof(response) - 1, response);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 2);
+	r = nth_row(TABLE_HTTP, 0);
+	EXPECT_STR(text_of(&r, COL_HTTP_PATH), "/");
+	EXPECT_STR(text_of(&r, COL_HTTP_HOST), "far.test");
+	EXPECT_STR(text_of(&r, COL_HTTP_VERSION), "1.2");
+	r = nth_row(TABLE_HTTP, 1);
+	EXPECT_STR(text_of(&r, COL_HTTP_PATH), "far.test:443");
+	EXPECT_STR(text_of(&r, COL_HTTP_VERSION), "1.1");
+	finish();
+}
+
 static void test_pipeline__control_bytes_in_a_target_hide_nothing(void)
 {
 	struct row r;
@@ -467,6 +556,10 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
 	  TEST(test_pipeline__a_lost_answer_makes_no_row_with_anothers),
 	  TEST(test_pipeline__an_answer_that_was_missed_blames_nobody),
 	  TEST(test_pipeline__an_unanswered_request_is_a_row),
+	  TEST(test_pipeline__a_reset_ends_no_body),
+	  TEST(test_pipeline__what_was_passed_over_shifts_no_answers),
+	  TEST(test_pipeline__a_request_that_was_never_read_is_the_clients),
+	  TEST(test_pipeline__start_lines_that_are_rare),
 	  TEST(test_pipeline__control_bytes_in_a_target_hide_nothing),
 	  TEST(test_pipeline__an_unknown_protocol_soon_costs_nothing),
 	  TEST(test_pipeline__joined_in_the_middle_of_an_answer),
