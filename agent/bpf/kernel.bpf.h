@@ -57,6 +57,9 @@ enum {
 	TCP_CLOSING,
 };
 
+/* include/net/sock.h: bit of skc_flags, set when the peer's FIN has come. */
+enum { SOCK_DONE = 1 };
+
 /* include/linux/socket.h */
 enum { MSG_OOB = 0x1, MSG_PEEK = 0x2, MSG_TRUNC = 0x20, MSG_ERRQUEUE = 0x2000 };
 
@@ -84,6 +87,7 @@ typedef struct {
 } possible_net_t;
 
 struct sock_common {
+	unsigned long skc_flags;
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
 	__be16 skc_dport;

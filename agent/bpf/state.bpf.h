@@ -67,8 +67,10 @@ static __always_inline void on_tcp_close(struct bpf_counters *n, struct conn *c,
 		return;
 	}
 	/* Bytes that wait in the receive queue may still be read after a reset: then the end is
-	 * told when the socket goes. A received FIN counts one. */
-	if (unread <= (c->eof[EV_RX] != NO_EOF))
+	 * told when the socket goes. A received FIN counts one. Nobody reads behind a close() that
+	 * left them unread: it is told before the peer's end, which the reset brings about. */
+	if (unread <= (c->eof[EV_RX] != NO_EOF) ||
+	    (!c->err && (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT)))
 		conn_tell_close(n, c, tp);
 }
 
@@ -98,8 +100,12 @@ static __always_inline void on_state(struct sock *sk, int old, int new, struct t
 		conn_tell_eof(n, c, EV_TX, conn_pos(c, EV_TX, K(tp, write_seq), c->next[EV_TX]));
 	else if (new == TCP_CLOSE_WAIT || new == TCP_CLOSING)
 		conn_tell_eof(n, c, EV_RX, conn_pos(c, EV_RX, K(tp, rcv_nxt) - 1, c->next[EV_RX]));
-	else if (new == TCP_CLOSE)
+	else if (new == TCP_CLOSE) {
+		/* From FIN_WAIT2 a socket ends with the peer's FIN, with no state between. */
+		if (old == TCP_FIN_WAIT2 && K(sk, __sk_common.skc_flags) & 1 << SOCK_DONE)
+			conn_tell_eof(n, c, EV_RX, conn_pos(c, EV_RX, K(tp, rcv_nxt) - 1, c->next[EV_RX]));
 		on_tcp_close(n, c, sk, tp, old);
+	}
 }
 
 static __always_inline void on_destroy(struct sock *sk)
