@@ -146,10 +146,11 @@ def wait_until(what, seconds, every=0.05):
         time.sleep(every)
 
 
-def listening(port):
-    """Asks the kernel's table: connecting could reach the prober's own end."""
+def listening(port, pid="self"):
+    """Asks the kernel's table: connecting could reach the prober's own end. That of the process's
+    network namespace."""
     want = f":{port:04X}"
-    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for path in (f"/proc/{pid}/net/tcp", f"/proc/{pid}/net/tcp6"):
         with open(path) as f:
             next(f)
             for line in f:
@@ -161,19 +162,19 @@ def listening(port):
 
 def start_server(area, argv, port, **kw):
     p = area.start(argv, **kw)
-    if not wait_until(lambda: listening(port) or not p.alive(), 20) or not p.alive():
+    if not wait_until(lambda: not p.alive() or listening(port, p.pid), 20) or not p.alive():
         raise RuntimeError(f"{argv[0]} does not listen on {port}:\n{p.log()}")
     return p
 
 
 class Echo:
-    """kelpie-echo with its truth."""
+    """kelpie-echo with its truth; under: a command that runs it (`ip netns exec`)."""
 
-    def __init__(self, area, *args, listen="127.0.0.1"):
+    def __init__(self, area, *args, listen="127.0.0.1", under=()):
         self.port = area.port()
         self.address = f"{listen}:{self.port}"
         self.truth = area.file(f"echo-{self.port}.csv")
-        self.process = start_server(area, [os.path.join(TOOLS, "kelpie-echo"), "--listen",
+        self.process = start_server(area, [*under, os.path.join(TOOLS, "kelpie-echo"), "--listen",
                                            self.address, "--truth", self.truth, *args], self.port)
 
     def stop(self):
@@ -186,12 +187,12 @@ class Load:
 
     next_seq = 1
 
-    def __init__(self, area, address, count, *args, name="load", log=True):
+    def __init__(self, area, address, count, *args, name="load", log=True, under=()):
         self.count = int(count)
         self.truth = area.file(f"{name}-{Load.next_seq}.csv")
         self.process = area.start(
-            [os.path.join(TOOLS, "kelpie-load"), "--connect", address, "--count", str(self.count),
-             "--first-seq", str(Load.next_seq), *(["--truth", self.truth] if log else []), *args])
+            [*under, os.path.join(TOOLS, "kelpie-load"), "--connect", address, "--count",
+             str(self.count), "--first-seq", str(Load.next_seq), *(["--truth", self.truth] if log else []), *args])
         Load.next_seq += max(self.count, 1) + 1000
 
     def finish(self, seconds=110):
