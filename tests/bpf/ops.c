@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #ifdef HAVE_URING
 #include <liburing.h>
 #endif
@@ -266,6 +267,77 @@ static ssize_t op_splice_out(int fd, uint8_t *buf, size_t n)
 	return done == n ? (ssize_t)n : -1;
 }
 
+/* Loopback copies in the end; the notice in the error queue is nobody's. */
+static ssize_t op_zerocopy(int fd, uint8_t *buf, size_t n)
+{
+	int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)))
+		return -1;
+	ALL(send(fd, p, rest, MSG_ZEROCOPY));
+}
+
+/* The same socket under another number. */
+static ssize_t op_dup_write(int fd, uint8_t *buf, size_t n)
+{
+	_cleanup_(closep) int other = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+
+	return op_write(other, buf, n);
+}
+static ssize_t op_dup_read(int fd, uint8_t *buf, size_t n)
+{
+	_cleanup_(closep) int other = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+
+	return op_read(other, buf, n);
+}
+
+static ssize_t op_child_write(int fd, uint8_t *buf, size_t n)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(op_write(fd, buf, n) == (ssize_t)n ? 0 : 1);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -1;
+	return status == 0 ? (ssize_t)n : -1;
+}
+
+/* Sends fd over a UNIX socket to this process; the number that arrived. */
+static int passed(int fd)
+{
+	int pair[2], got = -1;
+	char byte = 0;
+	struct iovec v = { &byte, 1 };
+	union {
+		struct cmsghdr h;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .h = { .cmsg_len = CMSG_LEN(sizeof(int)),
+			     .cmsg_level = SOL_SOCKET,
+			     .cmsg_type = SCM_RIGHTS } };
+	struct msghdr m = { .msg_iov = &v,
+			    .msg_iovlen = 1,
+			    .msg_control = control.bytes,
+			    .msg_controllen = sizeof(control.bytes) };
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		return -1;
+	memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
+	if (sendmsg(pair[0], &m, 0) == 1 && recvmsg(pair[1], &m, 0) == 1 &&
+	    m.msg_controllen >= sizeof(control.h))
+		memcpy(&got, CMSG_DATA(&control.h), sizeof(got));
+	close(pair[0]);
+	close(pair[1]);
+	return got;
+}
+
+static ssize_t op_passed_write(int fd, uint8_t *buf, size_t n)
+{
+	_cleanup_(closep) int other = passed(fd);
+
+	return op_write(other, buf, n);
+}
+
 static ssize_t aio(int fd, uint16_t opcode, uint8_t *buf, size_t n)
 {
 	aio_context_t ctx = 0;
@@ -318,7 +390,26 @@ static ssize_t op_write_compat(int fd, uint8_t *buf, size_t n)
 #endif
 
 #ifdef HAVE_URING
-static ssize_t uring(int fd, uint8_t *buf, size_t n, bool tx, unsigned int setup,
+typedef void (*uring_prep)(struct io_uring_sqe *sqe, int fd, void *buf, unsigned int n);
+
+static void prep_send(struct io_uring_sqe *sqe, int fd, void *buf, unsigned int n)
+{
+	io_uring_prep_send(sqe, fd, buf, n, 0);
+}
+static void prep_recv(struct io_uring_sqe *sqe, int fd, void *buf, unsigned int n)
+{
+	io_uring_prep_recv(sqe, fd, buf, n, 0);
+}
+static void prep_write(struct io_uring_sqe *sqe, int fd, void *buf, unsigned int n)
+{
+	io_uring_prep_write(sqe, fd, buf, n, 0);
+}
+static void prep_read(struct io_uring_sqe *sqe, int fd, void *buf, unsigned int n)
+{
+	io_uring_prep_read(sqe, fd, buf, n, 0);
+}
+
+static ssize_t uring(int fd, uint8_t *buf, size_t n, uring_prep prep, unsigned int setup,
 		     unsigned int sqe_flags)
 {
 	struct io_uring ring;
@@ -329,10 +420,11 @@ static ssize_t uring(int fd, uint8_t *buf, size_t n, bool tx, unsigned int setup
 	if (io_uring_queue_init(4, &ring, setup))
 		return -1;
 	sqe = io_uring_get_sqe(&ring);
-	if (tx)
-		io_uring_prep_send(sqe, fd, buf, n, 0);
-	else
-		io_uring_prep_recv(sqe, fd, buf, n, 0);
+	if (!sqe) {
+		io_uring_queue_exit(&ring);
+		return -1;
+	}
+	prep(sqe, fd, buf, (unsigned int)n);
 	sqe->flags |= (uint8_t)sqe_flags;
 	io_uring_submit(&ring);
 	if (io_uring_wait_cqe(&ring, &cqe) == 0)
@@ -374,19 +466,27 @@ ssize_t uring_late(int client, int server, uint8_t *buf, size_t half)
 
 static ssize_t op_uring_send(int fd, uint8_t *buf, size_t n)
 {
-	ALL(uring(fd, p, rest, true, 0, 0));
+	ALL(uring(fd, p, rest, prep_send, 0, 0));
 }
 static ssize_t op_uring_async(int fd, uint8_t *buf, size_t n)
 {
-	ALL(uring(fd, p, rest, true, 0, IOSQE_ASYNC));
+	ALL(uring(fd, p, rest, prep_send, 0, IOSQE_ASYNC));
 }
 static ssize_t op_uring_sqpoll(int fd, uint8_t *buf, size_t n)
 {
-	ALL(uring(fd, p, rest, true, IORING_SETUP_SQPOLL, 0));
+	ALL(uring(fd, p, rest, prep_send, IORING_SETUP_SQPOLL, 0));
+}
+static ssize_t op_uring_write(int fd, uint8_t *buf, size_t n)
+{
+	ALL(uring(fd, p, rest, prep_write, 0, 0));
+}
+static ssize_t op_uring_read(int fd, uint8_t *buf, size_t n)
+{
+	ALL(uring(fd, p, rest, prep_read, 0, 0));
 }
 static ssize_t op_uring_recv(int fd, uint8_t *buf, size_t n)
 {
-	ALL(uring(fd, p, rest, false, 0, 0));
+	ALL(uring(fd, p, rest, prep_recv, 0, 0));
 }
 #endif
 
@@ -399,6 +499,10 @@ const struct op senders[] = {
 	{ "sendmsg", op_sendmsg, SEEN_CAPTURED },
 	{ "sendmmsg", op_sendmmsg, SEEN_CAPTURED },
 	{ "sendmmsg again", op_sendmmsg, SEEN_CAPTURED },
+	{ "send MSG_ZEROCOPY", op_zerocopy, SEEN_CAPTURED },
+	{ "write to a duplicate", op_dup_write, SEEN_CAPTURED },
+	{ "write by a child", op_child_write, SEEN_CAPTURED },
+	{ "write to a passed descriptor", op_passed_write, SEEN_CAPTURED },
 	{ "sendfile", op_sendfile, SEEN_HOLE },
 	{ "splice pipe to socket", op_splice_in, SEEN_HOLE },
 	{ "io_submit write", op_aio_write, SEEN_HOLE_LENGTH },
@@ -407,6 +511,7 @@ const struct op senders[] = {
 #endif
 #ifdef HAVE_URING
 	{ "io_uring send", op_uring_send, SEEN_HOLE_LENGTH },
+	{ "io_uring write", op_uring_write, SEEN_HOLE_LENGTH },
 	{ "io_uring send by a worker", op_uring_async, SEEN_HOLE_LENGTH },
 	{ "io_uring send by SQPOLL", op_uring_sqpoll, SEEN_HOLE_LENGTH },
 #endif
@@ -424,12 +529,14 @@ const struct op receivers[] = {
 	{ "recvmmsg", op_recvmmsg, SEEN_CAPTURED },
 	{ "recvmmsg again", op_recvmmsg, SEEN_CAPTURED },
 	{ "peek, then read", op_peek, SEEN_CAPTURED },
+	{ "read from a duplicate", op_dup_read, SEEN_CAPTURED },
 	{ "read, then a failed read", op_failed_read, SEEN_CAPTURED },
 	{ "recv MSG_TRUNC", op_trunc, SEEN_HOLE },
 	{ "splice socket to pipe", op_splice_out, SEEN_HOLE_SYSCALL },
 	{ "io_submit read", op_aio_read, SEEN_HOLE_LENGTH },
 #ifdef HAVE_URING
 	{ "io_uring recv", op_uring_recv, SEEN_HOLE_LENGTH },
+	{ "io_uring read", op_uring_read, SEEN_HOLE_LENGTH },
 #endif
 	{ NULL, NULL, 0 },
 };
