@@ -207,7 +207,14 @@ static void say(const char *prefix, const char *fmt, va_list ap)
 		rest = slice_from(rest, line.n + 1);
 		strbuf_addch(&out, '\n');
 	}
-	fputs(strbuf_str(&out), stderr);
+	if (screen_note_width()) {
+		_cleanup_(strbuf_done) struct strbuf wrapped = STRBUF_INIT(MIB);
+
+		screen_wrap(strbuf_slice(&out), screen_note_width(), &wrapped);
+		fputs(strbuf_str(&wrapped), stderr);
+	} else {
+		fputs(strbuf_str(&out), stderr);
+	}
 }
 
 int cli_fail(int code, const char *fmt, ...)

@@ -9,11 +9,6 @@
  * {"complete","from","to","nodes":{"ok","missing":[]},"rows","lost","sampled","truncated",
  * "approximate":[]}, with "notes":[] beside. */
 
-size_t footer_width(void)
-{
-	return isatty(STDERR_FILENO) ? screen_width(STDERR_FILENO) : 0;
-}
-
 bool footer_complete(struct slice coverage)
 {
 	struct json doc = { 0 };
@@ -162,41 +157,13 @@ static void add_lines(const struct footer *f, struct strbuf *out)
 	json_done(&doc);
 }
 
-/* Breaks lines that are wider than the screen, between words. */
-static void add_wrapped(struct slice text, size_t width, struct strbuf *out)
-{
-	size_t column = 0;
-
-	while (text.n) {
-		size_t end = 0, columns;
-
-		while (end < text.n && text.p[end] != ' ' && text.p[end] != '\n')
-			end++;
-		columns = screen_columns(slice_head(text, end));
-		if (column && column + 1 + columns > width) {
-			strbuf_addch(out, '\n');
-			column = 0;
-		} else if (column) {
-			strbuf_addch(out, ' ');
-			column++;
-		}
-		strbuf_add(out, text.p, end);
-		column += columns;
-		if (end < text.n && text.p[end] == '\n') {
-			strbuf_addch(out, '\n');
-			column = 0;
-		}
-		text = slice_from(text, end + (end < text.n));
-	}
-}
-
 void footer_add(const struct footer *f, struct strbuf *out)
 {
 	_cleanup_(strbuf_done) struct strbuf plain = STRBUF_INIT(MIB);
 
 	add_lines(f, &plain);
 	if (f->width)
-		add_wrapped(strbuf_slice(&plain), f->width, out);
+		screen_wrap(strbuf_slice(&plain), f->width, out);
 	else
 		strbuf_add(out, plain.p, plain.len);
 }

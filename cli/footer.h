@@ -21,8 +21,6 @@ struct footer {
 
 /* The lines, each with its end; escaped. */
 void footer_add(const struct footer *f, struct strbuf *out);
-/* Of the terminal that footers go to; 0: none. */
-size_t footer_width(void);
 /* Whether the coverage says complete; true when there is none. */
 bool footer_complete(struct slice coverage);
 

@@ -101,7 +101,7 @@ int record_answer(const struct showing *s, struct trouble *t)
 				    .source = source_name(s->source),
 				    .coverage = strbuf_slice(&r->coverage),
 				    .now_ns = wall_ns(),
-				    .width = footer_width() };
+				    .width = screen_note_width() };
 
 		fflush(s->print->out);
 		footer_add(&f, &text);

@@ -152,6 +152,49 @@ size_t screen_cut(struct slice escaped, size_t columns, struct strbuf *out)
 	return used;
 }
 
+static void wrap_line(struct slice line, size_t width, struct strbuf *out)
+{
+	size_t indent = 0, column;
+
+	while (indent < line.n && line.p[indent] == ' ')
+		indent++;
+	strbuf_add(out, line.p, indent);
+	line = slice_from(line, indent);
+	column = indent;
+	while (line.n) {
+		size_t end = slice_find(line, ' ');
+		size_t columns = screen_columns(slice_head(line, end));
+
+		if (column > indent && column + 1 + columns > width) {
+			strbuf_addf(out, "\n%*s", (int)indent, "");
+			column = indent;
+		} else if (column > indent) {
+			strbuf_addch(out, ' ');
+			column++;
+		}
+		strbuf_add(out, line.p, MIN(end, line.n));
+		column += columns;
+		line = slice_from(line, MIN(end + 1, line.n));
+	}
+}
+
+void screen_wrap(struct slice escaped, size_t width, struct strbuf *out)
+{
+	while (escaped.n) {
+		size_t end = slice_find(escaped, '\n');
+
+		wrap_line(slice_head(escaped, end), width, out);
+		if (end < escaped.n)
+			strbuf_addch(out, '\n');
+		escaped = slice_from(escaped, MIN(end + 1, escaped.n));
+	}
+}
+
+size_t screen_note_width(void)
+{
+	return isatty(STDERR_FILENO) ? screen_width(STDERR_FILENO) : 0;
+}
+
 size_t screen_width(int fd)
 {
 	struct winsize ws = { 0 };

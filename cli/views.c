@@ -1,5 +1,7 @@
 #include "cli/views.h"
 
+#include "cli/screen.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -94,7 +96,7 @@ static const struct view_col errors_cols[] = {
 	{ "client_name", "CLIENT", SHAPE_PLAIN, 60, 7, VIEW_FLEX },
 	{ "server_name", "SERVER", SHAPE_PLAIN, 70, 10, VIEW_FLEX },
 	{ "method", "METHOD", SHAPE_PLAIN, 85, 4, VIEW_FLEX },
-	{ "resource", "RESOURCE", SHAPE_PLAIN, 90, 12, VIEW_FLEX },
+	{ "resource", "RESOURCE", SHAPE_PLAIN, 90, 16, VIEW_FLEX },
 	{ "status", "STATUS", SHAPE_STATUS, 100, 6, VIEW_FLEX },
 	{ "why", "ERROR", SHAPE_PLAIN, 75, 7, VIEW_FLEX },
 	{ "outcome", "OUTCOME", SHAPE_PLAIN, 30, 8, VIEW_FLEX | VIEW_WIDE },
@@ -108,10 +110,10 @@ static const struct view_col conns_cols[] = {
 	{ "client_name", "CLIENT", SHAPE_PLAIN, 95, 10, VIEW_FLEX },
 	{ "client_addr", "ADDRESS", SHAPE_PLAIN, 20, 0, VIEW_WIDE },
 	{ "client_port", "PORT", SHAPE_PLAIN, 30, 0, VIEW_WIDE },
-	{ "server_name", "SERVER", SHAPE_PLAIN, 100, 10, VIEW_FLEX },
+	{ "server_name", "SERVER", SHAPE_PLAIN, 100, 14, VIEW_FLEX },
 	{ "server_addr", "ADDRESS", SHAPE_PLAIN, 20, 0, VIEW_WIDE },
 	{ "server_port", "PORT", SHAPE_PLAIN, 60, 0, 0 },
-	{ "protocol", "PROTOCOL", SHAPE_PLAIN, 70, 8, VIEW_FLEX },
+	{ "protocol", "PROTOCOL", SHAPE_PLAIN, 58, 8, VIEW_FLEX },
 	{ "requests", "REQUESTS", SHAPE_COUNT, 80, 0, 0 },
 	{ "open_requests", "OPEN", SHAPE_COUNT, 50, 0, 0 },
 	{ "bytes_sent", "SENT", SHAPE_BYTES, 45, 0, 0 },
@@ -149,7 +151,7 @@ static void write_footer(const struct showing *s, struct printer *p, struct strb
 			    .dropped = printer_dropped(p),
 			    .filtered = s->o->n_filters > 0,
 			    .now_ns = wall_ns(),
-			    .width = footer ? s->print->width : footer_width() };
+			    .width = footer ? s->print->width : screen_note_width() };
 
 	/* $(kelpie errors -o name) should be quiet when all is well */
 	if (s->print->output == OUTPUT_NAME && f.rows && footer_complete(f.coverage))
