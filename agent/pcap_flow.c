@@ -452,6 +452,8 @@ static void take_syn(struct flow *fl, unsigned int from, const struct segment *s
 		me->known = true;
 		me->base = s->seq + 1;
 	}
+	if (fl->opened)
+		return; /* who is the client was told, and directions with it */
 	if (s->flags & TCP_ACK) {
 		fl->client = (uint8_t)!from;
 		fl->synack = true;
