@@ -51,6 +51,10 @@ static int store_move(struct sketch_store *st, int32_t base, uint32_t n)
 	uint32_t cap = st->cap ? st->cap : 64;
 	uint64_t *counts;
 
+	if (base == st->base && n >= st->n && n <= st->cap) {
+		st->n = n; /* bins above are zero */
+		return 0;
+	}
 	while (cap < n)
 		cap *= 2;
 	counts = calloc(cap, sizeof(*counts));
@@ -116,13 +120,18 @@ int sketch_add(struct sketch *s, double x, uint64_t n)
 
 static int store_merge(struct sketch_store *st, const struct sketch_store *other)
 {
-	/* From the top down, so that the range is made once. */
-	for (uint32_t i = other->n; i > 0; i--) {
+	uint32_t top = other->n;
+
+	while (top > 0 && !other->counts[top - 1])
+		top--;
+	/* The top and then from the bottom up: so the range is made at once. */
+	for (uint32_t k = 0; k < top; k++) {
+		uint32_t i = k ? k - 1 : top - 1;
 		int r;
 
-		if (!other->counts[i - 1])
+		if (!other->counts[i])
 			continue;
-		r = store_add(st, other->base + (int32_t)i - 1, other->counts[i - 1]);
+		r = store_add(st, other->base + (int32_t)i, other->counts[i]);
 		if (r < 0)
 			return r;
 	}
