@@ -2,11 +2,15 @@
  * size of the pieces the file comes in. */
 #include "agent/pcap.h"
 #include "base/util.h"
+#include "tests/fuzz/work.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define CONNS_MAX 256
+
+static const struct work_bound pcap_bound = { "pcap", 64, 16384 };
+#define PIECE_BYTES_WORTH 8
 
 struct seen {
 	uint64_t next[CONNS_MAX][2];
@@ -36,7 +40,7 @@ static void on_data(struct seen *s, const struct ev_data *ev)
 	s->next[ev->conn - 1][dir] = ev->pos + ev->orig_len;
 }
 
-static void on_event(void *ctx, const struct ev_hdr *h)
+static void on_record(void *ctx, const struct ev_hdr *h)
 {
 	struct seen *s = ctx;
 	const void *p = h;
@@ -71,18 +75,30 @@ static void on_event(void *ctx, const struct ev_hdr *h)
 	}
 }
 
-static int play(struct slice left, size_t piece, struct seen *s)
+static void on_event(void *ctx, const struct ev_hdr *h)
+{
+	work_pause();
+	on_record(ctx, h);
+	work_resume();
+}
+
+static int play(struct slice file, size_t piece, struct seen *s)
 {
 	struct pcap *p = pcap_new(on_event, s);
+	struct slice left = file;
+	size_t pieces = 1;
 	int e = 0;
 
 	check(p != NULL, "memory");
 	memset(s, 0, sizeof(*s));
+	work_begin();
 	while (left.n > 0 && e == 0) {
 		e = pcap_push(p, slice_head(left, piece));
 		left = slice_from(left, piece);
+		pieces++;
 	}
 	e = pcap_finish(p);
+	work_end(&pcap_bound, file.n + PIECE_BYTES_WORTH * pieces);
 	check(pcap_stats(p)->packets >= pcap_stats(p)->tcp, "packets");
 	pcap_free(p);
 	return e;

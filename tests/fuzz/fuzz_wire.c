@@ -6,6 +6,7 @@
 #include "query/wire.h"
 #include "query/wire_int.h"
 #include "query/worker_msg.h"
+#include "tests/fuzz/work.h"
 
 #include <stdlib.h>
 
@@ -17,12 +18,24 @@ static void must(bool ok)
 		abort();
 }
 
+static const struct work_bound plan_bound = { "wire_get_plan", 128, 8192 };
+static const struct work_bound batch_bound = { "wire_get_batch", 256, 8192 };
+static const struct work_bound sketch_bound = { "sketch_get", 256, 65536 };
+static const struct work_bound distinct_bound = { "distinct_get", 64, 8192 };
+static const struct work_bound message_bound = { "worker_msg", 256, 8192 };
+static const struct work_bound coverage_bound = { "wire_get_coverage", 64, 8192 };
+
 static void plan(struct slice in)
 {
 	struct strbuf out = STRBUF_INIT(2 * WIRE_PLAN_MAX);
 	struct wire_plan p, again;
 
-	if (wire_get_plan(in, &p) < 0)
+	int r;
+
+	work_begin();
+	r = wire_get_plan(in, &p);
+	work_end(&plan_bound, in.n);
+	if (r < 0)
 		return;
 	must(wire_put_plan(&out, &p.plan) == 0);
 	must(wire_get_plan(strbuf_slice(&out), &again) == 0);
@@ -37,10 +50,14 @@ static void batch(struct slice in)
 	struct strbuf out = STRBUF_INIT(2 * WIRE_BATCH_MAX);
 	struct wire_batch b = { 0 }, again = { 0 };
 	size_t next = 0;
+	int r;
 
+	work_begin();
+	r = wire_get_batch(in, NULL, &b);
+	work_end(&batch_bound, in.n);
 	/* References can make a batch longer than it was: then it is split, and the first part is
 	 * looked at. */
-	if (wire_get_batch(in, NULL, &b) == 0 && wire_put_batch(&out, &b.batch, 0, &next) == 0) {
+	if (r == 0 && wire_put_batch(&out, &b.batch, 0, &next) == 0) {
 		must(wire_get_batch(strbuf_slice(&out), NULL, &again) == 0);
 		must(again.batch.n_rows == next);
 		for (size_t c = 0; c < again.batch.n_cols; c++)
@@ -64,8 +81,12 @@ static void sketch(struct slice in)
 {
 	struct strbuf out = STRBUF_INIT(SKETCH_BYTES_MAX);
 	struct sketch s, again;
+	int r;
 
-	if (sketch_get(in, &s) < 0)
+	work_begin();
+	r = sketch_get(in, &s);
+	work_end(&sketch_bound, in.n);
+	if (r < 0)
 		return;
 	sketch_put(&out, &s);
 	must(!out.failed);
@@ -81,8 +102,12 @@ static void sketch(struct slice in)
 static void distinct(struct slice in)
 {
 	struct distinct d, sum;
+	int r;
 
-	if (distinct_get(in, &d) < 0)
+	work_begin();
+	r = distinct_get(in, &d);
+	work_end(&distinct_bound, in.n);
+	if (r < 0)
 		return;
 	distinct_init(&sum);
 	distinct_add_int(&sum, 1);
@@ -105,15 +130,18 @@ static void messages(struct slice in)
 	size_t n = 0;
 	int result;
 
+	work_begin();
 	if (msg_get_query(in, &q, &params) == 0)
 		free(params);
-	if (msg_get_columns(in, cols, &n, &texts) == 0)
-		for (size_t i = 0; i < n; i++)
-			must(strlen(cols[i].name) <= in.n);
-	strbuf_done(&texts);
+	if (msg_get_columns(in, cols, &n, &texts) < 0)
+		n = 0;
 	while (msg_get_row(&r, cells, 3))
 		;
 	msg_get_done(in, &result, &cov, &e);
+	work_end(&message_bound, in.n);
+	for (size_t i = 0; i < n; i++)
+		must(strlen(cols[i].name) <= in.n);
+	strbuf_done(&texts);
 	query_coverage_done(&cov);
 }
 
@@ -121,7 +149,9 @@ static void coverage(struct slice in)
 {
 	struct scan_coverage cov;
 
+	work_begin();
 	wire_get_coverage(in, &cov);
+	work_end(&coverage_bound, in.n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,10 +3,16 @@
  * obeys. */
 #include "cli/json.h"
 #include "cli/screen.h"
+#include "tests/fuzz/work.h"
 
 #include <stdio.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct work_bound parse_bound = { "json_parse", 64, 4096 };
+static const struct work_bound escape_bound = { "screen_escape", 256, 4096 };
+static const struct work_bound cut_bound = { "screen_cut", 256, 4096 };
+static const struct work_bound string_bound = { "json_add_string", 256, 4096 };
 
 static void must(bool ok)
 {
@@ -47,16 +53,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_(strbuf_done) struct strbuf cut = STRBUF_INIT(64 * MIB);
 	struct slice text = slice_of(data, size);
 	struct json doc = { 0 };
+	int r;
 
-	if (json_parse(&doc, text) == 0)
+	work_begin();
+	r = json_parse(&doc, text);
+	work_end(&parse_bound, text.n);
+	if (r == 0)
 		write_again(&doc);
 	json_done(&doc);
+	work_begin();
 	screen_escape(text, &out);
+	work_end(&escape_bound, text.n);
 	must_be_printable(&out);
+	work_begin();
 	must(screen_cut(strbuf_slice(&out), 10, &cut) <= 10);
+	work_end(&cut_bound, out.len);
 	must_be_printable(&cut);
 	strbuf_reset(&out);
+	work_begin();
 	json_add_string(&out, text);
+	work_end(&string_bound, text.n);
 	must_be_printable(&out);
 	must(json_parse(&doc, strbuf_slice(&out)) == 0);
 	json_done(&doc);
