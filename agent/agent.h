@@ -48,6 +48,7 @@ struct parser_args {
 	const uint64_t *poison;
 	size_t n_poison;
 	const char *simulate; /* hidden test switches, or NULL */
+	pid_t attacher;
 };
 
 struct store_args {
@@ -60,6 +61,8 @@ struct store_args {
 	const char *collector; /* path of the collector's socket for agents; NULL: none */
 	uint64_t epoch;
 	const char *rung; /* capture mode, for the status table */
+	const char *simulate; /* hidden test switches, or NULL */
+	pid_t attacher;
 };
 
 /* Both run in a forked child and return its exit code. */

@@ -2,6 +2,7 @@
  * nothing but the descriptors they need, starts them anew when they die, answers who a process is.
  */
 #include "agent/agent.h"
+#include "agent/calls.h"
 #include "agent/capture.h"
 #include "agent/policy.h"
 #include "agent/sandbox.h"
@@ -250,6 +251,8 @@ static int child_main(enum child_id id, int fd)
 		.collector = at.collector,
 		.epoch = at.epoch,
 		.rung = at.rung,
+		.simulate = at.simulate,
+		.attacher = getppid(),
 	};
 	struct parser_args parser = {
 		.attacher_fd = fd,
@@ -269,6 +272,7 @@ static int child_main(enum child_id id, int fd)
 		.poison = at.poison,
 		.n_poison = at.n_poison,
 		.simulate = at.simulate,
+		.attacher = getppid(),
 	};
 	int l[_LEDGER_WRITERS];
 
@@ -629,6 +633,22 @@ static void watch_signals(void)
 static const int attacher_caps[] = { CAP_BPF,	 CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
 				     CAP_SETUID, CAP_SETGID,  CAP_SETPCAP,    -1 };
 
+static int confine(void)
+{
+	static const int *const children[] = { calls_parser, calls_store, NULL };
+	const struct sandbox box = { .name = "attacher", .syscalls = calls_attacher, .for_children = children };
+	const char *what = "capabilities";
+	int r = sandbox_keep_caps(attacher_caps);
+
+	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		r = -errno;
+	if (r == 0)
+		r = sandbox_filter(&box, &what);
+	if (r < 0)
+		fprintf(stderr, "kelpie-agent: cannot give up privileges: %s: %s\n", what, strerror(-r));
+	return r;
+}
+
 static int start(void)
 {
 	int r;
@@ -643,9 +663,9 @@ static int start(void)
 	r = attach();
 	if (r < 0)
 		return r;
-	r = sandbox_keep_caps(attacher_caps);
-	if (r < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		log_warn("cannot give up capabilities: %s", strerror(r < 0 ? -r : errno));
+	r = confine();
+	if (r < 0)
+		return r;
 	if (at.ready_fd >= 0) {
 		if (write(at.ready_fd, "ready\n", 6) != 6)
 			log_warn("nobody waits for the ready sign");

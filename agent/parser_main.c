@@ -3,6 +3,8 @@
  * socket but the pair to the attacher, a dozen system calls.
  */
 #include "agent/agent.h"
+#include "agent/calls.h"
+#include "agent/intruder.h"
 #include "agent/ring.h"
 #include "agent/sandbox.h"
 #include "base/log.h"
@@ -10,7 +12,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -163,15 +164,6 @@ static void run(struct parser *ps)
 
 /* ---- start ---- */
 
-static const int parser_syscalls[] = {
-	SCMP_SYS(read),		SCMP_SYS(write),     SCMP_SYS(recvfrom),   SCMP_SYS(sendto),
-	SCMP_SYS(poll),		SCMP_SYS(ppoll),     SCMP_SYS(futex),	   SCMP_SYS(brk),
-	SCMP_SYS(mmap),		SCMP_SYS(munmap),    SCMP_SYS(mremap),	   SCMP_SYS(madvise),
-	SCMP_SYS(clock_gettime), SCMP_SYS(exit_group), SCMP_SYS(getrandom), SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(restart_syscall), SCMP_SYS(getpid), SCMP_SYS(close),
-	SCMP_SYS(fstat),	SCMP_SYS(newfstatat), -1,
-};
-
 /* A descriptor of a memory file could be mapped again, with more rights than the mapping has. */
 static void close_mapped(const struct parser_args *a)
 {
@@ -233,7 +225,7 @@ int parser_main(const struct parser_args *a)
 {
 	static struct parser ps;
 	struct sandbox box = { .name = "parser", .become = &a->ids,
-			       .syscalls = parser_syscalls };
+			       .syscalls = calls_parser };
 	struct agent_msg hello = { .type = MSG_READY };
 	const char *what = "memory";
 	int r;
@@ -249,6 +241,9 @@ int parser_main(const struct parser_args *a)
 	}
 	if (send(a->attacher_fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 || r < 0)
 		return 1;
+	if (a->simulate && strcmp(a->simulate, "parser-intruder") == 0)
+		intruder_turn(&(struct intruder){ ps.ledger, LEDGER_PARSER, a->attacher, a->cfg->data_dir },
+			      atomic_load(&ps.ledger->attacher.parser_restarts));
 	run(&ps);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #define CAPS_MAX 64
@@ -129,19 +130,51 @@ static int landlock(const struct sandbox *s)
 	return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
 }
 
+/* Some calls are allowed for one purpose only, whoever asks. */
+static int allow(scmp_filter_ctx ctx, int nr, bool children)
+{
+	/* Memory is never code. */
+	if (nr == SCMP_SYS(mmap) || nr == SCMP_SYS(mprotect))
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1,
+					SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	/* The collector's socket. */
+	if (nr == SCMP_SYS(socket))
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	/* No file is for others. */
+	if (nr == SCMP_SYS(fchmod))
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 07007, 0));
+	/* abort() */
+	if (nr == SCMP_SYS(tgkill) && !children)
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1,
+					SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
+}
+
+static int allow_list(scmp_filter_ctx ctx, const int *list, bool children)
+{
+	int r = 0;
+
+	for (const int *nr = list; r == 0 && *nr >= 0; nr++)
+		r = allow(ctx, *nr, children);
+	return r == -EEXIST ? 0 : r;
+}
+
 static int filter(const struct sandbox *s)
 {
+	bool children = s->for_children;
 	scmp_filter_ctx ctx;
 	int r = 0;
 
 	if (!s->syscalls)
 		return 0;
-	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	ctx = seccomp_init(children ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
 	if (!ctx)
 		return -ENOMEM;
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	for (const int *nr = s->syscalls; r == 0 && *nr >= 0; nr++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, *nr, 0);
+	if (r == 0)
+		r = allow_list(ctx, s->syscalls, children);
+	for (const int *const *l = s->for_children; r == 0 && children && *l; l++)
+		r = allow_list(ctx, *l, children);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

@@ -14,12 +14,15 @@ struct sandbox {
 	const struct run_as_ids *become; /* NULL: stays who it is */
 	const char *writable_dir;    /* Landlock: the only place where files may be made; NULL: none */
 	const int *syscalls;	     /* allow-list, ends with -1; NULL: no filter */
+	const int *const *for_children; /* more lists, ends with NULL: another call fails with EPERM,
+					 * it does not kill; NULL: it kills */
 	size_t address_space_bytes;  /* RLIMIT_AS, 0: as it is */
 };
 
-/* Irrevocably confines the process: gid, uid, all capability sets empty, bounding set empty, securebits,
- * no_new_privs, no core dumps, Landlock, seccomp (a refused call kills the process with SIGSYS; all
- * threads). 0, or negative errno with the failed step in *ret_what. */
+/* Irrevocably confines the process: gid, uid, all capability sets empty, bounding set empty, no_new_privs,
+ * no core dumps, Landlock, seccomp (a refused call kills the process with SIGSYS; all threads). Whatever
+ * is listed: no memory becomes code, sockets are Unix sockets, tgkill() reaches the process itself. 0,
+ * or negative errno with the failed step in *ret_what. */
 int sandbox_enter(const struct sandbox *s, const char **ret_what);
 
 /* The last step alone, for a process that needs more calls until it serves. */

@@ -7,13 +7,14 @@
  */
 #include "agent/store_int.h"
 
+#include "agent/calls.h"
+#include "agent/intruder.h"
 #include "agent/sandbox.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -240,33 +241,6 @@ static void run(struct store_proc *sp)
 
 /* ---- start ---- */
 
-static const int store_syscalls[] = {
-	SCMP_SYS(read),	      SCMP_SYS(write),	     SCMP_SYS(pread64),	    SCMP_SYS(pwrite64),
-	SCMP_SYS(preadv),    SCMP_SYS(pwritev),     SCMP_SYS(fadvise64),   SCMP_SYS(dup),
-	SCMP_SYS(linkat),     SCMP_SYS(sync_file_range), SCMP_SYS(syncfs), SCMP_SYS(mkdirat),
-	SCMP_SYS(readv),      SCMP_SYS(writev),	     SCMP_SYS(open),	    SCMP_SYS(openat),
-	SCMP_SYS(close),      SCMP_SYS(stat),	     SCMP_SYS(fstat),	    SCMP_SYS(lstat),
-	SCMP_SYS(newfstatat), SCMP_SYS(statx),	     SCMP_SYS(statfs),	    SCMP_SYS(fstatfs),
-	SCMP_SYS(lseek),      SCMP_SYS(fsync),	     SCMP_SYS(fdatasync),   SCMP_SYS(ftruncate),
-	SCMP_SYS(fallocate),  SCMP_SYS(unlink),	     SCMP_SYS(unlinkat),    SCMP_SYS(rename),
-	SCMP_SYS(renameat),   SCMP_SYS(renameat2),   SCMP_SYS(getdents64),  SCMP_SYS(fcntl),
-	SCMP_SYS(flock),      SCMP_SYS(access),	     SCMP_SYS(faccessat),   SCMP_SYS(faccessat2),
-	SCMP_SYS(getcwd),     SCMP_SYS(readlink),    SCMP_SYS(fchmod),	    SCMP_SYS(fchown),
-	SCMP_SYS(chmod),      SCMP_SYS(geteuid),     SCMP_SYS(getuid),	    SCMP_SYS(getgid),
-	SCMP_SYS(getegid),    SCMP_SYS(mkdir),	     SCMP_SYS(umask),	    SCMP_SYS(utimensat),
-	SCMP_SYS(poll),	      SCMP_SYS(ppoll),	     SCMP_SYS(recvfrom),    SCMP_SYS(sendto),
-	SCMP_SYS(recvmsg),    SCMP_SYS(sendmsg),     SCMP_SYS(socket),	    SCMP_SYS(connect),
-	SCMP_SYS(getsockopt), SCMP_SYS(epoll_wait),  SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
-	SCMP_SYS(futex),      SCMP_SYS(brk),	     SCMP_SYS(mmap),	    SCMP_SYS(munmap),
-	SCMP_SYS(mremap),     SCMP_SYS(mprotect),    SCMP_SYS(madvise),	    SCMP_SYS(clock_gettime),
-	SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(getpid),   SCMP_SYS(gettid),
-	SCMP_SYS(getrandom),  SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigaction), SCMP_SYS(restart_syscall), SCMP_SYS(sched_yield),
-	SCMP_SYS(exit),	      SCMP_SYS(exit_group),  SCMP_SYS(tgkill),	    SCMP_SYS(sysinfo),
-	SCMP_SYS(uname),      SCMP_SYS(kill),	     SCMP_SYS(rseq),	    SCMP_SYS(set_robust_list),
-	SCMP_SYS(getrusage),  -1,
-};
-
 /* A descriptor of a memory file could be mapped again, with more rights than the mapping has. */
 static void close_mapped(const struct store_args *a)
 {
@@ -352,7 +326,7 @@ int store_main(const struct store_args *a)
 {
 	static struct store_proc sp;
 	struct sandbox box = { .name = "store", .become = &a->ids,
-			       .writable_dir = a->cfg->data_dir, .syscalls = store_syscalls };
+			       .writable_dir = a->cfg->data_dir, .syscalls = calls_store };
 	struct agent_msg hello = { .type = MSG_READY };
 	const char *what = "";
 	int r;
@@ -383,6 +357,9 @@ int store_main(const struct store_args *a)
 		hello.type = MSG_FAILED;
 	if (send(a->attacher_fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 || r < 0)
 		return 1;
+	if (a->simulate && strcmp(a->simulate, "store-intruder") == 0)
+		intruder_turn(&(struct intruder){ sp.ledger, LEDGER_STORE, a->attacher, a->cfg->data_dir },
+			      atomic_load(&sp.ledger->attacher.store_restarts));
 	run(&sp);
 	return 0;
 }

@@ -52,14 +52,12 @@ static const int refused[] = {
 	SCMP_SYS(fcntl),
 };
 
-static int add_rules(scmp_filter_ctx ctx)
+static int add_allowed(scmp_filter_ctx ctx)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), refused[i], 0);
 	/* Memory that is never executable and never a file. */
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
@@ -68,6 +66,15 @@ static int add_rules(scmp_filter_ctx ctx)
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	return r;
+}
+
+static int add_rules(scmp_filter_ctx ctx)
+{
+	int r = add_allowed(ctx);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), refused[i], 0);
 	return r;
 }
 
@@ -82,6 +89,33 @@ void *sandbox_filter(void)
 		return NULL;
 	}
 	return ctx;
+}
+
+/* The fork server's, beside its children's. */
+static const int server_calls[] = {
+	SCMP_SYS(poll),	  SCMP_SYS(ppoll),     SCMP_SYS(clone),
+	SCMP_SYS(wait4),  SCMP_SYS(kill),      SCMP_SYS(close_range),
+	SCMP_SYS(prctl),  SCMP_SYS(prlimit64), SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq),	  SCMP_SYS(seccomp),   SCMP_SYS(rt_sigaction),
+	SCMP_SYS(tgkill),
+};
+
+int sandbox_enter_server(void)
+{
+	scmp_filter_ctx ctx;
+	int r;
+
+	if (UNDER_SANITIZER)
+		return 0;
+	ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	r = ctx ? add_allowed(ctx) : -ENOMEM;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(server_calls); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, server_calls[i], 0);
+	if (r == 0)
+		r = seccomp_load(ctx);
+	if (ctx)
+		seccomp_release(ctx);
+	return r;
 }
 
 static int limit(__rlimit_resource_t resource, uint64_t value)

@@ -190,10 +190,11 @@ void zygote_main(int control, const struct run_as_ids *as)
 	close_others(control);
 	prctl(PR_SET_NAME, "kelpie-query");
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (!z || (as && !become(as)))
 		_exit(1);
 	z->control = control;
-	if (!prepare(z))
+	if (!prepare(z) || sandbox_enter_server() < 0)
 		_exit(1);
 	fds[0] = (struct pollfd){ .fd = control, .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = z->signals, .events = POLLIN };
