@@ -52,8 +52,8 @@ tsan: deps-test ## the tests that need no root, under the thread sanitizer
 fuzz: deps-test ## every fuzz target for SECONDS_EACH (20) seconds, starting from the corpus
 	@scripts/fuzz --seconds $(SECONDS_EACH)
 
-fuzz-long: deps-test ## every fuzz target for 2 CPU-hours; writes docs/evidence/fuzz.md
-	@scripts/fuzz --seconds 7200 --evidence docs/evidence/fuzz.md
+fuzz-long: deps-test ## every fuzz target for 2 CPU-hours; adds to docs/evidence/fuzz.md
+	@scripts/fuzz --cpu-seconds 7200 --evidence docs/evidence/fuzz.md
 
 bench: deps-bench ## costs and speeds against their budgets; writes docs/performance.md
 	@scripts/build release
