@@ -91,26 +91,23 @@ uint32_t join_sym(struct pipeline *p, struct slice text)
 	return j->n_syms - 1;
 }
 
-void join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice text)
+uint32_t join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice text)
 {
 	const struct column *column = schema_column(col);
 	struct join_last *last = &p->join.last[col];
 	uint32_t sym;
 
 	if (!text.n)
-		return;
+		return SYM_NONE;
 	if (last->n == text.n && memcmp(last->text, text.p, text.n) == 0) {
 		row_sym(b, col, last->sym);
-		return;
+		return last->sym;
 	}
-	if (column && text.n > column->cap_bytes) {
-		row_text(b, col, text); /* cuts and marks */
-		return;
-	}
-	sym = join_sym(p, text);
+	/* What is longer than the column's cap is cut and marked by row_text(). */
+	sym = column && text.n > column->cap_bytes ? SYM_NONE : join_sym(p, text);
 	if (sym == SYM_NONE) {
 		row_text(b, col, text);
-		return;
+		return SYM_NONE;
 	}
 	row_sym(b, col, sym);
 	if (text.n <= JOIN_LAST_MAX) {
@@ -118,11 +115,12 @@ void join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct s
 		last->sym = sym;
 		memcpy(last->text, text.p, text.n);
 	}
+	return sym;
 }
 
 void join_str(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text)
 {
-	join_text(p, b, col, slice_str(text));
+	(void)join_text(p, b, col, slice_str(text));
 }
 
 void join_literal(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text)

@@ -53,8 +53,9 @@ void join_done(struct join *j);
 void join_reset_syms(struct pipeline *p);
 /* The text's number, announced to the store; SYM_NONE when it cannot be (too long, queue full). */
 uint32_t join_sym(struct pipeline *p, struct slice text);
-/* The column's text as a number, or in full where that is not possible. Empty text: no cell. */
-void join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice text);
+/* The column's text as a number, which is returned, or in full where that is not possible. Empty text:
+ * no cell. */
+uint32_t join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice text);
 void join_str(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text);
 /* The same for a text that lives, unchanged, as long as the program. */
 void join_literal(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text);

@@ -275,6 +275,8 @@ static void note_memory(struct pair *pr, struct exchange *x)
 {
 	size_t now = memory_of(x);
 
+	if (likely(now == x->memory))
+		return;
 	pr->memory += now - x->memory;
 	pr->c->open_memory += now - x->memory;
 	x->memory = now;
@@ -330,14 +332,25 @@ static void on_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, 
 	m->first_ns = stream_time(&c->dir[dir], off);
 }
 
+static void name_set(struct pair *pr, struct slice name)
+{
+	pr->header_name_len = MIN(name.n, sizeof(pr->header_name));
+	memcpy(pr->header_name, name.p, pr->header_name_len);
+}
+
 static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, struct slice v)
 {
 	struct pair *pr = ctx;
-	struct exchange *x = exchange_find(pr, key);
+	struct exchange *x;
 
+	if (f == FIELD_HEADER_NAME) {
+		name_set(pr, v);
+		return;
+	}
+	x = exchange_find(pr, key);
 	if (!x || kind == MSG_PUSH)
 		return;
-	if (f != FIELD_HEADER_NAME && !has_room(pr, x)) {
+	if (!has_room(pr, x)) {
 		x->truncated = true;
 		return;
 	}
@@ -348,17 +361,10 @@ static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id 
 	case FIELD_TARGET:
 		exchange_keep(x, TEXT_TARGET, v, 8192);
 		break;
-	case FIELD_REASON:
-		exchange_keep(x, TEXT_REASON, v, 256);
-		break;
 	case FIELD_BODY:
 		if (pr->p->opts.want_bodies)
 			exchange_keep(x, kind == MSG_REQUEST ? TEXT_REQUEST_BODY : TEXT_RESPONSE_BODY, v,
 				      pr->p->opts.body_max_bytes);
-		break;
-	case FIELD_HEADER_NAME:
-		pr->header_name_len = MIN(v.n, sizeof(pr->header_name));
-		memcpy(pr->header_name, v.p, pr->header_name_len);
 		break;
 	case FIELD_HEADER_VALUE:
 		pair_http_header(pr->p, x, kind, slice_of(pr->header_name, pr->header_name_len), v);
@@ -367,6 +373,33 @@ static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id 
 		break;
 	}
 	note_memory(pr, x);
+}
+
+static int on_known(void *ctx, enum msg_kind kind, uint64_t key, struct slice line,
+		    struct slice *ret_value)
+{
+	struct pair *pr = ctx;
+	struct exchange *x = exchange_find(pr, key);
+	const struct memo_line *l;
+
+	if (!x || kind == MSG_PUSH || !has_room(pr, x))
+		return -1;
+	l = pair_http_known(pr->p, x, kind, line);
+	if (!l)
+		return -1;
+	name_set(pr, slice_head(line, l->name_n));
+	*ret_value = slice_of(line.p + l->value_at, l->value_n);
+	note_memory(pr, x);
+	return l->note;
+}
+
+static void on_learn(void *ctx, enum msg_kind kind, uint64_t key, const struct header_line *h)
+{
+	struct pair *pr = ctx;
+	struct exchange *x = exchange_find(pr, key);
+
+	if (x && kind != MSG_PUSH)
+		pair_http_learn(pr->p, x, kind, h);
 }
 
 static void on_num(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v)
@@ -404,7 +437,14 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 		finish(pr->p, c, x, flags & MSG_CUT_EOF ? outcome_of_end(pr, c, x) : NULL);
 }
 
-const struct sink_ops pair_sink = { on_begin, on_field, on_num, on_end };
+const struct sink_ops pair_sink = {
+	.begin = on_begin,
+	.field = on_field,
+	.num = on_num,
+	.end = on_end,
+	.known = on_known,
+	.learn = on_learn,
+};
 
 void pair_close(struct pipeline *p, struct conn *c)
 {

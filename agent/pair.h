@@ -31,7 +31,6 @@ enum exchange_text {
 	TEXT_HOST,
 	TEXT_USER_AGENT,
 	TEXT_CONTENT_TYPE,
-	TEXT_REASON,
 	TEXT_REQUEST_BODY,
 	TEXT_RESPONSE_BODY,
 	_EXCHANGE_TEXT_MAX,
@@ -68,6 +67,8 @@ struct pair {
 	uint64_t memory; /* bytes allocated for open exchanges */
 	char header_name[HEADER_NAME_MAX]; /* of the field whose value comes next */
 	size_t header_name_len;
+	bool learnable; /* the last header stands behind learn_from in its message's JSON */
+	size_t learn_from;
 	const char *outcome; /* of exchanges that end without their answer; NULL: see how the
 			      * connection ended */
 	struct exchange *at; /* the exchange of the last push: fields come in runs */
@@ -93,6 +94,12 @@ static inline struct slice exchange_text(const struct exchange *x, enum exchange
  * it; and the columns of a finished exchange. */
 void pair_http_header(struct pipeline *p, struct exchange *x, enum msg_kind kind, struct slice name,
 		      struct slice value);
+/* A line that was learnt does again what pair_http_header() did; NULL when it is not known. */
+struct memo_line;
+const struct memo_line *pair_http_known(struct pipeline *p, struct exchange *x, enum msg_kind kind,
+					struct slice line);
+void pair_http_learn(struct pipeline *p, struct exchange *x, enum msg_kind kind,
+		     const struct header_line *h);
 struct row_builder;
 void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x, struct row_builder *b);
 /* Remembers a text of the exchange, cut to max bytes; appends when it has some already. */

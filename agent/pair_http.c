@@ -8,21 +8,52 @@
 #define REDACT_BUF 9216 /* bytes: the longest kept text, and room for masks that are longer than what
 			 * they mask */
 
+static const struct slice masked = { (const uint8_t *)"<REDACTED>", 10 };
+
+/* Kinds of memo entries: what becomes of a text in a column has the column's number. */
+#define MEMO_LINE _COL_MAX /* + enum msg_kind: a header line, as JSON */
+
+/* What a header is good for beyond being shown. */
+enum header_use { USE_NONE, USE_TRACE, USE_TEXT /* + enum exchange_text */ };
+
 /* Headers that columns are made from. */
 static const struct {
 	struct slice name;
 	uint8_t kind; /* enum msg_kind */
 	uint8_t text; /* enum exchange_text */
-	uint16_t max_bytes;
 } wanted[] = {
-	{ { (const uint8_t *)"host", 4 }, MSG_REQUEST, TEXT_HOST, 256 },
-	{ { (const uint8_t *)"user-agent", 10 }, MSG_REQUEST, TEXT_USER_AGENT, 256 },
-	{ { (const uint8_t *)"content-type", 12 }, MSG_RESPONSE, TEXT_CONTENT_TYPE, 128 },
+	{ { (const uint8_t *)"host", 4 }, MSG_REQUEST, TEXT_HOST },
+	{ { (const uint8_t *)"user-agent", 10 }, MSG_REQUEST, TEXT_USER_AGENT },
+	{ { (const uint8_t *)"content-type", 12 }, MSG_RESPONSE, TEXT_CONTENT_TYPE },
 };
 
-/* "name":"value" of a header, the name in lower case, the value redacted. */
-static const struct slice masked = { (const uint8_t *)"<REDACTED>", 10 };
+static const uint16_t wanted_max[_EXCHANGE_TEXT_MAX] = {
+	[TEXT_HOST] = 256,
+	[TEXT_USER_AGENT] = 256,
+	[TEXT_CONTENT_TYPE] = 128,
+};
 
+static uint8_t header_use(enum msg_kind kind, struct slice name)
+{
+	struct trace_context probe = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		if (wanted[i].kind == kind && slice_eq_nocase(name, wanted[i].name))
+			return USE_TEXT + wanted[i].text;
+	return kind == MSG_REQUEST && trace_context_header(&probe, name, SLICE_LIT("")) ? USE_TRACE :
+											  USE_NONE;
+}
+
+static void use_header(struct exchange *x, uint8_t use, struct slice name, struct slice value)
+{
+	if (use == USE_TRACE)
+		(void)trace_context_header(&x->trace, name, value);
+	else if (use >= USE_TEXT && !x->text[use - USE_TEXT].n)
+		exchange_keep(x, (enum exchange_text)(use - USE_TEXT), value,
+			      wanted_max[use - USE_TEXT]);
+}
+
+/* "name":"value" of a header, the name in lower case, the value redacted. */
 static void make_json(struct pipeline *p, struct strbuf *json, struct slice name, struct slice value)
 {
 	uint8_t buf[REDACT_BUF], lower[HEADER_NAME_MAX];
@@ -38,61 +69,121 @@ static void make_json(struct pipeline *p, struct strbuf *json, struct slice name
 	strbuf_add_json(json, value);
 }
 
-/* Adds the header to the message's JSON object; a repeated name stands twice, as it was sent. */
-static void add_json(struct pipeline *p, struct exchange *x, enum msg_kind kind, struct slice name,
-		     struct slice value)
+/* Ends what was added behind json[before]: with the brace that closes it, it must have had room. */
+static bool json_fits(struct strbuf *json, size_t before)
 {
-	struct strbuf *json = &x->msg[kind].headers;
-	size_t before = json->len;
-	struct slice made;
-
-	strbuf_addch(json, json->len ? ',' : '{');
-	if (memo_get(&p->memo, MEMO_HEADER, name, value, &made)) {
-		strbuf_add(json, made.p, made.n);
-	} else {
-		size_t from = json->len;
-
-		make_json(p, json, name, value);
-		if (!json->failed)
-			memo_put(&p->memo, MEMO_HEADER, name, value,
-				 slice_of(json->p + from, json->len - from));
-	}
-	if (json->failed || json->len == json->max) {
-		json->len = before;
-		json->failed = false;
-		if (json->p)
-			json->p[before] = 0;
-		x->truncated = true;
-	}
+	if (!json->failed && json->len < json->max)
+		return true;
+	json->len = before;
+	json->failed = false;
+	if (json->p)
+		json->p[before] = 0;
+	return false;
 }
 
-/* One of the redactions, remembered. buf: REDACT_BUF bytes. */
-static struct slice redacted(struct pipeline *p, enum memo_kind kind, struct slice s, uint8_t *buf)
-{
-	static const struct slice none;
-	struct slice out;
-
-	if (!s.n || memo_get(&p->memo, kind, s, none, &out))
-		return s.n ? out : s;
-	out = policy_masks(&p->policy, s) ? masked :
-	      kind == MEMO_PATH	 ? redact_path(s, buf, REDACT_BUF) :
-	      kind == MEMO_QUERY ? redact_query(&p->policy.redact, s, buf, REDACT_BUF) :
-				   redact_text(s, buf, REDACT_BUF);
-	memo_put(&p->memo, kind, s, none, out);
-	return out;
-}
-
+/* A repeated name stands twice, as it was sent. */
 void pair_http_header(struct pipeline *p, struct exchange *x, enum msg_kind kind, struct slice name,
 		      struct slice value)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-		if (wanted[i].kind == kind && !x->text[wanted[i].text].n &&
-		    slice_eq_nocase(name, wanted[i].name))
-			exchange_keep(x, (enum exchange_text)wanted[i].text, value, wanted[i].max_bytes);
-	if (kind == MSG_REQUEST)
-		(void)trace_context_header(&x->trace, name, value);
-	if (p->opts.want_headers)
-		add_json(p, x, kind, name, value);
+	struct strbuf *json = &x->msg[kind].headers;
+	size_t before = json->len;
+
+	use_header(x, header_use(kind, name), name, value);
+	p->pair.learnable = false;
+	if (!p->opts.want_headers)
+		return;
+	strbuf_addch(json, before ? ',' : '{');
+	make_json(p, json, name, value);
+	p->pair.learnable = json_fits(json, before);
+	p->pair.learn_from = before + 1;
+	x->truncated |= !p->pair.learnable;
+}
+
+void pair_http_learn(struct pipeline *p, struct exchange *x, enum msg_kind kind,
+		     const struct header_line *h)
+{
+	struct slice made = slice_from(strbuf_slice(&x->msg[kind].headers), p->pair.learn_from);
+	struct memo_entry *e;
+
+	if (!p->pair.learnable)
+		return;
+	e = memo_put(&p->memo, (uint16_t)(MEMO_LINE + kind), h->line, made);
+	if (e)
+		e->line = (struct memo_line){ (uint8_t)h->name.n, (uint8_t)(h->value.p - h->line.p),
+					      (uint8_t)h->value.n, header_use(kind, h->name),
+					      h->note };
+}
+
+const struct memo_line *pair_http_known(struct pipeline *p, struct exchange *x, enum msg_kind kind,
+					struct slice line)
+{
+	const struct memo_entry *e = memo_get(&p->memo, (uint16_t)(MEMO_LINE + kind), line);
+	struct strbuf *json = &x->msg[kind].headers;
+	size_t before = json->len;
+
+	if (!e)
+		return NULL;
+	if (e->line.use != USE_NONE)
+		use_header(x, e->line.use, slice_head(line, e->line.name_n),
+			   slice_of(line.p + e->line.value_at, e->line.value_n));
+	strbuf_addch(json, before ? ',' : '{');
+	strbuf_add(json, e->out, e->out_n);
+	x->truncated |= !json_fits(json, before);
+	return &e->line;
+}
+
+static struct slice redact(struct pipeline *p, uint16_t col, struct slice s, uint8_t *buf)
+{
+	if (policy_masks(&p->policy, s))
+		return masked;
+	switch (col) {
+	case COL_HTTP_PATH:
+		return redact_path(s, buf, REDACT_BUF);
+	case COL_HTTP_QUERY:
+		return redact_query(&p->policy.redact, s, buf, REDACT_BUF);
+	default:
+		return redact_text(s, buf, REDACT_BUF);
+	}
+}
+
+/* The column's text, redacted; remembered. buf: REDACT_BUF bytes. */
+static struct slice redacted(struct pipeline *p, uint16_t col, struct slice s, uint8_t *buf)
+{
+	struct memo_entry *e = memo_get(&p->memo, col, s);
+	struct slice out;
+
+	if (e)
+		return memo_out(e);
+	out = redact(p, col, s, buf);
+	(void)memo_put(&p->memo, col, s, out);
+	return out;
+}
+
+/* Redacts a text that the memo does not have (e: NULL), or whose number was forgotten. */
+static void put_anew(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice s,
+		     struct memo_entry *e)
+{
+	uint8_t buf[REDACT_BUF];
+	struct slice out = e ? memo_out(e) : redact(p, col, s, buf);
+	uint32_t sym = join_text(p, b, col, out);
+
+	if (!e)
+		e = memo_put(&p->memo, col, s, out);
+	if (e && sym != SYM_NONE) {
+		e->sym = sym;
+		e->sym_gen = p->join.gen;
+	}
+}
+
+/* redacted() for a column of few different texts: the number is remembered too. */
+static void put_redacted(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice s)
+{
+	struct memo_entry *e = s.n ? memo_get(&p->memo, col, s) : NULL;
+
+	if (e && e->sym_gen == p->join.gen)
+		row_sym(b, col, e->sym);
+	else if (s.n)
+		put_anew(p, b, col, s, e);
 }
 
 static void put_status(struct pipeline *p, struct exchange *x, struct row_builder *b)
@@ -117,9 +208,9 @@ static void put_target(struct pipeline *p, struct conn *c, struct exchange *x, s
 	char tmpl[PATH_TEMPLATE_MAX];
 	size_t n;
 
-	join_text(p, b, COL_HTTP_HOST, redacted(p, MEMO_TEXT, host, buf));
+	put_redacted(p, b, COL_HTTP_HOST, host);
 	if (t.query.n)
-		row_text(b, COL_HTTP_QUERY, redacted(p, MEMO_QUERY, t.query, buf));
+		row_text(b, COL_HTTP_QUERY, redacted(p, COL_HTTP_QUERY, t.query, buf));
 	if (t.form == TARGET_AUTHORITY)
 		t.path = t.host;
 	else if (t.form == TARGET_ABSOLUTE && !t.path.n)
@@ -128,7 +219,7 @@ static void put_target(struct pipeline *p, struct conn *c, struct exchange *x, s
 		t.path = SLICE_LIT("*");
 	if (!t.path.n)
 		return;
-	t.path = redacted(p, MEMO_PATH, t.path, buf);
+	t.path = redacted(p, COL_HTTP_PATH, t.path, buf);
 	row_text(b, COL_HTTP_PATH, t.path);
 	n = path_guard_template(&p->paths, join_owner_is_server(c) ? c->local_port : c->remote_port,
 				t.path, tmpl);
@@ -143,14 +234,6 @@ static void put_trace(const struct trace_context *t, struct row_builder *b)
 		row_text(b, COL_SPAN_ID, slice_of(t->span_id, sizeof(t->span_id)));
 	if (t->has_parent)
 		row_text(b, COL_PARENT_SPAN_ID, slice_of(t->parent_span_id, sizeof(t->parent_span_id)));
-}
-
-static void put_kept(struct pipeline *p, struct exchange *x, struct row_builder *b, uint16_t col,
-		     enum exchange_text text)
-{
-	uint8_t buf[REDACT_BUF];
-
-	join_text(p, b, col, redacted(p, MEMO_TEXT, exchange_text(x, text), buf));
 }
 
 static void put_payload(struct pipeline *p, struct exchange *x, struct row_builder *b)
@@ -169,9 +252,9 @@ static void put_payload(struct pipeline *p, struct exchange *x, struct row_build
 	if (!p->opts.want_bodies)
 		return;
 	if (x->text[TEXT_REQUEST_BODY].n)
-		put_kept(p, x, b, COL_HTTP_REQUEST_BODY, TEXT_REQUEST_BODY);
+		put_redacted(p, b, COL_HTTP_REQUEST_BODY, exchange_text(x, TEXT_REQUEST_BODY));
 	if (x->text[TEXT_RESPONSE_BODY].n)
-		put_kept(p, x, b, COL_HTTP_RESPONSE_BODY, TEXT_RESPONSE_BODY);
+		put_redacted(p, b, COL_HTTP_RESPONSE_BODY, exchange_text(x, TEXT_RESPONSE_BODY));
 }
 
 static const char *const versions[10] = { "1.0", "1.1", "1.2", "1.3", "1.4",
@@ -183,8 +266,8 @@ void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x, s
 	put_target(p, c, x, b);
 	put_trace(&x->trace, b);
 	join_text(p, b, COL_METHOD, exchange_text(x, TEXT_METHOD));
-	put_kept(p, x, b, COL_HTTP_USER_AGENT, TEXT_USER_AGENT);
-	put_kept(p, x, b, COL_HTTP_CONTENT_TYPE, TEXT_CONTENT_TYPE);
+	put_redacted(p, b, COL_HTTP_USER_AGENT, exchange_text(x, TEXT_USER_AGENT));
+	put_redacted(p, b, COL_HTTP_CONTENT_TYPE, exchange_text(x, TEXT_CONTENT_TYPE));
 	if (x->version >= 10)
 		join_literal(p, b, COL_HTTP_VERSION, x->version < 20 ? versions[x->version - 10] : "2");
 	put_payload(p, x, b);

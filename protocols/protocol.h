@@ -94,11 +94,23 @@ enum field_id {
  * number of field and num, end. Messages of the two directions may interleave. */
 #define KEY_ORPHAN ((uint64_t)1 << 63)
 
+/* A header line without its end. note: the parser's own, what the line means to it. */
+struct header_line {
+	struct slice line, name, value; /* name and value lie in the line */
+	uint8_t note;
+};
+
 struct sink_ops {
 	void (*begin)(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, uint64_t off);
 	void (*field)(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, struct slice v);
 	void (*num)(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v);
 	void (*end)(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, uint32_t flags);
+	/* Both or neither. Heads repeat most of their lines: behind field() of a header's name and value,
+	 * learn() is told of the line they came from. known(): the note of a line of the same bytes
+	 * that was learnt, with its value, or -1; the header then counts as delivered, without field(). */
+	int (*known)(void *ctx, enum msg_kind kind, uint64_t key, struct slice line,
+		     struct slice *ret_value);
+	void (*learn)(void *ctx, enum msg_kind kind, uint64_t key, const struct header_line *h);
 };
 
 struct sink {

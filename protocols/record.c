@@ -14,48 +14,6 @@ void row_begin(struct row_builder *b, uint16_t table)
 	memset(b->present, 0, sizeof(b->present));
 }
 
-/* The column's cell, a fresh one when it has none; NULL when there is no room. */
-static struct cell *cell_for(struct row_builder *b, uint16_t col)
-{
-	struct cell *c;
-
-	if (col >= _COL_MAX)
-		return NULL;
-	if (b->present[col / 64] >> col % 64 & 1) {
-		c = &b->cells[b->at[col]];
-	} else {
-		if (b->n_cells == ROW_CELLS_MAX) {
-			b->truncated = true;
-			return NULL;
-		}
-		b->at[col] = (uint8_t)b->n_cells;
-		b->present[col / 64] |= 1ULL << col % 64;
-		c = &b->cells[b->n_cells++];
-	}
-	*c = (struct cell){ .col = col };
-	return c;
-}
-
-void row_int(struct row_builder *b, uint16_t col, int64_t v)
-{
-	struct cell *c = cell_for(b, col);
-
-	if (c) {
-		c->kind = CELL_INT;
-		c->v.i = v;
-	}
-}
-
-void row_sym(struct row_builder *b, uint16_t col, uint32_t sym)
-{
-	struct cell *c = cell_for(b, col);
-
-	if (c) {
-		c->kind = CELL_SYM;
-		c->v.off = sym;
-	}
-}
-
 /* v cut to cap bytes, not inside a UTF-8 character. */
 static struct slice cut_text(struct slice v, size_t cap)
 {
@@ -74,15 +32,15 @@ void row_text(struct row_builder *b, uint16_t col, struct slice v)
 	const struct column *column = schema_column(col);
 	size_t cap = column && column->cap_bytes ? column->cap_bytes : sizeof(b->text);
 	struct slice kept = cut_text(v, MIN(cap, sizeof(b->text) - b->text_len));
-	struct cell *c = cell_for(b, col);
 
-	if (!c)
-		return;
 	if (kept.n < v.n)
 		b->truncated = true;
-	c->kind = CELL_TEXT;
-	c->len = (uint32_t)kept.n;
-	c->v.off = b->text_len; /* made relative to the row in row_end() */
+	/* The offset is made relative to the row in row_end(). */
+	row_cell(b, col,
+		 (struct cell){ .col = col,
+				.kind = CELL_TEXT,
+				.len = (uint32_t)kept.n,
+				.v.off = b->text_len });
 	if (kept.n)
 		memcpy(b->text + b->text_len, kept.p, kept.n);
 	b->text_len += (uint32_t)kept.n;
@@ -102,7 +60,7 @@ size_t row_end(struct row_builder *b, uint64_t seq, uint64_t end_ns, void *out, 
 	cells = (struct cell *)(h + 1);
 	for (size_t word = 0; word < ARRAY_SIZE(b->present); word++)
 		for (uint64_t bits = b->present[word]; bits; bits &= bits - 1, n++) {
-			cells[n] = b->cells[b->at[word * 64 + (size_t)__builtin_ctzll(bits)]];
+			cells[n] = b->cells[word * 64 + (size_t)__builtin_ctzll(bits)];
 			if (cells[n].kind == CELL_TEXT)
 				cells[n].v.off += text_at;
 		}

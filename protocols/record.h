@@ -43,24 +43,50 @@ struct cell {
 _Static_assert(sizeof(struct row_hdr) == 24, "row_hdr");
 _Static_assert(sizeof(struct cell) == 16, "cell");
 
-/* Builds rows in one fixed buffer: cells from the front, text kept apart until row_end(). Cells may
- * come in any order; a second one for the same column replaces the first. No allocation. */
+/* Builds rows in one fixed buffer: a place for each column's cell, text kept apart until row_end().
+ * Cells may come in any order; a second one for the same column replaces the first. No allocation. */
 struct row_builder {
 	uint16_t table;
 	uint16_t n_cells;
 	bool truncated;	    /* some text was cut to its column's cap, or did not fit */
 	uint32_t text_len;
 	uint64_t present[_COL_MAX / 64]; /* a bit for each column that has a cell */
-	uint8_t at[_COL_MAX];		 /* index of its cell, valid where the bit is set */
-	struct cell cells[ROW_CELLS_MAX];
+	struct cell cells[_COL_MAX];	 /* by column, valid where the bit is set */
 	uint8_t text[ROW_MAX - sizeof(struct row_hdr) - ROW_CELLS_MAX * sizeof(struct cell)];
 };
 
 void row_begin(struct row_builder *b, uint16_t table);
-void row_int(struct row_builder *b, uint16_t col, int64_t v);
 /* Copied; cut to the column's cap_bytes on a UTF-8 boundary (sets b->truncated). */
 void row_text(struct row_builder *b, uint16_t col, struct slice v);
-void row_sym(struct row_builder *b, uint16_t col, uint32_t sym);
+
+/* Sets a column's cell. Inline: a row has dozens of them, most at columns that are constants. */
+static inline void row_cell(struct row_builder *b, uint16_t col, struct cell cell)
+{
+	uint64_t bit = (uint64_t)1 << col % 64;
+
+	if (col >= _COL_MAX)
+		return;
+	if (!(b->present[col / 64] & bit)) {
+		if (b->n_cells == ROW_CELLS_MAX) {
+			b->truncated = true;
+			return;
+		}
+		b->present[col / 64] |= bit;
+		b->n_cells++;
+	}
+	b->cells[col] = cell;
+}
+
+static inline void row_int(struct row_builder *b, uint16_t col, int64_t v)
+{
+	row_cell(b, col, (struct cell){ .col = col, .kind = CELL_INT, .v.i = v });
+}
+
+static inline void row_sym(struct row_builder *b, uint16_t col, uint32_t sym)
+{
+	row_cell(b, col, (struct cell){ .col = col, .kind = CELL_SYM, .v.off = sym });
+}
+
 /* Encodes into out. Returns the row's length, or 0 when out (cap bytes) is too small. */
 size_t row_end(struct row_builder *b, uint64_t seq, uint64_t end_ns, void *out, size_t cap);
 

@@ -413,7 +413,12 @@ static struct hit find_at(const struct spot *at)
 
 static bool has_mail_mark(struct slice s)
 {
-	return s.n > 0 && (memchr(s.p, '@', s.n) || memmem(s.p, s.n, "%40", 3));
+	const uint8_t *percent;
+
+	if (s.n == 0 || memchr(s.p, '@', s.n))
+		return s.n > 0;
+	percent = memchr(s.p, '%', s.n); /* memmem() is slow to start, and most texts have none */
+	return percent && memmem(percent, s.n - (size_t)(percent - s.p), "%40", 3);
 }
 
 /* The first secret at or after *at, *at set to its start; n = 0 when there is none. */

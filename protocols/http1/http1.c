@@ -384,14 +384,19 @@ static void framing_note(struct half *s, struct slice value)
 	}
 }
 
+/* Whether one more header of the message is passed on. */
+static bool may_emit(const struct half *s)
+{
+	return s->m.open && s->m.headers < HTTP1_HEADERS_MAX && s->m.head_bytes < HTTP1_HEAD_MAX;
+}
+
 static void header_emit(struct walk *w, struct slice name, struct slice value)
 {
 	struct half *s = w->half;
 	bool trailer = s->phase == TRAILERS;
 
 	if (name.n > 0) {
-		s->m.emitting = s->m.open && s->m.headers < HTTP1_HEADERS_MAX &&
-				s->m.head_bytes < HTTP1_HEAD_MAX;
+		s->m.emitting = may_emit(s);
 		if (!s->m.emitting) {
 			s->m.flags |= MSG_TRUNCATED;
 			return;
@@ -403,6 +408,35 @@ static void header_emit(struct walk *w, struct slice name, struct slice value)
 	if (s->m.emitting)
 		sink_field(w->out, w->kind, s->key,
 			   trailer ? FIELD_TRAILER_VALUE : FIELD_HEADER_VALUE, value);
+}
+
+/* A header that the sink knows by its whole line needs no second look. */
+static bool header_known(struct walk *w, struct slice line)
+{
+	struct half *s = w->half;
+	struct slice value;
+	int note = w->out->ops->known && s->phase == HEAD && may_emit(s)
+			   ? w->out->ops->known(w->out->ctx, w->kind, s->key, line, &value)
+			   : -1;
+
+	if (note < 0)
+		return false;
+	s->m.emitting = true;
+	s->m.headers++;
+	s->m.header = (uint8_t)note;
+	if (s->m.header != HEADER_OTHER)
+		framing_note(s, value);
+	return true;
+}
+
+/* Tells the sink the line of the header that was just passed on. */
+static void header_learn(struct walk *w, struct slice line, struct slice name, struct slice value)
+{
+	struct half *s = w->half;
+	struct header_line h = { line, name, value, s->m.header };
+
+	if (w->out->ops->learn && s->phase == HEAD && s->m.emitting && name.n > 0)
+		w->out->ops->learn(w->out->ctx, w->kind, s->key, &h);
 }
 
 /* One line of a head or of trailers; *ret_last when it was the empty one behind them. */
@@ -422,6 +456,8 @@ static enum step field_line(struct walk *w, bool *ret_last)
 		return STEP_GO;
 	}
 	s->m.head_bytes = (uint32_t)MIN(s->m.head_bytes + (w->at - begin), (size_t)UINT32_MAX / 2);
+	if (!cut && header_known(w, line))
+		return STEP_GO;
 	if (line.p[0] == ' ' || line.p[0] == '\t') {
 		value = trim_ows(line);
 	} else if (header_line_parse(line, &name, &value)) {
@@ -438,6 +474,8 @@ static enum step field_line(struct walk *w, bool *ret_last)
 	if (s->m.header != HEADER_OTHER)
 		framing_note(s, value);
 	header_emit(w, name, value);
+	if (!cut)
+		header_learn(w, line, name, value);
 	return STEP_GO;
 }
 

@@ -34,7 +34,9 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 	fields++;
 }
 
-static const struct sink_ops ops = { on_begin, on_field, on_num, on_end };
+static const struct sink_ops ops = {
+	.begin = on_begin, .field = on_field, .num = on_num, .end = on_end
+};
 
 static double now_ns(void)
 {

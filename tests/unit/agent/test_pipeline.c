@@ -410,6 +410,26 @@ static void test_pipeline__a_request_that_was_never_read_is_the_clients(void)
 	finish();
 }
 
+/* The answer is lost, and nothing behind it shows that but the position at the close. */
+static void test_pipeline__lost_before_the_close(void)
+{
+	const uint64_t n = sizeof(request) - 1, m = sizeof(response) - 1;
+	struct ev_close e = { .h = { sizeof(e), EV_CONN_CLOSE, EV_VERSION, 0, 0, 0 },
+			      .conn = SERVER_ID, .pos = { n, m }, .lost_bytes = m };
+	struct row r;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	give(SERVER_ID, EV_RX, 0, request);
+	e.h.ts_ns = t.now += 1000;
+	pipeline_event(t.p, &e.h);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 1);
+	r = nth_row(TABLE_HTTP, 0);
+	EXPECT_STR(text_of(&r, COL_OUTCOME), "lost");
+	EXPECT_EQ(ledger_get(&t.ledger, L4_GAP_LOST), m);
+	finish();
+}
+
 static void test_pipeline__start_lines_that_are_rare(void)
 {
 	uint64_t rx;
@@ -551,6 +571,93 @@ static void test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue(void)
 	finish();
 }
 
+/* Columns that say when and where, not what. */
+static bool differs_by_nature(uint16_t col)
+{
+	return col == COL_SEQ || col == COL_TIME || col == COL_END_TIME || col == COL_REQUEST_OFFSET ||
+	       col == COL_CONN_ID; /* as a number from the second row on */
+}
+
+static void expect_same_row(const struct row *a, const struct row *b)
+{
+	ASSERT_EQ(a->hdr->n_cells, b->hdr->n_cells);
+	for (size_t i = 0; i < a->hdr->n_cells; i++) {
+		const struct cell *c = &a->cells[i];
+		char text[512];
+
+		EXPECT_EQ(b->cells[i].col, c->col);
+		if (differs_by_nature(c->col))
+			continue;
+		EXPECT_EQ(int_of(b, c->col), int_of(a, c->col));
+		snprintf(text, sizeof(text), "%s", text_of(a, c->col));
+		EXPECT_STR(text_of(b, c->col), text);
+	}
+}
+
+/* Lines of heads are remembered, and what they were good for with them. */
+static void test_pipeline__a_head_that_comes_again_says_the_same(void)
+{
+	static const char ask[] = "POST /a HTTP/1.1\r\nHOST:h \r\nUser-Agent: ua/1\r\n"
+				  "Authorization: Basic c2VjcmV0OnNlY3JldA==\r\nX-Long: one\r\n two\r\n"
+				  "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+				  "Accept: */*\r\nAccept: */*\r\nContent-Type: x\r\n"
+				  "Content-Length: 3\r\n\r\nabc";
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nHost: no\r\n"
+				     "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+	uint64_t rx = 0, tx = 0;
+	struct row first, again;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	for (size_t i = 0; i < 4; i++) {
+		rx = give(SERVER_ID, EV_RX, rx, ask);
+		tx = give(SERVER_ID, EV_TX, tx, answer);
+	}
+	ASSERT_EQ(count_rows(TABLE_HTTP), 4);
+	first = nth_row(TABLE_HTTP, 0);
+	EXPECT_STR(text_of(&first, COL_HTTP_HOST), "h");
+	EXPECT_STR(text_of(&first, COL_HTTP_USER_AGENT), "ua/1");
+	EXPECT_STR(text_of(&first, COL_HTTP_CONTENT_TYPE), "text/plain");
+	EXPECT_STR(text_of(&first, COL_TRACE_ID), "0af7651916cd43dd8448eb211c80319c");
+	EXPECT_EQ(int_of(&first, COL_REQUEST_BODY_BYTES), 3);
+	EXPECT_EQ(int_of(&first, COL_RESPONSE_BODY_BYTES), 2);
+	EXPECT(strstr(text_of(&first, COL_HTTP_REQUEST_HEADERS),
+		      "{\"host\":\"h\",\"user-agent\":\"ua/1\",\"authorization\":\"<REDACTED>\""));
+	for (size_t i = 1; i < 4; i++) {
+		again = nth_row(TABLE_HTTP, i);
+		expect_same_row(&first, &again);
+	}
+	finish();
+}
+
+/* More texts than are remembered, twice over: none is taken for another. */
+static void test_pipeline__many_heads_are_kept_apart(void)
+{
+	uint64_t rx = 0, tx = 0;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	for (unsigned int i = 0; i < 6000; i++) {
+		char ask[256], agent[32];
+		struct row r;
+
+		snprintf(agent, sizeof(agent), "agent-%04u-agent", i % 3000);
+		snprintf(ask, sizeof(ask), "GET /a HTTP/1.1\r\nUser-Agent: %s\r\nX-Request-Id: %u\r\n\r\n",
+			 agent, i % 3000);
+		t.n_rows = 0;
+		rx = give(SERVER_ID, EV_RX, rx, ask);
+		tx = give(SERVER_ID, EV_TX, tx, response);
+		ASSERT_EQ(t.n_rows, 1);
+		r = row_at(0);
+		snprintf(ask, sizeof(ask), "{\"user-agent\":\"%s\",\"x-request-id\":\"%u\"}", agent,
+			 i % 3000);
+		if (i % 3000 < 900)
+			EXPECT_STR(text_of(&r, COL_HTTP_USER_AGENT), agent);
+		EXPECT_STR(text_of(&r, COL_HTTP_REQUEST_HEADERS), ask);
+	}
+	finish();
+}
+
 TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
 	  TEST(test_pipeline__a_body_sent_by_the_kernel_is_complete_and_ends_in_time),
 	  TEST(test_pipeline__a_lost_answer_makes_no_row_with_anothers),
@@ -559,10 +666,13 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
 	  TEST(test_pipeline__a_reset_ends_no_body),
 	  TEST(test_pipeline__what_was_passed_over_shifts_no_answers),
 	  TEST(test_pipeline__a_request_that_was_never_read_is_the_clients),
+	  TEST(test_pipeline__lost_before_the_close),
 	  TEST(test_pipeline__start_lines_that_are_rare),
 	  TEST(test_pipeline__control_bytes_in_a_target_hide_nothing),
 	  TEST(test_pipeline__an_unknown_protocol_soon_costs_nothing),
 	  TEST(test_pipeline__joined_in_the_middle_of_an_answer),
 	  TEST(test_pipeline__unanswered_requests_have_bounded_memory),
 	  TEST(test_pipeline__unfinished_lines_have_bounded_memory),
-	  TEST(test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue))
+	  TEST(test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue),
+	  TEST(test_pipeline__a_head_that_comes_again_says_the_same),
+	  TEST(test_pipeline__many_heads_are_kept_apart))
