@@ -19,7 +19,10 @@
 #define DEFAULT_DATA_RING    (8u << 20)
 #define DEFAULT_CTL_RING     (1u << 20)
 #define DEFAULT_CONNS	     16384u
-#define DEFAULT_PROBE_BUDGET (256u << 10)
+/* Shares of the data ring, and what they are at least. */
+#define WINDOW_SHARE	     4
+#define PROBE_SHARE	     8
+#define SHARE_MIN	     (256u << 10)
 
 struct capture {
 	struct capture_opts opts;
@@ -118,7 +121,7 @@ int capture_new(const struct capture_opts *opts, struct capture **ret)
 	o->conns_max = o->conns_max ? o->conns_max : DEFAULT_CONNS;
 	o->wake_bytes = o->wake_bytes ? o->wake_bytes : o->data_ring_bytes / 4;
 	if (!o->probe_budget_bytes)
-		o->probe_budget_bytes = DEFAULT_PROBE_BUDGET;
+		o->probe_budget_bytes = MAX(o->data_ring_bytes / PROBE_SHARE, SHARE_MIN);
 	if (!power_of_two(o->data_ring_bytes) || !power_of_two(o->ctl_ring_bytes) ||
 	    o->conns_max > EV_CONNS_MAX || o->rung >= _CAPTURE_RUNG_MAX ||
 	    o->read >= _CAPTURE_READ_MAX)
@@ -169,6 +172,7 @@ static int fill_cfg(struct capture *c)
 	int r = 0;
 
 	cfg->probe_budget_bytes = c->opts.probe_budget_bytes;
+	cfg->window_bytes = MAX(c->opts.data_ring_bytes / WINDOW_SHARE, SHARE_MIN);
 	cfg->wake_bytes = c->opts.wake_bytes;
 	cfg->conns_max = c->opts.conns_max;
 	cfg->flags = c->opts.simulate_leak ? CFG_F_LEAK : 0;

@@ -39,7 +39,8 @@ struct capture_opts {
 	uint32_t ctl_ring_bytes;     /* power of two, default 1 MiB */
 	uint32_t conns_max;	     /* default 16384, at most EV_CONNS_MAX */
 	uint32_t wake_bytes;	     /* default a quarter of the data ring */
-	uint64_t probe_budget_bytes; /* per direction of an unjudged connection, default 256 KiB */
+	uint64_t probe_budget_bytes; /* per direction of an unjudged connection, default an
+				      * eighth of the data ring, at least 256 KiB */
 	const char *cgroup;	     /* cgroup v2 directory; NULL: every process */
 	uint16_t deny_ports[CFG_PORTS];
 	uint16_t allow_ports[CFG_PORTS];

@@ -15,6 +15,7 @@
 struct capture_cfg {
 	__u64 cgroup_id;	  /* only tasks below this cgroup v2 directory; 0: all */
 	__u64 probe_budget_bytes; /* copied per direction of a connection nobody has judged yet */
+	__u64 window_bytes;	  /* of one direction of a judged connection that may wait in the ring */
 	__u32 cgroup_level;	  /* depth of cgroup_id, root = 0 */
 	__u32 pidns_ino;  /* inode of the agent's pid namespace when it is not the initial one */
 	__u32 wake_bytes; /* one forced wakeup each time so many bytes have gathered unread */

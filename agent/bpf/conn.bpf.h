@@ -326,7 +326,7 @@ static __always_inline void conn_tell_close(struct bpf_counters *n, struct conn 
 	e.conn = c->id;
 	e.pos[EV_RX] = conn_end(c, EV_RX, K(tp, copied_seq));
 	e.pos[EV_TX] = conn_end(c, EV_TX, K(tp, write_seq));
-	e.copied_bytes = c->copied;
+	e.copied_bytes = c->copied[EV_RX] + c->copied[EV_TX];
 	e.skipped_bytes = c->skipped;
 	e.lost_bytes = c->lost;
 	e.srtt_us = K(tp, srtt_us) >> 3;

@@ -48,12 +48,13 @@ enum ev_flag {
 enum ev_miss {
 	EV_MISS_NONE = 0,
 	EV_MISS_SKIP = 1,      /* below skip_until: the parser did not want them */
-	EV_MISS_BUDGET = 2,    /* over the connection's copy budget */
+	EV_MISS_BUDGET = 2,    /* over the probing budget of a connection nobody has judged */
 	EV_MISS_NOPAYLOAD = 3, /* sendfile, splice, io_uring, MSG_TRUNC, ...: not in the caller's memory */
 	EV_MISS_UNTRUSTED = 4, /* the registers could not be tied to this socket */
 	EV_MISS_LIMIT = 5,     /* beyond EV_CALL_MAX or the vector limit */
 	EV_MISS_FAULT = 6,     /* the caller's page could not be read */
 	EV_MISS_RING = 7,      /* earlier part of the same call was refused by the ring */
+	EV_MISS_WINDOW = 8,    /* the reader is too far behind on this connection */
 };
 
 /* Every record starts with this. */
@@ -130,8 +131,8 @@ struct ev_data {
  * `conn_ctl`, read by the BPF programs, which believe it only when `conn` is the connection that
  * owns the slot, and check every value. */
 enum ctl_verdict {
-	CTL_UNJUDGED = 0, /* copy everything up to the probing budget, then nothing */
-	CTL_COPY = 1,	  /* copy everything from skip_until on */
+	CTL_UNJUDGED = 0, /* copy everything up to the probing budget, then tell holes, then nothing */
+	CTL_COPY = 1,	  /* copy everything from skip_until on, as far as the window allows */
 	CTL_COUNT = 2,	  /* copy nothing: counters only */
 };
 
@@ -141,6 +142,11 @@ struct conn_ctl {
 	 * (counted only), unless it reaches the position exactly or crosses it: then a record is
 	 * submitted (without payload for the part below), because its time ends a message. */
 	__u64 skip_until[2];
+	/* Payload bytes that the reader has taken from data_ring, modulo 2^32, per direction. What was
+	 * submitted beyond that fills the ring: at most CTL_COPY's window of it may be one
+	 * connection's, so that a long body, unwanted as soon as the parser has seen its head, does
+	 * not push everybody else's records out. */
+	__u32 taken[2];
 	__u32 verdict;	     /* enum ctl_verdict */
 	__u32 pad;
 };
@@ -165,6 +171,7 @@ struct conn_ctl {
 	X(BC_B_SKIP, "bytes", LOSS, 1)                                                             \
 	X(BC_C_BUDGET, "calls", LOSS, 1)        /* unjudged and over the probing budget */         \
 	X(BC_B_BUDGET, "bytes", LOSS, 1)                                                           \
+	X(BC_B_WINDOW, "bytes", LOSS, 1)        /* reader too far behind on the connection: hole announced */ \
 	X(BC_B_NOPAYLOAD, "bytes", LOSS, 1)     /* sendfile, splice, io_uring, MSG_TRUNC: hole announced */ \
 	X(BC_B_UNTRUSTED, "bytes", LOSS, 0)                                                        \
 	X(BC_B_LIMIT, "bytes", LOSS, 0)                                                            \
@@ -205,6 +212,6 @@ _Static_assert(sizeof(struct ev_close) == 80, "ev_close");
 EV_ASSERT_OFF(ev_close, srtt_us, 64);
 _Static_assert(sizeof(struct ev_data) == 48, "ev_data");
 EV_ASSERT_OFF(ev_data, orig_len, 32);
-_Static_assert(sizeof(struct conn_ctl) == 32, "conn_ctl");
+_Static_assert(sizeof(struct conn_ctl) == 40, "conn_ctl");
 
 #endif

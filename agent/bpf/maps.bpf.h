@@ -41,14 +41,15 @@ struct {
 struct conn {
 	__u64 id;		     /* ev_conn.conn */
 	__u64 next[2];		     /* position expected of the next transfer */
-	__u64 used[2];		     /* bytes copied on the probing budget */
-	__u64 copied, skipped, lost; /* as in ev_close */
+	__u64 copied[2];	     /* payload submitted, per direction */
+	__u64 skipped, lost;	     /* as in ev_close */
 	__u64 syn_ns;		     /* when connect() began, 0 unknown */
 	__u64 cgroup;
 	__u64 eof[2]; /* position of the FIN, ~0 none yet */
 	__u32 isn[2];
 	__u32 slot;
 	__u32 tgid;
+	__u16 holes[2]; /* calls over the probing budget, told as holes */
 	__s32 err;	/* socket error at TCP_CLOSE */
 	__u8 announced; /* EV_CONN_OPEN was told */
 	__u8 initiator;
@@ -121,6 +122,14 @@ struct job {
 	__u8 owned;  /* every sending path passes the hook: a jump forward means a race */
 	__u8 pad[2];
 };
+/* What became of the bytes that were to be copied. */
+struct sent {
+	__u32 bytes;
+	__u32 records;
+	__u32 ring_bytes;  /* not copied because the ring was full */
+	__u32 fault_bytes; /* not copied because the page could not be read */
+	__u32 limit_bytes; /* not copied because the steps ran out */
+};
 struct xfer {
 	struct job job;
 	__u64 mmsg_vec;	  /* rungs at call exit: user address of the vector of messages */
@@ -134,14 +143,11 @@ struct xfer {
 	__u32 left;	/* bytes still to copy */
 	__u32 tail;	/* bytes after those, announced but not copied */
 	__u32 fill;	/* bytes in the scratch */
-	__u32 sent_bytes;
-	__u32 sent_records;
-	__u32 ring_bytes;  /* not copied because the ring was full */
-	__u32 fault_bytes; /* not copied because the page could not be read */
-	__u32 limit_bytes; /* not copied because the steps ran out */
-	__u8 miss;	   /* why the tail is not copied */
+	struct sent sent;
+	__u8 miss; /* why the tail is not copied */
 	__u8 done;
-	__u8 pad[6];
+	__u8 wake; /* the next record wakes the reader */
+	__u8 pad;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -6,7 +6,9 @@
 #ifndef AGENT_BPF_XFER_BPF_H
 #define AGENT_BPF_XFER_BPF_H
 
-#define VECS_MAX 1024 /* UIO_MAXIOV */
+#define VECS_MAX   1024 /* UIO_MAXIOV */
+#define JUDGE_SOON 65536 /* bytes of a new connection's direction that do not wait for the timer */
+#define HOLES_MAX  1024 /* calls over the probing budget that are told, per direction */
 
 #ifdef KREAD_PROBE
 #define STEPS_MAX 128 /* bounded loop: 43 full records of 1 MiB, the rest for small vectors */
@@ -14,16 +16,30 @@
 #define STEPS_MAX 2048
 #endif
 
-static __always_inline void xfer_flush(struct xfer *x, struct scratch *s)
+/* The scratch with `fill` bytes of payload goes to the reader, who is woken when asked for or when
+ * much has gathered. False: the ring is full. */
+static __always_inline bool record_submit(struct scratch *s, __u64 fill, bool wake)
 {
-	__u64 fill = x->fill, len, unread;
+	__u64 len, unread, flags;
 
 	if (fill > EV_CHUNK_MAX)
 		fill = EV_CHUNK_MAX;
 	len = sizeof(s->ev) + fill;
 	s->ev.h.len = (__u32)len;
 	s->ev.cap_len = (__u32)fill;
-	s->ev.orig_len = (__u32)fill;
+	unread = bpf_ringbuf_query(&data_ring, BPF_RB_AVAIL_DATA);
+	opaque(len);
+	if (len > sizeof(s->ev) + EV_CHUNK_MAX)
+		return false;
+	flags = wake ? BPF_RB_FORCE_WAKEUP : ring_flags(unread, (__u32)len);
+	return !bpf_ringbuf_output(&data_ring, s, len, flags);
+}
+
+static __always_inline void xfer_flush(struct xfer *x, struct scratch *s)
+{
+	__u32 fill = x->fill;
+
+	s->ev.orig_len = fill;
 	s->ev.h.miss = EV_MISS_NONE;
 	s->ev.h.flags &= ~EV_F_MORE;
 	if (x->left) {
@@ -32,21 +48,18 @@ static __always_inline void xfer_flush(struct xfer *x, struct scratch *s)
 		s->ev.orig_len += x->tail;
 		s->ev.h.miss = x->miss;
 	}
-	unread = bpf_ringbuf_query(&data_ring, BPF_RB_AVAIL_DATA);
-	opaque(len);
-	if (len > sizeof(s->ev) + EV_CHUNK_MAX)
-		return;
-	if (bpf_ringbuf_output(&data_ring, s, len, ring_flags(unread, (__u32)len))) {
+	if (!record_submit(s, fill, x->wake)) {
 		/* The rest would only be more of the same: give the reader time. */
-		x->ring_bytes = (__u32)fill + x->left;
+		x->sent.ring_bytes = fill + x->left;
 		x->left = 0;
 		x->done = 1;
 		return;
 	}
-	x->sent_bytes += (__u32)fill;
-	x->sent_records++;
+	x->sent.bytes += fill;
+	x->sent.records++;
 	s->ev.pos += fill;
 	x->fill = 0;
+	x->wake = 0;
 	x->done = !x->left;
 }
 
@@ -87,7 +100,7 @@ __noinline int xfer_step(__u32 dir, __u32 last)
 	if (!x || !s)
 		return 1;
 	if (!x->cur_left && !xfer_next_vec(x))
-		xfer_give_up(x, &x->fault_bytes, EV_MISS_FAULT);
+		xfer_give_up(x, &x->sent.fault_bytes, EV_MISS_FAULT);
 	at = x->fill;
 	n = x->left;
 	if (x->cur_left < n)
@@ -103,7 +116,7 @@ __noinline int xfer_step(__u32 dir, __u32 last)
 	at &= FILL_MAX - 1;
 	if (n) {
 		if (bpf_probe_read_user(s->data + at, (__u32)n, (const void *)x->cur)) {
-			xfer_give_up(x, &x->fault_bytes, EV_MISS_FAULT);
+			xfer_give_up(x, &x->sent.fault_bytes, EV_MISS_FAULT);
 		} else {
 			x->cur += n;
 			x->cur_left -= n;
@@ -112,7 +125,7 @@ __noinline int xfer_step(__u32 dir, __u32 last)
 		}
 	}
 	if (last && x->left)
-		xfer_give_up(x, &x->limit_bytes, EV_MISS_LIMIT);
+		xfer_give_up(x, &x->sent.limit_bytes, EV_MISS_LIMIT);
 	if (x->fill >= FILL_MAX || !x->left)
 		xfer_flush(x, s);
 	return x->done;
@@ -191,9 +204,20 @@ static __always_inline __u32 task_excluded(__u32 tgid)
 /* What the parser wants of [pos, pos + len): how many bytes to leave out in front and behind. */
 struct want {
 	__u64 skip; /* in front, below skip_until */
-	__u64 cut;  /* behind, over the probing budget */
+	__u64 cut;  /* behind, over the probing budget or the window */
 	__u32 none; /* BC_C_*: nothing at all */
+	__u8 miss;  /* enum ev_miss of the cut */
+	bool wake;  /* much of this connection waits: the parser had better look now */
 };
+
+/* Payload of one direction that is in the ring. What a reader that began anew has read twice makes
+ * it negative. */
+static __always_inline __u64 in_flight(const struct conn *c, const struct conn_ctl *ctl, __u32 dir)
+{
+	__s32 n = (__s32)((__u32)c->copied[dir & 1] - ctl->taken[dir & 1]);
+
+	return n > 0 ? n : 0;
+}
 
 static __always_inline void conn_wants(struct conn *c, __u32 dir, __u64 pos, __u32 len,
 				       struct want *w)
@@ -201,7 +225,7 @@ static __always_inline void conn_wants(struct conn *c, __u32 dir, __u64 pos, __u
 	__u32 slot = c->slot;
 	struct conn_ctl *ctl = bpf_map_lookup_elem(&conn_ctl, &slot);
 	__u32 verdict = CTL_UNJUDGED;
-	__u64 until, room, rest;
+	__u64 until, used, soon, limit, room;
 
 	if (ctl && ctl->conn == c->id) {
 		verdict = ctl->verdict;
@@ -218,16 +242,29 @@ static __always_inline void conn_wants(struct conn *c, __u32 dir, __u64 pos, __u
 			return;
 		}
 	}
-	if (verdict == CTL_COPY)
+	if (verdict == CTL_COPY && ctl) {
+		used = in_flight(c, ctl, dir);
+		limit = cfg.window_bytes;
+		soon = limit / 2;
+		w->miss = EV_MISS_WINDOW;
+	} else {
+		used = c->copied[dir & 1];
+		limit = cfg.probe_budget_bytes;
+		w->miss = EV_MISS_BUDGET;
+		soon = JUDGE_SOON;
+	}
+	w->wake = used < soon && used + len - w->skip >= soon;
+	room = limit > used ? limit - used : 0;
+	if (room < len - w->skip)
+		w->cut = len - w->skip - room;
+	/* While the parser makes up its mind it is told where the bytes were: the time of a
+	 * message's last byte may be among them. */
+	if (room || w->skip || w->miss != EV_MISS_BUDGET)
 		return;
-	rest = len - w->skip;
-	room = cfg.probe_budget_bytes > c->used[dir & 1] ? cfg.probe_budget_bytes - c->used[dir & 1]
-							 : 0;
-	if (room >= rest)
-		return;
-	if (!room && !w->skip)
+	if (c->holes[dir & 1] < HOLES_MAX)
+		c->holes[dir & 1]++;
+	else
 		w->none = BC_C_BUDGET;
-	w->cut = rest - room;
 }
 
 static __always_inline void charge(struct bpf_counters *n, struct conn *c, __u32 call, __u32 len)
@@ -255,6 +292,8 @@ static __always_inline __u32 miss_counter(__u8 miss)
 		return BC_B_FAULT;
 	case EV_MISS_BUDGET:
 		return BC_B_BUDGET;
+	case EV_MISS_WINDOW:
+		return BC_B_WINDOW;
 	case EV_MISS_SKIP:
 		return BC_B_SKIP;
 	default:
@@ -264,24 +303,30 @@ static __always_inline __u32 miss_counter(__u8 miss)
 
 static __always_inline bool miss_intended(__u8 miss)
 {
-	return miss == EV_MISS_NOPAYLOAD || miss == EV_MISS_BUDGET || miss == EV_MISS_SKIP;
+	return miss == EV_MISS_NOPAYLOAD || miss == EV_MISS_BUDGET || miss == EV_MISS_SKIP ||
+	       miss == EV_MISS_WINDOW;
 }
 
 /* After the copying: every byte of the call to its counter. */
-static __always_inline void xfer_account(struct bpf_counters *n, struct conn *c, struct xfer *x,
-					 __u64 skipped, __u32 tail, __u8 tail_miss)
+static __always_inline void xfer_account(struct bpf_counters *n, struct conn *c, __u32 dir,
+					 const struct sent *sent, __u64 skipped, __u32 tail,
+					 __u8 tail_miss)
 {
-	__u64 lost = (__u64)x->ring_bytes + x->fault_bytes + x->limit_bytes;
+	__u64 lost = (__u64)sent->ring_bytes + sent->fault_bytes + sent->limit_bytes;
 
-	count(n, BC_EV_DATA, x->sent_records);
-	count(n, BC_BYTES_OUT, x->sent_bytes);
-	count(n, x->sent_records ? BC_CALLS_OUT : BC_C_RING, 1);
-	if (x->ring_bytes && !(cfg.flags & CFG_F_LEAK))
-		count(n, BC_B_RING, x->ring_bytes);
-	if (x->fault_bytes)
-		count(n, BC_B_FAULT, x->fault_bytes);
-	if (x->limit_bytes)
-		count(n, BC_B_LIMIT, x->limit_bytes);
+	count(n, sent->records ? BC_CALLS_OUT : BC_C_RING, 1);
+	if (sent->records)
+		count(n, BC_EV_DATA, sent->records);
+	if (sent->bytes) {
+		count(n, BC_BYTES_OUT, sent->bytes);
+		__sync_fetch_and_add(&c->copied[dir & 1], (__u64)sent->bytes);
+	}
+	if (sent->ring_bytes && !(cfg.flags & CFG_F_LEAK))
+		count(n, BC_B_RING, sent->ring_bytes);
+	if (sent->fault_bytes)
+		count(n, BC_B_FAULT, sent->fault_bytes);
+	if (sent->limit_bytes)
+		count(n, BC_B_LIMIT, sent->limit_bytes);
 	if (skipped)
 		count(n, BC_B_SKIP, skipped);
 	if (tail)
@@ -290,11 +335,67 @@ static __always_inline void xfer_account(struct bpf_counters *n, struct conn *c,
 		skipped += tail;
 	else
 		lost += tail;
-	__sync_fetch_and_add(&c->copied, (__u64)x->sent_bytes);
 	if (skipped)
 		__sync_fetch_and_add(&c->skipped, skipped);
 	if (lost)
 		__sync_fetch_and_add(&c->lost, lost);
+}
+
+/* The usual case: all bytes lie in one piece and fit one record, or there are none to copy. */
+static __always_inline void xfer_whole(struct scratch *s, __u64 ptr, __u64 copy, __u32 tail,
+				       __u8 miss, bool wake, struct sent *sent)
+{
+	__u64 n = copy;
+
+	opaque(n);
+	if (n > COPY_MAX)
+		return;
+	if (n && bpf_probe_read_user(s->data, (__u32)n, (const void *)ptr)) {
+		sent->fault_bytes = (__u32)n;
+		tail += (__u32)n;
+		miss = EV_MISS_FAULT;
+		n = 0;
+	}
+	s->ev.orig_len = (__u32)n + tail;
+	s->ev.h.miss = tail ? miss : EV_MISS_NONE;
+	if (record_submit(s, n, wake)) {
+		sent->bytes = (__u32)n;
+		sent->records = 1;
+	} else {
+		sent->ring_bytes = (__u32)n;
+	}
+}
+
+/* Anything else: in pieces. */
+static __always_inline void xfer_pieces(struct xfer *x, __u32 dir, __u32 copy, __u32 tail,
+					__u8 miss, __u32 skip, bool wake)
+{
+	__builtin_memset(&x->iov, 0, sizeof(*x) - __builtin_offsetof(struct xfer, iov));
+	x->left = copy;
+	x->tail = tail;
+	x->miss = miss;
+	x->wake = wake;
+	x->skip = skip;
+	if (x->job.vecs) {
+		x->iov = x->job.ptr;
+		x->iov_left = x->job.vecs;
+	} else {
+		x->cur = x->job.ptr + skip;
+		x->cur_left = copy;
+	}
+	xfer_run(dir);
+}
+
+/* A single vector that holds the whole call is an ordinary buffer. */
+static __always_inline void job_unwrap(struct job *job)
+{
+	struct user_iovec v = {};
+
+	if (job->vecs != 1 || bpf_probe_read_user(&v, sizeof(v), (const void *)job->ptr) ||
+	    v.len < job->len)
+		return;
+	job->ptr = v.base;
+	job->vecs = 0;
 }
 
 static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, struct xfer *x,
@@ -304,8 +405,9 @@ static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, st
 	__u32 key = dir & 1, len = x->job.len;
 	__u32 copy = len - (__u32)w->skip - (__u32)w->cut, tail = (__u32)w->cut;
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &key);
-	__u8 miss = EV_MISS_BUDGET;
 	__u64 skipped = w->skip;
+	struct sent sent = {};
+	__u8 miss = w->miss;
 
 	if (!s)
 		return;
@@ -332,24 +434,15 @@ static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, st
 	s->ev.conn = c->id;
 	s->ev.tgid = tgid;
 	s->ev.slot = c->slot;
-	__builtin_memset(&x->iov, 0, sizeof(*x) - __builtin_offsetof(struct xfer, iov));
-	x->left = copy;
-	x->tail = tail;
-	x->miss = miss;
-	x->skip = (__u32)w->skip;
-	if (x->job.vecs) {
-		x->iov = x->job.ptr;
-		x->iov_left = x->job.vecs;
-	} else {
-		x->cur = x->job.ptr + w->skip;
-		x->cur_left = copy;
-	}
 	if (copy)
-		xfer_run(dir);
-	else
-		xfer_flush(x, s);
-	c->used[dir & 1] += x->sent_bytes;
-	xfer_account(n, c, x, skipped, tail, miss);
+		job_unwrap(&x->job);
+	if (!copy || (!x->job.vecs && copy <= COPY_MAX)) {
+		xfer_whole(s, x->job.ptr + w->skip, copy, tail, miss, w->wake, &sent);
+	} else {
+		xfer_pieces(x, dir, copy, tail, miss, (__u32)w->skip, w->wake);
+		sent = x->sent;
+	}
+	xfer_account(n, c, dir, &sent, skipped, tail, miss);
 }
 
 /* Finds or makes the connection and tells of it. NULL: the transfer is charged already. */

@@ -2,8 +2,8 @@
  *no capture and with each rung, interleaved; the 10th percentile of short slices, medians over
  *rounds.
  *
- *	bench_capture [ROUNDS]     prints one line per rung: ns per call, ns added per captured
- *event
+ *	bench_capture [ROUNDS [RUNG]]     prints one line per rung: ns per call, ns added per
+ *					  captured event
  */
 #include "harness.h"
 
@@ -157,6 +157,7 @@ int main(int argc, char **argv)
 {
 	static double all[ARRAY_SIZE(configs)][N_SIZES][ROUNDS_MAX];
 	static bool have[ARRAY_SIZE(configs)];
+	enum capture_rung only = argc > 2 ? capture_rung_parse(argv[2]) : CAPTURE_RUNG_AUTO;
 	int rounds = argc > 1 && argv[1][0] >= '1' && argv[1][0] <= '9' ? argv[1][0] - '0' : 5;
 
 	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
@@ -165,6 +166,8 @@ int main(int argc, char **argv)
 		return 1;
 	for (int r = 0; r < rounds; r++)
 		for (size_t c = 0; c < ARRAY_SIZE(configs); c++) {
+			if (c && only && configs[c].rung != only)
+				continue;
 			have[c] = run(c);
 			for (size_t i = 0; have[c] && i < N_SIZES; i++)
 				all[c][i][r] = (*result)[i];

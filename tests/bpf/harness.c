@@ -71,7 +71,7 @@ static void on_data(struct harness *h, const struct ev_data *e)
 	}
 	s->records[d]++;
 	s->unordered += !!(e->h.flags & EV_F_UNORDERED);
-	s->miss[d][e->h.miss & 7] = 1;
+	s->miss[d][e->h.miss & 15] = 1;
 	for (uint64_t i = 0; i < e->orig_len; i++) {
 		uint64_t at = e->pos + i - s->base[d];
 

@@ -28,7 +28,7 @@ struct side {
 	uint64_t end[2];   /* after the last byte told */
 	uint64_t records[2];
 	uint64_t unordered;
-	uint8_t miss[2][8]; /* 1 where such a reason was given */
+	uint8_t miss[2][16]; /* 1 where such a reason was given, by enum ev_miss */
 };
 
 struct harness {

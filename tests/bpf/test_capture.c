@@ -549,6 +549,7 @@ static void judge(struct harness *h)
 			return;
 		h->conn_ctl[end->open.slot].skip_until[0] = wish.skip_until[0];
 		h->conn_ctl[end->open.slot].skip_until[1] = wish.skip_until[1];
+		memcpy(h->conn_ctl[end->open.slot].taken, wish.taken, sizeof(wish.taken));
 		h->conn_ctl[end->open.slot].verdict = wish.verdict;
 		__atomic_store_n(&h->conn_ctl[end->open.slot].conn, end->open.conn,
 				 __ATOMIC_RELEASE);
@@ -664,10 +665,90 @@ static void test_capture__probe_budget(void)
 	s = harness_side(&h, script->server_port, script->client_port);
 	ASSERT(s);
 	EXPECT_EQ(side_state(s, EV_RX, 0, OP_BYTES + 500), BYTE_CAPTURED);
-	EXPECT_EQ(side_state(s, EV_RX, OP_BYTES + 500, 2 * OP_BYTES), BYTE_HOLE);
-	EXPECT_EQ(side_state(s, EV_RX, 2 * OP_BYTES, 5 * OP_BYTES), BYTE_UNSEEN);
+	EXPECT_EQ(side_state(s, EV_RX, OP_BYTES + 500, 5 * OP_BYTES), BYTE_HOLE);
 	EXPECT_EQ(s->miss[EV_RX][EV_MISS_BUDGET], 1);
-	EXPECT_EQ(harness_counter(&h, BC_C_BUDGET), 2 * 3);
+	EXPECT_EQ(s->close.skipped_bytes, 4 * OP_BYTES - 500);
+	EXPECT_EQ(harness_counter(&h, BC_B_BUDGET), 2 * (4 * OP_BYTES - 500));
+	EXPECT_EQ(harness_counter(&h, BC_C_BUDGET), 0);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+#define HOLES_TOLD 1024 /* HOLES_MAX of agent/bpf/xfer.bpf.h */
+#define HOLES_MORE 10
+
+static int one_byte_calls(void *arg)
+{
+	int client, server;
+	char c = 'x';
+
+	(void)arg;
+	if (connect_pair(&client, &server))
+		return 2;
+	for (int i = 0; i < 1 + HOLES_TOLD + HOLES_MORE; i++)
+		if (write(client, &c, 1) != 1 || read(server, &c, 1) != 1)
+			return 3;
+	close(client);
+	close(server);
+	return 0;
+}
+
+/* Over the budget so many calls are told as holes, then nothing. */
+static void test_capture__holes_over_budget(void)
+{
+	struct capture_opts o = { .probe_budget_bytes = 1 };
+	struct harness h;
+	struct side *s;
+
+	script = script_new();
+	if (!start(&h, &o))
+		return;
+	EXPECT_EQ(harness_run(&h, one_byte_calls, NULL), 0);
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(s);
+	EXPECT_EQ(side_state(s, EV_RX, 1, 1 + HOLES_TOLD), BYTE_HOLE);
+	EXPECT_EQ(side_state(s, EV_RX, 1 + HOLES_TOLD, 1 + HOLES_TOLD + HOLES_MORE), BYTE_UNSEEN);
+	EXPECT_EQ(harness_counter(&h, BC_C_BUDGET), 2 * HOLES_MORE);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+#define WINDOW (2u << 20) /* a quarter of the default ring */
+
+/* Payload that the reader has not taken is bounded per connection; beyond that, holes. */
+static void test_capture__window(void)
+{
+	uint32_t behind = OP_BYTES - (WINDOW - OP_BYTES - 500); /* so much more fits: OP_BYTES + 500 */
+	struct harness h;
+	struct side *s;
+
+	wish = (struct conn_ctl){ .verdict = CTL_COPY, .taken = { behind, behind } };
+	if (!run_steps(&h, NULL))
+		return;
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(s);
+	EXPECT_EQ(side_state(s, EV_RX, 0, 2 * OP_BYTES + 500), BYTE_CAPTURED);
+	EXPECT_EQ(side_state(s, EV_RX, 2 * OP_BYTES + 500, 5 * OP_BYTES), BYTE_HOLE);
+	EXPECT_EQ(s->miss[EV_RX][EV_MISS_WINDOW], 1);
+	EXPECT_EQ(harness_counter(&h, BC_B_WINDOW), 2 * (3 * OP_BYTES - 500));
+	EXPECT_EQ(s->close.lost_bytes, 0);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* A reader that began anew may have taken more than there was: that is no hole. */
+static void test_capture__window_ahead(void)
+{
+	struct harness h;
+	struct side *s;
+
+	wish = (struct conn_ctl){ .verdict = CTL_COPY, .taken = { 3 * OP_BYTES, 3 * OP_BYTES } };
+	if (!run_steps(&h, NULL))
+		return;
+	s = harness_side(&h, script->server_port, script->client_port);
+	ASSERT(s);
+	EXPECT_EQ(side_state(s, EV_RX, 0, 5 * OP_BYTES), BYTE_CAPTURED);
+	EXPECT_EQ(harness_counter(&h, BC_B_WINDOW), 0);
 	check_balance(&h);
 	harness_stop(&h);
 }
@@ -928,6 +1009,9 @@ static const struct test_case cases[] = {
 	TEST(test_capture__count_only),
 	TEST(test_capture__foreign_verdict),
 	TEST(test_capture__probe_budget),
+	TEST(test_capture__holes_over_budget),
+	TEST(test_capture__window),
+	TEST(test_capture__window_ahead),
 	TEST(test_capture__self),
 	TEST(test_capture__denied_port),
 	TEST(test_capture__too_many_connections),
