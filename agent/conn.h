@@ -33,6 +33,7 @@ struct stream {
 	uint64_t gap_ns;     /* when wanted bytes were last found missing, boot time; 0: never */
 	uint8_t *buf;
 	uint32_t len, cap;
+	uint32_t taken, taken_told; /* as conn_ctl.taken; what of it the kernel knows */
 	uint8_t infer_chunks; /* beginnings looked at */
 	bool eof;
 	bool waiting;	      /* the parser wants the other direction to advance first */

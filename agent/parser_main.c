@@ -11,8 +11,8 @@
 #include "base/shmring.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -27,6 +27,7 @@ struct parser {
 	struct ring data, ctl;
 	struct shmring rows;
 	struct pipeline *pipe;
+	int wait_fd; /* epoll: the attacher's messages, and the ring where it fills up */
 	uint64_t opens_pos; /* of the control ring: opens before it were given to the pipeline */
 	uint32_t snapshot_done;
 	bool stop;
@@ -149,9 +150,9 @@ static void run(struct parser *ps)
 	/* The clocks first: rows of the first round must know what time it is. */
 	pipeline_tick(ps->pipe, boot_now_ns(), unix_now_ns());
 	while (!ps->stop) {
-		struct pollfd attacher = { .fd = ps->args->attacher_fd, .events = POLLIN };
+		struct epoll_event ready[2];
 
-		if (poll(&attacher, 1, timeout) < 0 && errno != EINTR)
+		if (epoll_wait(ps->wait_fd, ready, ARRAY_SIZE(ready), timeout) < 0 && errno != EINTR)
 			break;
 		take_messages(ps);
 		timeout = drain(ps) > BUSY_BYTES ? BUSY_DRAIN_MS : DRAIN_MS;
@@ -178,6 +179,20 @@ static void close_mapped(const struct parser_args *a)
 	close(a->conn_ctl_fd);
 }
 
+/* The ring edge-triggered: a record alone does not wake (the kernel submits it so), but the one that
+ * passes a multiple of wake_bytes does. Level-triggered it would be ready whenever it is not empty. */
+static int open_wait(struct parser *ps)
+{
+	struct epoll_event attacher = { .events = EPOLLIN }, ring = { .events = EPOLLIN | EPOLLET };
+	_cleanup_(closep) int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, ps->args->attacher_fd, &attacher) < 0 ||
+	    epoll_ctl(fd, EPOLL_CTL_ADD, ps->args->data_ring_fd, &ring) < 0)
+		return -errno;
+	ps->wait_fd = TAKE_FD(fd);
+	return 0;
+}
+
 static int setup(struct parser *ps)
 {
 	const struct parser_args *a = ps->args;
@@ -202,7 +217,8 @@ static int setup(struct parser *ps)
 		return -errno;
 	r = shmring_open(&ps->rows, a->row_ring_fd, ROW_RING_BYTES);
 	if (r < 0 || (r = ring_open(&ps->data, a->data_ring_fd, a->data_ring_bytes)) < 0 ||
-	    (r = ring_open(&ps->ctl, a->ctl_ring_fd, a->ctl_ring_bytes)) < 0)
+	    (r = ring_open(&ps->ctl, a->ctl_ring_fd, a->ctl_ring_bytes)) < 0 ||
+	    (r = open_wait(ps)) < 0)
 		return r;
 	ps->opens_pos = ps->ctl.pos;
 	ctl = mmap(NULL, a->conn_ctl_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, a->conn_ctl_fd, 0);

@@ -176,6 +176,7 @@ static void on_open(struct pipeline *p, const struct ev_conn *ev)
 		count(p, L3_CONN_EVICTED, 1);
 		return;
 	}
+	stream_adopt(p, c);
 	refused = policy_refuses_command(&p->policy, c->comm);
 	if (refused)
 		stream_ignore(p, c, refused);
@@ -255,6 +256,7 @@ static void on_data(struct pipeline *p, const struct ev_data *ev)
 	if (!c->tgid)
 		c->tgid = ev->tgid;
 	c->copied_bytes += ev->cap_len;
+	stream_taken(p, c, ev->h.flags & EV_F_TX ? DIR_TX : DIR_RX, ev->cap_len);
 	if (c->poisoned) {
 		count(p, L3_POISON, 1);
 		return;

@@ -48,6 +48,10 @@ static inline bool leaks(struct pipeline *p, unsigned int hop)
 }
 
 /* stream.c */
+/* A connection that an earlier parser process knew: goes on where that one was with the kernel. */
+void stream_adopt(struct pipeline *p, struct conn *c);
+/* n bytes of payload have left the kernel's ring, whatever becomes of them. */
+void stream_taken(struct pipeline *p, struct conn *c, enum dir dir, uint32_t n);
 void stream_data(struct pipeline *p, struct conn *c, const struct ev_data *ev);
 /* No byte at or beyond pos will come. */
 void stream_eof(struct pipeline *p, struct conn *c, enum dir dir, uint64_t pos);

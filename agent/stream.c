@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#define TAKEN_STEP    65536 /* bytes: the kernel is told no finer, its window is much larger */
 #define FREE_BUF_KEEP 16384 /* bytes: larger buffers are given back as soon as they are empty */
 
 static const struct proto_ops *ops_of(const struct conn *c)
@@ -63,8 +64,32 @@ static void tell_kernel(struct pipeline *p, struct conn *c)
 	ctl = &p->opts.ctl[c->slot];
 	ctl->skip_until[EV_RX] = c->dir[DIR_RX].skip_until;
 	ctl->skip_until[EV_TX] = c->dir[DIR_TX].skip_until;
+	for (int d = 0; d < 2; d++)
+		ctl->taken[d] = c->dir[d].taken_told = c->dir[d].taken;
 	ctl->verdict = c->verdict;
 	__atomic_store_n(&ctl->conn, c->id, __ATOMIC_RELEASE);
+}
+
+void stream_adopt(struct pipeline *p, struct conn *c)
+{
+	const struct conn_ctl *ctl;
+
+	if (!p->opts.ctl || c->slot >= p->opts.n_ctl)
+		return;
+	ctl = &p->opts.ctl[c->slot];
+	if (ctl->conn != c->id)
+		return;
+	for (int d = 0; d < 2; d++)
+		c->dir[d].taken = c->dir[d].taken_told = ctl->taken[d];
+}
+
+void stream_taken(struct pipeline *p, struct conn *c, enum dir dir, uint32_t n)
+{
+	struct stream *s = &c->dir[dir];
+
+	s->taken += n;
+	if (s->taken - s->taken_told >= TAKEN_STEP && c->verdict == CTL_COPY)
+		tell_kernel(p, c);
 }
 
 void stream_ignore(struct pipeline *p, struct conn *c, const char *why)
