@@ -219,6 +219,9 @@ static void on_close(struct pipeline *p, const struct ev_close *ev)
 	c->lost_bytes = ev->lost_bytes;
 	for (int d = 0; d < 2; d++) {
 		c->dir[d].seen = MAX(c->dir[d].seen, ev->pos[d]);
+		/* Behind the last record: where the kernel lost none, it had none to show. */
+		stream_reach(p, c, (enum dir)d, ev->pos[d],
+			     ev->lost_bytes ? EV_MISS_RING : EV_MISS_NOPAYLOAD);
 		/* A reset is no end of a message that only the connection's end can end. */
 		if (!c->err && !c->aborted)
 			stream_eof(p, c, (enum dir)d, c->dir[d].next + c->dir[d].len);

@@ -53,6 +53,8 @@ void stream_adopt(struct pipeline *p, struct conn *c);
 /* n bytes of payload have left the kernel's ring, whatever becomes of them. */
 void stream_taken(struct pipeline *p, struct conn *c, enum dir dir, uint32_t n);
 void stream_data(struct pipeline *p, struct conn *c, const struct ev_data *ev);
+/* The direction is told to have got to pos: what was not delivered on the way is missing. */
+void stream_reach(struct pipeline *p, struct conn *c, enum dir dir, uint64_t pos, enum ev_miss why);
 /* No byte at or beyond pos will come. */
 void stream_eof(struct pipeline *p, struct conn *c, enum dir dir, uint64_t pos);
 /* The parser is told that the connection is over; buffers are given back. */

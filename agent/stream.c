@@ -427,6 +427,15 @@ void stream_data(struct pipeline *p, struct conn *c, const struct ev_data *ev)
 		parse_buffer(p, c, dir, false);
 }
 
+void stream_reach(struct pipeline *p, struct conn *c, enum dir dir, uint64_t pos, enum ev_miss why)
+{
+	struct stream *s = &c->dir[dir];
+	uint64_t expect = s->next + s->len;
+
+	if (pos > expect)
+		missing(p, c, dir, pos - expect, why);
+}
+
 void stream_eof(struct pipeline *p, struct conn *c, enum dir dir, uint64_t pos)
 {
 	struct stream *s = &c->dir[dir];
