@@ -426,26 +426,6 @@ static void test_pipeline__lost_before_the_close(void)
 	ASSERT_EQ(count_rows(TABLE_HTTP), 1);
 	r = nth_row(TABLE_HTTP, 0);
 	EXPECT_STR(text_of(&r, COL_OUTCOME), "lost");
-	EXPECT_EQ(ledger_get(&t.ledger, L4_GAP_LOST), m);
-	finish();
-}
-
-/* The answer is lost, and nothing behind it shows that but the position at the close. */
-static void test_pipeline__lost_before_the_close(void)
-{
-	const uint64_t n = sizeof(request) - 1, m = sizeof(response) - 1;
-	struct ev_close e = { .h = { sizeof(e), EV_CONN_CLOSE, EV_VERSION, 0, 0, 0 },
-			      .conn = SERVER_ID, .pos = { n, m }, .lost_bytes = m };
-	struct row r;
-
-	start();
-	give_open(SERVER_ID, true, 0);
-	give(SERVER_ID, EV_RX, 0, request);
-	e.h.ts_ns = t.now += 1000;
-	pipeline_event(t.p, &e.h);
-	ASSERT_EQ(count_rows(TABLE_HTTP), 1);
-	r = nth_row(TABLE_HTTP, 0);
-	EXPECT_STR(text_of(&r, COL_OUTCOME), "lost");
 	pipeline_commit(t.p);
 	EXPECT_EQ(ledger_get(&t.ledger, L4_GAP_LOST), m);
 	finish();
