@@ -179,9 +179,15 @@ static void report(const struct replay *r, const char *file, int e)
 {
 	const struct ledger *l = &r->ledger;
 
-	if (e == -EPROTO)
-		fprintf(stderr, "kelpie-agent: %s is no .pcap, .pcapng or .kev file of a known version\n", file);
-	else if (e < 0)
+	if (e == -EPROTO) {
+		fprintf(stderr,
+			"kelpie-agent: %s is %s; write one with `tcpdump -s 0 -w` or `kelpie record "
+			"-w`\n",
+			file,
+			r->size ? "no .pcap, .pcapng or .kev file of a known version" : "empty");
+		return;
+	}
+	if (e < 0)
 		fprintf(stderr,
 			"kelpie-agent: %s is damaged or cut off at byte %llu of %llu; what came "
 			"before was replayed\n",

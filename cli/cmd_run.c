@@ -29,6 +29,7 @@
 #define STOP_MS	       4600  /* of all; the promise is 5 s */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 10000
+#define CHILD_REFUSED  1 /* exit status of a child that has said why it cannot start */
 #define STEADY_MS      30000 /* a child that lived so long starts from the beginning */
 
 struct run {
@@ -38,6 +39,7 @@ struct run {
 	int signals; /* signalfd */
 	struct child collector, agent;
 	char agent_socket[CONFIG_PATH_MAX + 32]; /* "unix:DIR/agent.sock" */
+	char listened[CONFIG_PATH_MAX]; /* the socket that the collector has made; "" none */
 	bool said_ready, stopping;
 	uint64_t stop_at_ms;
 };
@@ -61,13 +63,15 @@ static int take_lock(struct run *r)
 	char text[32] = "";
 
 	if (mkdir(r->cfg.data_dir, 0770) < 0 && errno != EEXIST)
-		return cli_fail(EXIT_ERROR, "cannot make the data directory %s: %s",
+		return cli_fail(EXIT_ERROR, "cannot make the data directory %s: %s; make its parent "
+				"first, or choose another with --data-dir",
 				r->cfg.data_dir, strerror(errno));
 	strbuf_addf(&path, "%s/" SOURCE_LOCK, r->cfg.data_dir);
 	r->lock = open(strbuf_str(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (r->lock < 0)
-		return cli_fail(EXIT_ERROR, "cannot use the data directory %s: %s", r->cfg.data_dir,
-				strerror(errno));
+		return cli_fail(EXIT_ERROR, "cannot use the data directory %s: %s; --data-dir names a "
+				"directory that root may write to",
+				r->cfg.data_dir, strerror(errno));
 	if (flock(r->lock, LOCK_EX | LOCK_NB) < 0) {
 		(void)!read(r->lock, text, sizeof(text) - 1);
 		text[strcspn(text, "\n")] = 0;
@@ -77,8 +81,11 @@ static int take_lock(struct run *r)
 	}
 	snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(r->lock, 0) < 0 || pwrite(r->lock, text, strlen(text), 0) < 0)
-		return cli_fail(EXIT_ERROR, "cannot write in %s: %s", r->cfg.data_dir,
-				strerror(errno));
+		return cli_fail(EXIT_ERROR, "cannot write in %s: %s%s", r->cfg.data_dir,
+				strerror(errno),
+				errno == ENOSPC ? "; make room, or choose another directory with "
+						  "--data-dir"
+						: "");
 	return EXIT_OK;
 }
 
@@ -148,9 +155,13 @@ static int start(struct run *r, struct child *c)
 
 static int on_ready(struct run *r, struct child *c)
 {
+	struct slice listen = slice_str(r->cfg.listen);
+
 	if (!child_read_ready(c))
 		return EXIT_OK;
 	c->deadline_ms = 0;
+	if (c == &r->collector && !*r->listened && slice_starts(listen, SLICE_LIT("unix:")))
+		snprintf(r->listened, sizeof(r->listened), "%s", r->cfg.listen + strlen("unix:"));
 	if (c == &r->collector && !r->agent.pid && !r->agent.restart_at_ms && !r->stopping &&
 	    start(r, &r->agent) != EXIT_OK) {
 		r->stopping = true;
@@ -180,6 +191,8 @@ static int on_child_end(struct run *r, struct child *c, int status)
 	/* before the first "ready" a child that refuses has said why: trying again helps nobody */
 	if (!r->said_ready && !was_ready && WIFEXITED(status)) {
 		r->stopping = true;
+		if (WEXITSTATUS(status) == CHILD_REFUSED)
+			return EXIT_ERROR;
 		return cli_fail(EXIT_ERROR, "%s ended before it was ready (status %d)", c->name,
 				WEXITSTATUS(status));
 	}
@@ -379,7 +392,7 @@ int cmd_run(const struct options *o)
 	r->o = o;
 	r->lock = r->signals = r->agent.ready_fd = r->collector.ready_fd = -1;
 	if (load_config(o, &r->cfg, &diag) < 0)
-		return cli_fail(EXIT_ERROR, "%s", diag.message);
+		return cli_fail(diag.flag ? EXIT_USAGE : EXIT_ERROR, "%s", diag.message);
 	if (privileges_check(&t) < 0)
 		return cli_fail(t.code, "%s", t.message);
 	code = take_lock(r);
@@ -391,6 +404,9 @@ int cmd_run(const struct options *o)
 		code = loop(r);
 	if (r->lock >= 0 && *r->agent_socket)
 		remove_agent_socket(r);
+	/* The collector may have no right to the folder. It listened, so the socket is nobody else's. */
+	if (*r->listened)
+		(void)unlink(r->listened);
 	child_done(&r->collector);
 	child_done(&r->agent);
 	closep(&r->signals);

@@ -109,14 +109,21 @@ static void cover(struct local *l, struct query_coverage *cov)
 	struct loss_times times;
 	struct loss_cover known;
 	struct timespec now;
+	int runs;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	query_coverage_times(cov,
 			     (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec, &times);
-	if (store_reader_cover(l->reader, &times, &known) < 0)
+	runs = store_reader_cover(l->reader, &times, &known);
+	if (runs < 0)
 		known = (struct loss_cover){ .unknown_from_ns = times.known_from_ns,
-					       .unknown_to_ns = times.known_to_ns };
+					     .unknown_to_ns = times.known_to_ns };
 	query_coverage_epochs(cov, &known);
+	if (runs > 0 || !cov->timed || known.unknown_to_ns)
+		return;
+	cov->complete = false;
+	query_list_add(&cov->notes, "not known to be complete: no run of an agent has left a "
+				    "ledger in this directory");
 }
 
 static void set_params(const struct question *q, struct query_param *params,
@@ -132,6 +139,15 @@ static void set_params(const struct question *q, struct query_param *params,
 						  .i = d.i,
 						  .text = d.text };
 	}
+}
+
+static int fail(const struct query_error *e, struct trouble *t)
+{
+	int code = strcmp(e->code, "not_allowed") == 0 ? EXIT_NOT_ALLOWED : EXIT_ERROR;
+	int r = trouble_set(t, code, "%s%s%s", e->message, *e->hint ? "; " : "", e->hint);
+
+	t->position = e->position;
+	return r;
 }
 
 int local_ask(struct local *l, const struct question *q, const struct answer_sink *sink,
@@ -157,8 +173,7 @@ int local_ask(struct local *l, const struct question *q, const struct answer_sin
 	set_params(q, params, names);
 	r = query_run(l->conn, &run, &own, &cov, &error);
 	if (r < 0 && *error.message)
-		r = trouble_set(t, EXIT_ERROR, "%s%s%s", error.message, *error.hint ? "; " : "",
-				error.hint);
+		r = fail(&error, t);
 	if (r == 0)
 		cover(l, &cov);
 	if (r == 0 && sink->coverage) {

@@ -86,9 +86,13 @@ static int open_data_dir(struct source *s, const struct options *o, struct troub
 	struct stat st;
 
 	if (stat(dir, &st) < 0)
-		return trouble_set(t, EXIT_ERROR, "data directory %s: %s", dir, strerror(errno));
+		return trouble_set(t, EXIT_ERROR, "data directory %s: %s; name the one that `kelpie run "
+				   "--data-dir` was given",
+				   dir, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
-		return trouble_set(t, EXIT_ERROR, "%s is no directory", dir);
+		return trouble_set(t, EXIT_ERROR, "%s is no directory; name the one that `kelpie run "
+				   "--data-dir` was given",
+				   dir);
 	if (live_address(dir, &address))
 		return open_client(s, strbuf_str(&address), t);
 	s->name = strdup(o->source_name ? o->source_name : dir);

@@ -223,6 +223,7 @@ static int set_from_flags(struct config *c, const struct config_opts *opts,
 		    config_value_set_flat(c, key, slice_str(opts->flags[i].value), why) < 0) {
 			snprintf(reterr->message, sizeof(reterr->message), "flag for %s: %s",
 				 opts->flags[i].key, why);
+			reterr->flag = true;
 			return -EINVAL;
 		}
 		c->origins[key - keys] = (struct config_origin){ .from = CONFIG_FROM_FLAG };

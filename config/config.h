@@ -136,6 +136,7 @@ struct config_diag {
 	char message[512]; /* one sentence for people: "FILE:LINE: KEY: what is wrong and what is
 			      right" */
 	uint32_t line;	   /* in the file; 0 when it is not about the file */
+	bool flag;	   /* it is about a flag */
 };
 
 struct config_flag {

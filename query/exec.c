@@ -268,6 +268,12 @@ static void fail_from_sqlite(struct query_conn *c, int rc)
 			     messages[i].names, position);
 		return;
 	}
+	/* Our tables have no writing; SQLite finds that before it asks the authorizer. */
+	if (memmem(message.p, message.n, "may not be modified", 19)) {
+		query_fail(c, "not_allowed", position, "only SELECT is", "%.*s", (int)message.n,
+			   (const char *)message.p);
+		return;
+	}
 	query_fail(c,
 		   rc == SQLITE_AUTH	 ? "not_allowed"
 		   : rc == SQLITE_TOOBIG ? "limit"

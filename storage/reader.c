@@ -132,7 +132,7 @@ int store_reader_cover(struct store_reader *r, const struct loss_times *t,
 		       struct loss_cover *ret)
 {
 	struct epochs epochs;
-	int err = epochs_read(r->dirfd, false, &epochs);
+	int n, err = epochs_read(r->dirfd, false, &epochs);
 
 	if (err < 0)
 		return err;
@@ -140,8 +140,9 @@ int store_reader_cover(struct store_reader *r, const struct loss_times *t,
 	if (epochs.n && store_reader_is_live(r))
 		epochs.v[epochs.n - 1].to_ns = UINT64_MAX;
 	epochs_cover(&epochs, t, ret);
+	n = (int)epochs.n;
 	epochs_done(&epochs);
-	return 0;
+	return n;
 }
 
 static int reader_open(struct scan_source *src, const struct scan_plan *plan, struct scan **ret)

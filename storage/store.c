@@ -76,7 +76,9 @@ static int take_lock(struct store *s, struct store_diag *diag)
 	int fd = openat(s->dirfd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
 
 	if (fd < 0)
-		return say(diag, -errno, "cannot lock the data directory", s->dir, "");
+		return say(diag, -errno, "cannot lock the data directory", s->dir,
+			   "What is in it must belong to the user that the store runs as: "
+			   "choose another directory with --data-dir, or change the owner");
 	s->lockfd = fd;
 	if (fcntl(fd, F_OFD_SETLK, &fl) < 0) {
 		n = pread(fd, owner, sizeof(owner) - 1, 0);

@@ -153,7 +153,8 @@ struct store_reader;
 int store_reader_open(const char *dir, struct store_reader **ret, struct store_diag *diag);
 void store_reader_close(struct store_reader *r);
 struct scan_source *store_reader_source(struct store_reader *r);
-/* What the runs that wrote here know of losses. 0 or a negative errno. */
+/* What the runs that wrote here know of losses. Number of runs that left a ledger, or a negative
+ * errno. */
 int store_reader_cover(struct store_reader *r, const struct loss_times *t,
 		       struct loss_cover *ret);
 /* Whether a living store holds the directory (ask its socket rather than its files). */

@@ -258,7 +258,7 @@ def test_run_bad_input():
         expect(done.code, 1)
         expect_in("cannot make the data directory /proc/nowhere", done.err)
         done = run("run", "--listen", "nowhere", "--data-dir", folder, program=r.program)
-        expect(done.code, 1)
+        expect(done.code, 2)
         expect_in("is no address", done.err)
         deep = os.path.join(folder, "x" * 90)
         done = run("run", "--data-dir", deep, program=r.program)
