@@ -19,10 +19,11 @@ static void must(bool ok)
 }
 
 static const struct work_bound plan_bound = { "wire_get_plan", 128, 8192 };
-static const struct work_bound batch_bound = { "wire_get_batch", 256, 8192 };
+static const struct work_bound batch_bound = { "wire_get_batch", 64, 8192 };
 static const struct work_bound sketch_bound = { "sketch_get", 256, 65536 };
 static const struct work_bound distinct_bound = { "distinct_get", 64, 8192 };
-static const struct work_bound message_bound = { "worker_msg", 256, 8192 };
+/* The columns that a head announces are read even when their bytes are missing. */
+static const struct work_bound message_bound = { "worker_msg", 256, 256 * QUERY_COLUMNS_MAX };
 static const struct work_bound coverage_bound = { "wire_get_coverage", 64, 8192 };
 
 static void plan(struct slice in)
@@ -45,6 +46,16 @@ static void plan(struct slice in)
 	strbuf_done(&out);
 }
 
+/* A cell of a batch costs memory and work without a byte of its own: as many as the head announces.
+ */
+static size_t batch_cells(struct slice in)
+{
+	struct reader r = reader_of(slice_from(in, 2));
+	uint64_t rows = read_varint(&r), cols = read_varint(&r);
+
+	return rows > SCAN_BATCH_ROWS || cols > SCAN_COLS_MAX ? 0 : (size_t)(rows * cols);
+}
+
 static void batch(struct slice in)
 {
 	struct strbuf out = STRBUF_INIT(2 * WIRE_BATCH_MAX);
@@ -54,7 +65,7 @@ static void batch(struct slice in)
 
 	work_begin();
 	r = wire_get_batch(in, NULL, &b);
-	work_end(&batch_bound, in.n);
+	work_end(&batch_bound, in.n + batch_cells(in));
 	/* References can make a batch longer than it was: then it is split, and the first part is
 	 * looked at. */
 	if (r == 0 && wire_put_batch(&out, &b.batch, 0, &next) == 0) {
