@@ -19,7 +19,7 @@ static void must(bool ok)
 }
 
 static const struct work_bound plan_bound = { "wire_get_plan", 128, 8192 };
-static const struct work_bound batch_bound = { "wire_get_batch", 64, 8192 };
+static const struct work_bound batch_bound = { "wire_get_batch", 512, 8192 };
 static const struct work_bound sketch_bound = { "sketch_get", 256, 65536 };
 static const struct work_bound distinct_bound = { "distinct_get", 64, 8192 };
 /* The columns that a head announces are read even when their bytes are missing. */
