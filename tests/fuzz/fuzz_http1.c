@@ -84,7 +84,7 @@ static void read_input(struct input *in, struct slice s)
 /* The parser, its work counted. A turn is worth some bytes: each may be a call that finds nothing.
  */
 static const struct work_bound http1_bound = { "http1", 256, 4096 };
-#define TURN_BYTES_WORTH 64
+#define TURN_BYTES_WORTH 4
 #define SMALL_PIECES	 512
 
 static const struct proto_ops *real;
