@@ -38,8 +38,8 @@ const int calls_store[] = {
 const int calls_attacher[] = {
 	/* the programs and their maps; a walk over the open connections */
 	SCMP_SYS(bpf),
-	/* /proc, signals, the children */
-	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(socketpair), SCMP_SYS(clone),
+	/* /proc, signals, the children, their processor time */
+	SCMP_SYS(clock_getres), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(socketpair), SCMP_SYS(clone),
 	SCMP_SYS(clone3), SCMP_SYS(wait4), SCMP_SYS(kill),
 	/* what a child does until it is confined */
 	SCMP_SYS(close_range), SCMP_SYS(dup2), SCMP_SYS(dup3), SCMP_SYS(prctl), SCMP_SYS(capset),

@@ -31,6 +31,9 @@ enum ledger_kind { LEDGER_IN, LEDGER_OUT, LEDGER_HELD, LEDGER_LOSS };
 	X(L3_IGNORED, 3, "connection", "not_wanted", LOSS, 1, "records")                           \
 	X(L3_POISON, 3, "connection", "crashed_parser", LOSS, 0, "records")                        \
 	X(L3_CRASH, 3, "connection", "lost_in_crash", LOSS, 0, "records")                          \
+	X(L3_SAMPLE_IN, 3, "sampling", "opened", IN, 0, "connections")                          \
+	X(L3_SAMPLE_OUT, 3, "sampling", "taken", OUT, 0, "connections")                          \
+	X(L3_SAMPLED, 3, "sampling", "sampled", LOSS, 1, "connections")                          \
 	X(L3_CONN_IN, 3, "connections", "opened", IN, 0, "connections")                            \
 	X(L3_CONN_OUT, 3, "connections", "closed", OUT, 0, "connections")                          \
 	X(L3_CONN_HELD, 3, "connections", "open", HELD, 0, "connections")                          \
@@ -100,6 +103,8 @@ enum ledger_writer { LEDGER_ATTACHER, LEDGER_PARSER, LEDGER_STORE, _LEDGER_WRITE
 struct ledger_attacher {
 	_Atomic uint64_t count[_LEDGER_MAX];
 	_Atomic uint32_t parser_restarts, store_restarts;
+	_Atomic uint32_t cpu_millicores; /* that the agent's processes used of late */
+	_Atomic uint32_t sample_shift;	 /* control: one new connection in 1 << this is read */
 	uint8_t simulate_leak_hop; /* hidden switch for tests: lose one unit in 1000 there, uncounted */
 };
 

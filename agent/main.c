@@ -2,6 +2,7 @@
  * nothing but the descriptors they need, starts them anew when they die, answers who a process is.
  */
 #include "agent/agent.h"
+#include "agent/budget.h"
 #include "agent/calls.h"
 #include "agent/capture.h"
 #include "agent/policy.h"
@@ -24,6 +25,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define BUDGET_STEP_NS NSEC_PER_SEC
 #define ANSWERS_MAX  256   /* questions of the parser answered in one round */
 #define START_MS     10000 /* for a child to say that it is ready */
 #define STOP_MS	     2000  /* for a child to finish */
@@ -59,6 +61,7 @@ struct attacher {
 	uint64_t poison[POISON_MAX];
 	size_t n_poison;
 	struct child child[_CHILD_MAX];
+	struct budget budget;
 	int signal_fd;
 	bool stop;
 };
@@ -474,8 +477,37 @@ static void take_signals(void)
 			at.stop = true;
 }
 
+static uint64_t cpu_ns_of(pid_t pid)
+{
+	struct timespec ts;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &ts) < 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* About once a second: what we use, and what of the new connections we can afford to read. */
+static void keep_budget(void)
+{
+	struct ledger_attacher *l = &at.ledger->attacher;
+	uint64_t now = boot_now_ns(), cpu = cpu_ns_of(0);
+
+	if (now - at.budget.at_ns < BUDGET_STEP_NS)
+		return;
+	for (int i = 0; i < _CHILD_MAX; i++)
+		cpu += at.child[i].pid ? cpu_ns_of(at.child[i].pid) : 0;
+	if (budget_step(&at.budget, now, cpu)) {
+		log_warn("capture.budgetCores: the agent uses %u thousandths of a core; of new connections "
+			 "one in %u is read", at.budget.used, 1u << at.budget.shift);
+		atomic_store(&l->sample_shift, at.budget.shift);
+	}
+	atomic_store(&l->cpu_millicores, at.budget.used);
+}
+
 static void run(void)
 {
+	at.budget.limit = at.cfg.capture.budget_millicores;
 	while (!at.stop) {
 		struct pollfd fds[] = {
 			{ .fd = at.signal_fd, .events = POLLIN },
@@ -489,6 +521,7 @@ static void run(void)
 		answer_parser();
 		reap();
 		restart_dead();
+		keep_budget();
 	}
 }
 
@@ -609,8 +642,8 @@ static int attach(void)
 	if (r < 0)
 		log_warn("connections that are open already stay unknown until they are used: %s",
 			 strerror(-r));
-	if (at.cfg.capture.unix_sockets || at.cfg.capture.budget_millicores)
-		log_warn("capture.unixSockets and capture.budgetCores have no effect in this version");
+	if (at.cfg.capture.unix_sockets)
+		log_warn("capture.unixSockets has no effect in this version");
 	log_info("capturing with %s, %llu connections were open before", at.rung,
 		 (unsigned long long)found);
 	return 0;

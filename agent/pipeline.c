@@ -1,5 +1,6 @@
 #include "agent/pipeline.h"
 
+#include "agent/budget.h"
 #include "agent/pipeline_int.h"
 #include "base/text.h"
 
@@ -158,6 +159,17 @@ void pipeline_poison(struct pipeline *p, uint64_t id)
 	p->n_poison = MIN(p->n_poison + 1, ARRAY_SIZE(p->poison));
 }
 
+/* The agent is over its CPU budget: a part of the connections is not read. */
+static bool sampled_out(struct pipeline *p, uint64_t identity)
+{
+	uint32_t shift = atomic_load_explicit(&p->opts.ledger->attacher.sample_shift, memory_order_relaxed);
+	bool taken = budget_takes(shift, identity);
+
+	count(p, L3_SAMPLE_IN, 1);
+	count(p, taken ? L3_SAMPLE_OUT : L3_SAMPLED, 1);
+	return !taken;
+}
+
 static void on_open(struct pipeline *p, const struct ev_conn *ev)
 {
 	uint64_t hash = ev->isn_known ? conn_identity(&p->opts.id_key, ev) : 0;
@@ -180,6 +192,8 @@ static void on_open(struct pipeline *p, const struct ev_conn *ev)
 	refused = policy_refuses_command(&p->policy, c->comm);
 	if (refused)
 		stream_ignore(p, c, refused);
+	else if (sampled_out(p, hash ? hash : c->id))
+		stream_ignore(p, c, "left out: capture.budgetCores");
 	c->poisoned = poisoned(p, c->id);
 	if (c->poisoned)
 		stream_ignore(p, c, "made the parser crash");

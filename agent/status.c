@@ -1,4 +1,5 @@
 /* Answers to the collector's questions about the agent itself: status, control, how far data reaches. */
+#include "agent/budget.h"
 #include "agent/store_int.h"
 
 #include <errno.h>
@@ -104,6 +105,12 @@ static void on_status(void *ctx, struct uplink_status *out)
 	uplink_status_int(out, "watched.open_requests", (int64_t)ledger_get(l, L6_HELD));
 	uplink_status_int(out, "restarts.parser", atomic_load(&l->attacher.parser_restarts));
 	uplink_status_int(out, "restarts.store", atomic_load(&l->attacher.store_restarts));
+	uplink_status_int(out, "budget.cpu_millicores", atomic_load(&l->attacher.cpu_millicores));
+	uplink_status_int(out, "budget.cpu_millicores_max",
+			  (int64_t)sp->args->cfg->capture.budget_millicores);
+	uplink_status_int(out, "budget.one_connection_in",
+			  INT64_C(1) << MIN(atomic_load(&l->attacher.sample_shift), (uint32_t)BUDGET_SHIFT_MAX));
+	uplink_status_int(out, "budget.connections_left_out", (int64_t)ledger_get(l, L3_SAMPLED));
 	uplink_status_int(out, "storage.rows", (int64_t)c.rows_stored);
 	uplink_status_int(out, "storage.bytes", (int64_t)c.bytes_disk);
 	uplink_status_int(out, "storage.bytes_max", (int64_t)sp->args->cfg->retention.bytes);
