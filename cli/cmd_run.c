@@ -44,16 +44,48 @@ struct run {
 	uint64_t stop_at_ms;
 };
 
+/* The children, and commands that read DIR/api.address, have working directories of their own. */
+static int make_absolute(char *path, size_t size)
+{
+	_cleanup_(freep) char *cwd = NULL;
+	char name[CONFIG_PATH_MAX];
+
+	if (*path == '/')
+		return 0;
+	cwd = getcwd(NULL, 0);
+	if (!cwd)
+		return -errno;
+	snprintf(name, sizeof(name), "%s", path);
+	return snprintf(path, size, "%s/%s", cwd, name) < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+static int make_paths_absolute(struct config *c, struct config_diag *diag)
+{
+	size_t scheme = strncmp(c->listen, "unix:", 5) == 0 ? 5 : 0;
+	int err = make_absolute(c->data_dir, sizeof(c->data_dir));
+
+	/* unix:@NAME has no file */
+	if (!err && scheme && c->listen[scheme] != '@')
+		err = make_absolute(c->listen + scheme, sizeof(c->listen) - scheme);
+	if (err < 0)
+		snprintf(diag->message, sizeof(diag->message),
+			 "%.120s and %.120s, seen from this directory: %s; give absolute paths",
+			 c->data_dir, c->listen, strerror(-err));
+	return err;
+}
+
 static int load_config(const struct options *o, struct config *ret, struct config_diag *diag)
 {
 	struct config_flag flags[3];
 	struct config_opts opts = { .file = o->config, .flags = flags };
+	int err;
 
 	if (o->data_dir)
 		flags[opts.n_flags++] = (struct config_flag){ "dataDir", o->data_dir };
 	if (o->listen)
 		flags[opts.n_flags++] = (struct config_flag){ "listen", o->listen };
-	return config_load(&opts, ret, diag);
+	err = config_load(&opts, ret, diag);
+	return err ? err : make_paths_absolute(ret, diag);
 }
 
 /* The lock's content is the pid of its holder, for the message. */

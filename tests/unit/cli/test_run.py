@@ -260,6 +260,18 @@ def test_run_bad_input():
         done = run("run", "--listen", "nowhere", "--data-dir", folder, program=r.program)
         expect(done.code, 2)
         expect_in("is no address", done.err)
+        here = os.getcwd()
+        os.chdir(folder)
+        try:
+            r = Run(folder)
+            r.data = "relative"
+            r.start()
+            r.wait(lambda: len(r.log()) >= 2, "both programs")
+            expect_in(f"--agents unix:{folder}/relative/agent.sock", r.log()[-2])
+            expect_in(f"--data-dir {folder}/relative", r.log()[-1])
+        finally:
+            r.end()
+            os.chdir(here)
         deep = os.path.join(folder, "x" * 90)
         done = run("run", "--data-dir", deep, program=r.program)
         expect(done.code, 1)
