@@ -309,7 +309,10 @@ static bool is_ledger(const char *name, uint64_t *ret_epoch, bool *ret_tmp)
 	*ret_tmp = strcmp(name + digits, SUFFIX ".tmp") == 0;
 	if (digits == 0 || digits > 16 || (!*ret_tmp && strcmp(name + digits, SUFFIX) != 0))
 		return false;
-	*ret_epoch = strtoull(name, NULL, 16);
+	*ret_epoch = 0;
+	for (size_t i = 0; i < digits; i++)
+		*ret_epoch = *ret_epoch << 4 |
+			     (uint64_t)(name[i] <= '9' ? name[i] - '0' : name[i] - 'a' + 10);
 	return true;
 }
 
