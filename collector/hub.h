@@ -22,10 +22,11 @@
 #define HUB_TAILS_MAX	 16
 #define HUB_STATUS_LINES                                                                           \
 	2048 /* fields, or ledger lines, of one status: they are compared in pairs */
-#define HUB_HELLO_NS  (5 * NSEC_PER_SEC) /* a stream without hello is closed after */
-#define HUB_SILENT_NS (5 * NSEC_PER_SEC) /* an agent that does not answer pings is not asked */
-#define HUB_STATUS_NS (5 * NSEC_PER_SEC) /* status is asked for so often */
-#define HUB_FORGET_NS (600 * NSEC_PER_SEC)
+#define HUB_STATUS_BYTES (512 * KIB)	    /* of one status: the last one of each node is kept */
+#define HUB_HELLO_NS	 (5 * NSEC_PER_SEC) /* a stream without hello is closed after */
+#define HUB_SILENT_NS	 (5 * NSEC_PER_SEC) /* an agent that does not answer pings is not asked */
+#define HUB_STATUS_NS	 (5 * NSEC_PER_SEC) /* status is asked for so often */
+#define HUB_FORGET_NS	 (600 * NSEC_PER_SEC)
 
 struct hub;
 

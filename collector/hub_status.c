@@ -82,7 +82,8 @@ int hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m)
 	uint64_t unix_ns = clock_unix_ns();
 
 	if (m->status->n_fields > HUB_STATUS_LINES || m->status->n_ledger > HUB_STATUS_LINES ||
-	    m->status->n_earlier > HUB_STATUS_LINES)
+	    m->status->n_earlier > HUB_STATUS_LINES ||
+	    kelpie__agent_message__get_packed_size(m) > HUB_STATUS_BYTES)
 		return -EDQUOT;
 	note_losses(n, m->status, unix_ns);
 	if (n->status)
@@ -145,8 +146,7 @@ void hub_each_agent(struct hub *h, void (*fn)(void *ctx, const struct hub_agent_
 	pthread_mutex_unlock(&h->lock);
 }
 
-static void add_earlier(const Kelpie__Status *s, const struct loss_times *t,
-			struct loss_cover *sum)
+static void add_earlier(const Kelpie__Status *s, const struct loss_times *t, struct loss_cover *sum)
 {
 	for (size_t i = 0; i < s->n_earlier; i++) {
 		const Kelpie__LossSpan *l = s->earlier[i];

@@ -802,6 +802,7 @@ static void test_stream__hostile_agents(void)
 static void test_stream__hostile_status(void)
 {
 	static Kelpie__LedgerLine line, *lines[HUB_STATUS_LINES + 1];
+	static char text[HUB_STATUS_BYTES + 1];
 	Kelpie__AgentMessage m = KELPIE__AGENT_MESSAGE__INIT;
 	Kelpie__Status status = KELPIE__STATUS__INIT;
 	struct world w;
@@ -815,6 +816,15 @@ static void test_stream__hostile_status(void)
 	m.kind_case = KELPIE__AGENT_MESSAGE__KIND_STATUS;
 	m.status = &status;
 	ASSERT(world_begin(&w));
+	fd = dial(&w);
+	send_hello(fd, "mallory");
+	send_message(fd, &m);
+	EXPECT(hangs_up(fd));
+	close(fd);
+	/* Few lines, much text: it would be kept for as long as the node is known. */
+	memset(text, 'x', sizeof(text) - 1);
+	line.counter = text;
+	status.n_ledger = 1;
 	fd = dial(&w);
 	send_hello(fd, "mallory");
 	send_message(fd, &m);
