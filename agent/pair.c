@@ -262,6 +262,9 @@ static void finish(struct pipeline *p, struct conn *c, struct exchange *x, const
 			emit(p, c, x, outcome);
 	}
 	if (x->msg[MSG_RESPONSE].begun) {
+		/* An answer to nobody may have been the answer to what is still open. */
+		if (!x->msg[MSG_REQUEST].begun)
+			c->dir[dir_other(c->request_dir)].gap_ns = p->now_ns;
 		pr->n_open_answers--;
 		count(p, x->msg[MSG_REQUEST].begun ? L6_RESP_OUT : L6_RESP_ONLY, 1);
 	}
