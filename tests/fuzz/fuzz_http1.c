@@ -89,6 +89,12 @@ static const struct work_bound http1_bound = { "http1", 256, 4096 };
 
 static const struct proto_ops *real;
 
+/* Whether the order of events was kept: of a response that came before its request, and of requests
+ * beyond the most that are remembered, one direction is held back while the other one goes on to
+ * the end of its chunk. What is said then may depend on the chunks (only whether an exchange is
+ * paired, never with what). */
+static bool in_order;
+
 static struct parse_result counted_parse(void *st, const struct parse_in *in, struct sink *out)
 {
 	struct parse_result r;
@@ -96,6 +102,8 @@ static struct parse_result counted_parse(void *st, const struct parse_in *in, st
 	work_resume();
 	r = real->parse(st, in, out);
 	work_pause();
+	in_order &= r.st != PARSE_WAIT || in->dir == DIR_RX;
+	in_order &= ((struct said *)out->ctx)->outstanding < HTTP1_OUTSTANDING_MAX;
 	return r;
 }
 
@@ -207,9 +215,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&in, 0, sizeof(in));
 	read_input(&in, slice_of(data, size));
+	in_order = true;
 	play(&in, 0, &whole);
 	play(&in, piece, &cut);
-	if (memcmp(whole.hash, cut.hash, sizeof(whole.hash)) != 0) {
+	if (in_order && memcmp(whole.hash, cut.hash, sizeof(whole.hash)) != 0) {
 		show(&in, 0);
 		show(&in, piece);
 		die("another log when cut differently");

@@ -1,6 +1,7 @@
 #include "tests/fuzz/said.h"
 #include "tests/fuzz/work.h"
 #include "base/hash.h"
+#include "base/util.h"
 
 enum event { BEGIN, FIELD, BODY, NUM, END };
 
@@ -34,6 +35,10 @@ static void on_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, 
 	(void)dir;
 	tell(s, kind, BEGIN, key, off);
 	add(s, kind, key);
+	if (kind == MSG_REQUEST)
+		s->outstanding = MAX(s->outstanding, ++s->unanswered);
+	else if (kind == MSG_RESPONSE && !(key & KEY_ORPHAN))
+		s->unanswered--;
 	s->open[kind] = true;
 	s->open_key[kind] = key;
 	work_resume();

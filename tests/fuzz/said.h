@@ -14,6 +14,8 @@ struct said {
 	bool open[SAID_KINDS];
 	bool in_body[SAID_KINDS];
 	bool broken;
+	uint32_t outstanding; /* most requests ever begun and not answered */
+	uint32_t unanswered;
 };
 
 /* Its ctx is a struct said, zeroed before. Work done in it is not counted. */
