@@ -299,6 +299,9 @@ void api_control(struct request *r)
 	if (results && v < ARRAY_SIZE(verbs))
 		n = hub_control(r->cfg->hub, verbs[v].verb, start_ns + CONTROL_WAIT_NS, results,
 				HUB_AGENTS_MAX);
+	/* Whoever asks for the status now shall see what has changed. */
+	if (n > 0)
+		hub_status_refresh(r->cfg->hub, 0, clock_mono_ns() + STATUS_WAIT_NS);
 	if (n >= 0)
 		reply_control(r, results, (size_t)n);
 	else if (n == -ENOTCONN)

@@ -251,7 +251,7 @@ static int decode(struct slice text, struct epoch *e)
 {
 	struct slice magic = slice_str(MAGIC), last;
 	char sum[24];
-	size_t at = text.n;
+	size_t at;
 
 	if (!slice_starts(text, magic) || text.p[text.n - 1] != '\n')
 		return -EBADMSG;

@@ -242,7 +242,7 @@ void retain_pass(struct store *s)
 	for (;;) {
 		struct bucket *b;
 
-		total = retain_bytes(s, &payload);
+		(void)retain_bytes(s, &payload);
 		if (payload <= s->o.payload_bytes)
 			break;
 		b = oldest_payload(s);

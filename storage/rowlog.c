@@ -289,7 +289,8 @@ static uint64_t uncovered(struct rowlog *l, struct log_entry *gaps, size_t n_gap
 {
 	uint64_t covered = 0;
 
-	qsort(l->entries, l->n_entries, sizeof(*l->entries), by_row);
+	if (l->n_entries)
+		qsort(l->entries, l->n_entries, sizeof(*l->entries), by_row);
 	for (size_t i = 0; i < n_gaps; i++)
 		covered += gaps[i].rows;
 	covered += l->rows;

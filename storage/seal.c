@@ -83,8 +83,8 @@ static void seal_failed(struct store *s, int err)
 
 void seal_step(struct store *s, size_t budget)
 {
-	struct sealed_head head;
-	uint64_t meta_bytes, payload_bytes;
+	struct sealed_head head = { 0 };
+	uint64_t meta_bytes = 0, payload_bytes = 0;
 	struct bucket *b = s->sealing;
 	int err;
 

@@ -229,7 +229,7 @@ static int read_head(sqlite3 *db, struct sealed_head *ret)
 
 int sealed_head_read(const char *dir, const char *file, struct sealed_head *ret)
 {
-	sqlite3 *db;
+	sqlite3 *db = NULL;
 	int err = open_db(dir, file, &db);
 
 	if (err < 0)
@@ -353,13 +353,13 @@ int sealed_desc(struct sealed *s, const struct sealed_seg *seg, struct seg_desc 
 		uint8_t **ret_bytes)
 {
 	_cleanup_(freep) uint8_t *bytes = NULL;
-	struct slice d;
+	struct slice d = { 0 };
 	int err;
 
 	err = blob_by_id(s->seg, seg->seg_no, &d);
 	if (err < 0)
 		return err;
-	if (d.n != seg->desc_len || crc32c(0, d.p, d.n) != seg->desc_crc)
+	if (!d.p || d.n != seg->desc_len || crc32c(0, d.p, d.n) != seg->desc_crc)
 		return -EBADMSG;
 	bytes = malloc(d.n + 1);
 	if (!bytes)
