@@ -101,8 +101,9 @@ void red_add(struct red *r, const struct red_sample *sample)
 	struct red_slot *slot = &r->slots[start / RED_SLOT_NS % RED_SLOTS];
 	struct red_entry *e;
 
-	if (slot->start_ns > start)
-		return; /* older than what is kept */
+	/* Older than what is kept; unless what is kept is of a clock that was far ahead. */
+	if (slot->start_ns > start && slot->start_ns - start <= 2 * RED_SLOTS * RED_SLOT_NS)
+		return;
 	for (size_t i = 0; i < RED_TEXTS; i++)
 		s->texts[i] = slice_head(s->texts[i], RED_TEXT_MAX);
 	if (slot->start_ns != start) {
