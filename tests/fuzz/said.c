@@ -81,3 +81,60 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 const struct sink_ops said_ops = {
 	.begin = on_begin, .field = on_field, .num = on_num, .end = on_end
 };
+
+static struct said_line *place_of(struct said *s, struct slice line)
+{
+	uint64_t h = line.n;
+
+	for (size_t i = 0; i < line.n; i++)
+		h = hash_u64(h ^ line.p[i]);
+	return &s->lines[h % SAID_LINES];
+}
+
+static void on_learn(void *ctx, enum msg_kind kind, uint64_t key, const struct header_line *h)
+{
+	struct said *s = ctx;
+	struct said_line *l;
+
+	work_pause();
+	s->broken |= !s->open[kind] || s->open_key[kind] != key;
+	s->broken |= h->name.p < h->line.p || h->name.p + h->name.n > h->line.p + h->line.n;
+	s->broken |= h->value.p < h->line.p || h->value.p + h->value.n > h->line.p + h->line.n;
+	if (!s->broken && h->line.n > 0 && h->line.n <= SAID_LINE_MAX) {
+		l = place_of(s, h->line);
+		*l = (struct said_line){ .n = (uint32_t)h->line.n,
+					 .name_at = (uint32_t)(h->name.p - h->line.p),
+					 .name_n = (uint32_t)h->name.n,
+					 .value_at = (uint32_t)(h->value.p - h->line.p),
+					 .value_n = (uint32_t)h->value.n,
+					 .note = h->note };
+		memcpy(l->bytes, h->line.p, h->line.n);
+	}
+	work_resume();
+}
+
+static int on_known(void *ctx, enum msg_kind kind, uint64_t key, struct slice line,
+		    struct slice *ret_value)
+{
+	struct said *s = ctx;
+	const struct said_line *l;
+	int note = -1;
+
+	work_pause();
+	l = place_of(s, line);
+	if (line.n > 0 && slice_eq(line, slice_of(l->bytes, l->n))) {
+		*ret_value = slice_of(line.p + l->value_at, l->value_n);
+		on_field(s, kind, key, FIELD_HEADER_NAME, slice_of(line.p + l->name_at, l->name_n));
+		on_field(s, kind, key, FIELD_HEADER_VALUE, *ret_value);
+		note = l->note;
+	}
+	work_resume();
+	return note;
+}
+
+const struct sink_ops said_memo_ops = { .begin = on_begin,
+					.field = on_field,
+					.num = on_num,
+					.end = on_end,
+					.known = on_known,
+					.learn = on_learn };
