@@ -3,8 +3,8 @@
  *	attacher (root, few capabilities) --+-- fork --> store   (its own user, its directory only)
  *	  BPF, /proc, restarts               \-- fork --> parser  (its own user, no file, no socket)
  *
- *	kernel rings ==> parser ==> row ring ==> store     memory, mapped before the fork or by descriptor
- *	parser <-> attacher: struct agent_msg over a SOCK_SEQPACKET pair, as store <-> attacher
+ *	kernel rings ==> parser ==> row ring ==> store     memory, mapped before the fork or by
+ *descriptor parser <-> attacher: struct agent_msg over a SOCK_SEQPACKET pair, as store <-> attacher
  */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
@@ -18,12 +18,12 @@
 #define POISON_MAX     16
 
 enum agent_msg_type {
-	MSG_READY = 1,	 /* child -> attacher: sandboxed and serving */
-	MSG_FAILED = 2,	 /* child -> attacher: cannot start, text says why */
+	MSG_READY = 1,	   /* child -> attacher: sandboxed and serving */
+	MSG_FAILED = 2,	   /* child -> attacher: cannot start, text says why */
 	MSG_WANT_PROC = 3, /* parser -> attacher: proc.tgid */
-	MSG_PROC = 4,	 /* attacher -> parser */
-	MSG_STOP = 5,	 /* attacher -> child: finish what is there and exit */
-	MSG_RESYMS = 6,	 /* attacher -> parser: the store is new, announce all texts again */
+	MSG_PROC = 4,	   /* attacher -> parser */
+	MSG_STOP = 5,	   /* attacher -> child: finish what is there and exit */
+	MSG_RESYMS = 6,	   /* attacher -> parser: the store is new, announce all texts again */
 };
 
 struct agent_msg {
@@ -55,12 +55,12 @@ struct store_args {
 	int attacher_fd, row_ring_fd, bpf_counters_fd;
 	const struct ledger_fds *ledger;
 	struct run_as_ids ids;
-	size_t n_cpus; /* entries of bpf_counters */
+	size_t n_cpus;		   /* entries of bpf_counters */
 	size_t bpf_counters_bytes; /* of the mapping */
 	const struct config *cfg;
 	const char *collector; /* path of the collector's socket for agents; NULL: none */
 	uint64_t epoch;
-	const char *rung; /* capture mode, for the status table */
+	const char *rung;     /* capture mode, for the status table */
 	const char *simulate; /* hidden test switches, or NULL */
 	pid_t attacher;
 };
@@ -79,8 +79,8 @@ void proc_identify(uint32_t tgid, struct proc_identity *ret);
 /* agent/replay.c: `kelpie-agent --replay FILE`: exit code. */
 int replay_main(const struct config *cfg, const char *file);
 
-/* agent/record.c: `kelpie-agent --record FILE --for DURATION`: exit code. ports: CFG_PORTS entries, the
- * first 0 for all. */
+/* agent/record.c: `kelpie-agent --record FILE --for DURATION`: exit code. ports: CFG_PORTS entries,
+ * the first 0 for all. */
 int record_main(const struct config *cfg, const char *file, uint64_t for_ns, const uint16_t *ports);
 
 #endif

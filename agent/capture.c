@@ -16,13 +16,13 @@
 #define LINKS_MAX (RUNG_PROGS_MAX + RUNG_TPS_MAX + 4)
 #define WHY_MAX	  2048
 
-#define DEFAULT_DATA_RING    (8u << 20)
-#define DEFAULT_CTL_RING     (1u << 20)
-#define DEFAULT_CONNS	     16384u
+#define DEFAULT_DATA_RING (8u << 20)
+#define DEFAULT_CTL_RING  (1u << 20)
+#define DEFAULT_CONNS	  16384u
 /* Shares of the data ring, and what they are at least. */
-#define WINDOW_SHARE	     4
-#define PROBE_SHARE	     8
-#define SHARE_MIN	     (256u << 10)
+#define WINDOW_SHARE 4
+#define PROBE_SHARE  8
+#define SHARE_MIN    (256u << 10)
 
 struct capture {
 	struct capture_opts opts;

@@ -10,12 +10,12 @@
 #include "base/util.h"
 #include "protocols/protocol.h"
 
-#define CONN_MAX	 65536		 /* ends known at one time; beyond it the idlest is evicted */
+#define CONN_MAX	 65536 /* ends known at one time; beyond it the idlest is evicted */
 #define STREAM_BUF_MAX	 (PROTO_NEED_MAX + EV_CHUNK_MAX) /* bytes held back per direction */
-#define STREAM_BYTES_MAX (64 * MIB)	  /* memory of the buffers of all directions */
-#define INFER_CHUNKS_MAX 8	  /* looks at a direction's beginnings before giving up */
-#define TIME_MARKS	 8	  /* (position, time) pairs remembered per direction */
-#define IDENTITY_SYMS	 12	  /* columns of one end's identity, see COL_CLIENT_ADDR.. */
+#define STREAM_BYTES_MAX (64 * MIB) /* memory of the buffers of all directions */
+#define INFER_CHUNKS_MAX 8	    /* looks at a direction's beginnings before giving up */
+#define TIME_MARKS	 8	    /* (position, time) pairs remembered per direction */
+#define IDENTITY_SYMS	 12	    /* columns of one end's identity, see COL_CLIENT_ADDR.. */
 
 struct exchange;
 struct conn;
@@ -24,7 +24,8 @@ struct time_mark {
 	uint64_t pos, ts_ns;
 };
 
-/* Hop 4, one direction. Invariants: buf holds the bytes [next, next + len); next never goes back. */
+/* Hop 4, one direction. Invariants: buf holds the bytes [next, next + len); next never goes back.
+ */
 struct stream {
 	uint64_t next;	     /* position of the next byte the parser wants */
 	uint64_t skip_until; /* bytes below are not wanted, whether they come or not */
@@ -34,9 +35,9 @@ struct stream {
 	uint8_t *buf;
 	uint32_t len, cap;
 	uint32_t taken, taken_told; /* as conn_ctl.taken; what of it the kernel knows */
-	uint8_t infer_chunks; /* beginnings looked at */
+	uint8_t infer_chunks;	    /* beginnings looked at */
 	bool eof;
-	bool waiting;	      /* the parser wants the other direction to advance first */
+	bool waiting; /* the parser wants the other direction to advance first */
 	bool eof_told;
 	uint8_t n_marks;
 	struct time_mark marks[TIME_MARKS]; /* ascending positions */
@@ -59,17 +60,17 @@ struct conn {
 	uint32_t slot, tgid, netns;
 	uint16_t local_port, remote_port;
 	uint8_t local[16], remote[16];
-	uint8_t initiator; /* enum ev_initiator */
-	uint8_t state;	   /* enum conn_state */
-	uint8_t proto;	   /* enum proto_id */
+	uint8_t initiator;   /* enum ev_initiator */
+	uint8_t state;	     /* enum conn_state */
+	uint8_t proto;	     /* enum proto_id */
 	uint8_t request_dir; /* enum dir, valid when parsing */
-	uint8_t verdict;   /* enum ctl_verdict last written */
-	bool old;	   /* open before the agent was */
-	bool closing;	   /* EV_CONN_CLOSE has come */
-	bool aborted;	   /* this end reset it: left without FIN and without an error */
-	bool in_parser;	   /* guards against a parser that is driven from its own sink */
+	uint8_t verdict;     /* enum ctl_verdict last written */
+	bool old;	     /* open before the agent was */
+	bool closing;	     /* EV_CONN_CLOSE has come */
+	bool aborted;	     /* this end reset it: left without FIN and without an error */
+	bool in_parser;	     /* guards against a parser that is driven from its own sink */
 	bool role_known;
-	bool poisoned; /* it made a parser crash: never parsed again */
+	bool poisoned;	   /* it made a parser crash: never parsed again */
 	uint8_t eof_first; /* 0 none, 1 + dir of the direction that ended first */
 	int32_t err;
 	uint32_t srtt_us, retransmits;
@@ -116,8 +117,8 @@ struct conn_table {
 void conn_table_init(struct conn_table *t, size_t max);
 void conn_table_done(struct conn_table *t);
 
-/* A zeroed connection under its id, linked to its other end when that is here. NULL when there is no
- * memory; at the maximum the caller evicts conn_idlest() first. */
+/* A zeroed connection under its id, linked to its other end when that is here. NULL when there is
+ * no memory; at the maximum the caller evicts conn_idlest() first. */
 struct conn *conn_add(struct conn_table *t, const struct ev_conn *ev, uint64_t hash);
 struct conn *conn_get(const struct conn_table *t, uint64_t id);
 /* Moves it to the busy end of the list. */
@@ -126,8 +127,8 @@ struct conn *conn_idlest(const struct conn_table *t);
 /* Unlinks and frees; the caller has emptied its streams, parser and exchanges. */
 void conn_del(struct conn_table *t, struct conn *c);
 
-/* Whether the other end is on this node and the request that begins at off is, or was, read there: an
- * end that stopped reading (an upgrade, an error) still has what came before. */
+/* Whether the other end is on this node and the request that begins at off is, or was, read there:
+ * an end that stopped reading (an upgrade, an error) still has what came before. */
 static inline bool conn_peer_reads(const struct conn *c, uint64_t off)
 {
 	if (!c->peer)

@@ -204,8 +204,20 @@ void join_proc(struct pipeline *p, const struct proc_identity *id)
 /* ---- the ends of a connection ---- */
 
 /* Order of the identity columns; both ends have the same at consecutive numbers. */
-enum { ID_ADDR, ID_PORT, ID_PID, ID_COMM, ID_CONTAINER, ID_NAMESPACE, ID_POD, ID_WORKLOAD_KIND,
-       ID_WORKLOAD, ID_SERVICE, ID_NODE, ID_NAME };
+enum {
+	ID_ADDR,
+	ID_PORT,
+	ID_PID,
+	ID_COMM,
+	ID_CONTAINER,
+	ID_NAMESPACE,
+	ID_POD,
+	ID_WORKLOAD_KIND,
+	ID_WORKLOAD,
+	ID_SERVICE,
+	ID_NODE,
+	ID_NAME
+};
 _Static_assert(COL_CLIENT_NAME - COL_CLIENT_ADDR == ID_NAME, "client columns");
 _Static_assert(COL_SERVER_NAME - COL_SERVER_ADDR == ID_NAME, "server columns");
 _Static_assert(IDENTITY_SYMS == ID_NAME + 1, "identity columns");
@@ -231,7 +243,8 @@ static struct end own_end(const struct conn *c)
 static struct end other_end(const struct conn *c)
 {
 	if (c->peer)
-		return (struct end){ c->remote, c->remote_port, c->peer->tgid, c->peer->comm, true };
+		return (struct end){ c->remote, c->remote_port, c->peer->tgid, c->peer->comm,
+				     true };
 	if (c->peer_tgid)
 		return (struct end){ c->remote, c->remote_port, c->peer_tgid, c->peer_comm, true };
 	return (struct end){ c->remote, c->remote_port, 0, "", false };
@@ -243,7 +256,8 @@ static struct slice comm_of(const char *comm)
 }
 
 /* The best name there is for an end. out: at least 300 bytes. */
-static struct slice best_name(const struct end *e, bool server, const struct proc_identity *id, char *out)
+static struct slice best_name(const struct end *e, bool server, const struct proc_identity *id,
+			      char *out)
 {
 	struct slice comm = comm_of(e->comm);
 	int n;
@@ -255,8 +269,8 @@ static struct slice best_name(const struct end *e, bool server, const struct pro
 	if (!comm.n)
 		return slice_str(e->here ? "unknown" : "external");
 	/* A client's port is different every time and names nothing. */
-	n = server ? snprintf(out, 300, "%.*s:%u", (int)comm.n, (const char *)comm.p, e->port) :
-		     snprintf(out, 300, "%.*s", (int)comm.n, (const char *)comm.p);
+	n = server ? snprintf(out, 300, "%.*s:%u", (int)comm.n, (const char *)comm.p, e->port)
+		   : snprintf(out, 300, "%.*s", (int)comm.n, (const char *)comm.p);
 	return slice_of(out, (size_t)n);
 }
 
@@ -276,7 +290,8 @@ static void intern_end(struct pipeline *p, const struct end *e, bool server, uin
 	syms[ID_NAME] = join_sym(p, best_name(e, server, id, name));
 }
 
-static void put_end(struct row_builder *b, uint16_t first_col, const struct end *e, const uint32_t *syms)
+static void put_end(struct row_builder *b, uint16_t first_col, const struct end *e,
+		    const uint32_t *syms)
 {
 	char addr[ADDR_TEXT_MAX];
 
@@ -337,7 +352,8 @@ uint64_t join_unix_ns(const struct pipeline *p, uint64_t boot_ns)
 	return boot_ns ? boot_ns + p->unix_minus_boot_ns : 0;
 }
 
-void join_emit(struct pipeline *p, struct row_builder *b, uint64_t end_unix_ns, enum pipe_frame type)
+void join_emit(struct pipeline *p, struct row_builder *b, uint64_t end_unix_ns,
+	       enum pipe_frame type)
 {
 	bool stored = type == PIPE_ROW;
 	uint32_t most = (uint32_t)(sizeof(struct row_hdr) + b->n_cells * sizeof(struct cell) +

@@ -8,13 +8,13 @@
 #include "base/hashmap.h"
 #include "protocols/record.h"
 
-#define SYM_MAX	      65536	    /* interned texts; then all are forgotten and numbered anew */
-#define SYM_TEXT_MAX  512	    /* bytes of one; longer texts are not interned */
-#define SYM_ARENA_MAX (4u * MIB)    /* bytes of all */
-#define JOIN_LAST_MAX 119   /* bytes of a text that is remembered so */
-#define JOIN_LITERALS 64	    /* slots for texts of our own, power of two */
+#define SYM_MAX	      65536	 /* interned texts; then all are forgotten and numbered anew */
+#define SYM_TEXT_MAX  512	 /* bytes of one; longer texts are not interned */
+#define SYM_ARENA_MAX (4u * MIB) /* bytes of all */
+#define JOIN_LAST_MAX 119	 /* bytes of a text that is remembered so */
+#define JOIN_LITERALS 64	 /* slots for texts of our own, power of two */
 #define SYM_NONE      0xffffffffu
-#define PROCS_MAX     8192	    /* processes remembered */
+#define PROCS_MAX     8192 /* processes remembered */
 
 struct conn;
 
@@ -38,23 +38,23 @@ struct join {
 		const char *text; /* a literal, known by its address */
 		uint32_t sym;
 	} literals[JOIN_LITERALS];
-	bool stale;	/* the numbers are to begin anew, and the queue had no room to say so */
-	bool refused;	/* since last cleared, a text could not be announced */
+	bool stale;   /* the numbers are to begin anew, and the queue had no room to say so */
+	bool refused; /* since last cleared, a text could not be announced */
 	uint32_t gen; /* grows when numbers were forgotten or a process became known */
-	struct hashmap procs; /* tgid -> struct proc_identity, NULL while asked for */
+	struct hashmap procs;	/* tgid -> struct proc_identity, NULL while asked for */
 	struct row_builder row; /* the row in hand */
 };
 
 int join_init(struct join *j);
 void join_done(struct join *j);
 
-/* Announces that all numbers begin anew: at start, when the table is full, when the store died. With
- * the queue full, join_emit() tries again and counts rows as lost until it has been said. */
+/* Announces that all numbers begin anew: at start, when the table is full, when the store died.
+ * With the queue full, join_emit() tries again and counts rows as lost until it has been said. */
 void join_reset_syms(struct pipeline *p);
 /* The text's number, announced to the store; SYM_NONE when it cannot be (too long, queue full). */
 uint32_t join_sym(struct pipeline *p, struct slice text);
-/* The column's text as a number, which is returned, or in full where that is not possible. Empty text:
- * no cell. */
+/* The column's text as a number, which is returned, or in full where that is not possible. Empty
+ * text: no cell. */
 uint32_t join_text(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice text);
 void join_str(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text);
 /* The same for a text that lives, unchanged, as long as the program. */
@@ -69,7 +69,8 @@ bool join_owner_is_server(const struct conn *c);
 uint64_t join_unix_ns(const struct pipeline *p, uint64_t boot_ns);
 
 /* Numbers the row and queues it as a frame of that type. Counted either way. */
-void join_emit(struct pipeline *p, struct row_builder *b, uint64_t end_unix_ns, enum pipe_frame type);
+void join_emit(struct pipeline *p, struct row_builder *b, uint64_t end_unix_ns,
+	       enum pipe_frame type);
 
 void join_proc(struct pipeline *p, const struct proc_identity *id);
 const struct proc_identity *join_find_proc(struct pipeline *p, uint32_t tgid);

@@ -28,8 +28,7 @@ int kev_write(FILE *f, const struct ev_hdr *h)
 int kev_read_header(FILE *f, struct kev_hdr *ret)
 {
 	if (fread(ret, sizeof(*ret), 1, f) != 1 ||
-	    memcmp(ret->magic, KEV_MAGIC, sizeof(ret->magic)) != 0 ||
-	    ret->version != VERSION)
+	    memcmp(ret->magic, KEV_MAGIC, sizeof(ret->magic)) != 0 || ret->version != VERSION)
 		return -EPROTO;
 	return 0;
 }

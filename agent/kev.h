@@ -1,5 +1,6 @@
-/* Kelpie's own recordings (.kev): the records of agent/bpf/events.h in the order in which the pipeline
- * takes them, behind a header. They hold payload as it was on the wire, before any redaction.
+/* Kelpie's own recordings (.kev): the records of agent/bpf/events.h in the order in which the
+ *pipeline takes them, behind a header. They hold payload as it was on the wire, before any
+ *redaction.
  *
  *	0      8         12      16              24
  *	| "KEV1\r\n\x1a\n" | version | flags | unix - boot ns | record | record | ...
@@ -31,7 +32,8 @@ int kev_write_header(FILE *f, __u64 unix_minus_boot_ns);
 int kev_write(FILE *f, const struct ev_hdr *h);
 /* 0; -EPROTO: no recording, or of another version. */
 int kev_read_header(FILE *f, struct kev_hdr *ret);
-/* 1: *buf (cap bytes, 8-aligned) holds a checked record; 0: end of file; -EBADMSG: damaged or cut off. */
+/* 1: *buf (cap bytes, 8-aligned) holds a checked record; 0: end of file; -EBADMSG: damaged or cut
+ * off. */
 int kev_read(FILE *f, void *buf, size_t cap);
 
 #endif

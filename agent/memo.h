@@ -1,8 +1,8 @@
 /* What was made of a text before: header lines, hosts, paths and agents come again and again, and
- * looking for secrets in them is most of the work of hop 6. A text has a few places, a set. An entry
- * that was of use has a second chance before another text takes its place, so texts that are different
- * every time (request ids) do not push out those that are not. Entries are compared in full, so a
- * collision costs time, never truth.
+ * looking for secrets in them is most of the work of hop 6. A text has a few places, a set. An
+ * entry that was of use has a second chance before another text takes its place, so texts that are
+ * different every time (request ids) do not push out those that are not. Entries are compared in
+ * full, so a collision costs time, never truth.
  */
 #ifndef AGENT_MEMO_H
 #define AGENT_MEMO_H

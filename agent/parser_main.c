@@ -1,6 +1,6 @@
-/* The parser process: drains the kernel's rings through the pipeline into the store's queue. The only
- * process that touches hostile bytes, so the one with nothing to give away: no capability, no file, no
- * socket but the pair to the attacher, a dozen system calls.
+/* The parser process: drains the kernel's rings through the pipeline into the store's queue. The
+ * only process that touches hostile bytes, so the one with nothing to give away: no capability, no
+ * file, no socket but the pair to the attacher, a dozen system calls.
  */
 #include "agent/agent.h"
 #include "agent/calls.h"
@@ -16,9 +16,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#define DRAIN_MS      20  /* between rounds; the kernel wakes nobody for a record */
-#define BUSY_DRAIN_MS 2	  /* after a round that found much */
-#define BUSY_BYTES    (256 * KIB)
+#define DRAIN_MS	20 /* between rounds; the kernel wakes nobody for a record */
+#define BUSY_DRAIN_MS	2  /* after a round that found much */
+#define BUSY_BYTES	(256 * KIB)
 #define IDLE_REQUEST_NS (300 * NSEC_PER_SEC)
 
 struct parser {
@@ -27,7 +27,7 @@ struct parser {
 	struct ring data, ctl;
 	struct shmring rows;
 	struct pipeline *pipe;
-	int wait_fd; /* epoll: the attacher's messages, and the ring where it fills up */
+	int wait_fd;	    /* epoll: the attacher's messages, and the ring where it fills up */
 	uint64_t opens_pos; /* of the control ring: opens before it were given to the pipeline */
 	uint32_t snapshot_done;
 	bool stop;
@@ -54,7 +54,8 @@ static void out_want_proc(void *ctx, uint32_t tgid)
 
 	m.proc.tgid = tgid;
 	/* When the attacher does not keep up the name stays unknown; the pid is in the row. */
-	(void)send(((struct parser *)ctx)->args->attacher_fd, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)send(((struct parser *)ctx)->args->attacher_fd, &m, sizeof(m),
+		   MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* ---- rounds ---- */
@@ -84,7 +85,8 @@ static void take_opens(struct parser *ps)
 	ps->opens_pos = ps->ctl.pos;
 }
 
-/* One round, as agent/bpf/events.h orders it: opens, data, then ends. Returns the data bytes read. */
+/* One round, as agent/bpf/events.h orders it: opens, data, then ends. Returns the data bytes read.
+ */
 static uint64_t drain(struct parser *ps)
 {
 	uint64_t ends_from = ps->ctl.pos, ends_until, data_from = ps->data.pos, data_until;
@@ -111,11 +113,13 @@ static uint64_t drain(struct parser *ps)
 
 static void round_end(struct parser *ps)
 {
-	uint32_t wanted = atomic_load_explicit(&ps->ledger->store.snapshot_wanted, memory_order_acquire);
+	uint32_t wanted = atomic_load_explicit(&ps->ledger->store.snapshot_wanted,
+					       memory_order_acquire);
 	uint64_t now = boot_now_ns();
 
 	pipeline_tick(ps->pipe, now, unix_now_ns());
-	pipeline_pause(ps->pipe, atomic_load_explicit(&ps->ledger->store.paused, memory_order_relaxed));
+	pipeline_pause(ps->pipe,
+		       atomic_load_explicit(&ps->ledger->store.paused, memory_order_relaxed));
 	if (wanted != ps->snapshot_done && pipeline_snapshot(ps->pipe, wanted))
 		ps->snapshot_done = wanted;
 	pipeline_commit(ps->pipe);
@@ -152,7 +156,8 @@ static void run(struct parser *ps)
 	while (!ps->stop) {
 		struct epoll_event ready[2];
 
-		if (epoll_wait(ps->wait_fd, ready, ARRAY_SIZE(ready), timeout) < 0 && errno != EINTR)
+		if (epoll_wait(ps->wait_fd, ready, ARRAY_SIZE(ready), timeout) < 0 &&
+		    errno != EINTR)
 			break;
 		take_messages(ps);
 		timeout = drain(ps) > BUSY_BYTES ? BUSY_DRAIN_MS : DRAIN_MS;
@@ -179,8 +184,9 @@ static void close_mapped(const struct parser_args *a)
 	close(a->conn_ctl_fd);
 }
 
-/* The ring edge-triggered: a record alone does not wake (the kernel submits it so), but the one that
- * passes a multiple of wake_bytes does. Level-triggered it would be ready whenever it is not empty. */
+/* The ring edge-triggered: a record alone does not wake (the kernel submits it so), but the one
+ * that passes a multiple of wake_bytes does. Level-triggered it would be ready whenever it is not
+ * empty. */
 static int open_wait(struct parser *ps)
 {
 	struct epoll_event attacher = { .events = EPOLLIN }, ring = { .events = EPOLLIN | EPOLLET };
@@ -240,8 +246,7 @@ static int setup(struct parser *ps)
 int parser_main(const struct parser_args *a)
 {
 	static struct parser ps;
-	struct sandbox box = { .name = "parser", .become = &a->ids,
-			       .syscalls = calls_parser };
+	struct sandbox box = { .name = "parser", .become = &a->ids, .syscalls = calls_parser };
 	struct agent_msg hello = { .type = MSG_READY };
 	const char *what = "memory";
 	int r;
@@ -258,7 +263,8 @@ int parser_main(const struct parser_args *a)
 	if (send(a->attacher_fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 || r < 0)
 		return 1;
 	if (a->simulate && strcmp(a->simulate, "parser-intruder") == 0)
-		intruder_turn(&(struct intruder){ ps.ledger, LEDGER_PARSER, a->attacher, a->cfg->data_dir },
+		intruder_turn(&(struct intruder){ ps.ledger, LEDGER_PARSER, a->attacher,
+						  a->cfg->data_dir },
 			      atomic_load(&ps.ledger->attacher.parser_restarts));
 	run(&ps);
 	return 0;

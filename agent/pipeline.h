@@ -1,5 +1,6 @@
-/* Hops 2 to 7 as one object without I/O: records of agent/bpf/events.h go in, encoded rows come out.
- * The parser process drives it from the rings; `replay` drives it from a file. Single-threaded.
+/* Hops 2 to 7 as one object without I/O: records of agent/bpf/events.h go in, encoded rows come
+ * out. The parser process drives it from the rings; `replay` drives it from a file.
+ * Single-threaded.
  */
 #ifndef AGENT_PIPELINE_H
 #define AGENT_PIPELINE_H
@@ -26,13 +27,14 @@ struct proc_identity {
 
 /* Frames that the pipeline writes for the store. */
 enum pipe_frame {
-	PIPE_ROW = 1,	     /* an encoded row (protocols/record.h) to be stored */
-	PIPE_SYM = 2,	     /* u32 number, then the text: announced before its first use */
-	PIPE_SYM_RESET = 3,  /* all numbers are forgotten; they start again at 0 */
-	PIPE_SNAPSHOT = 4,   /* an encoded row of `connections` that is still open; not stored */
+	PIPE_ROW = 1,	       /* an encoded row (protocols/record.h) to be stored */
+	PIPE_SYM = 2,	       /* u32 number, then the text: announced before its first use */
+	PIPE_SYM_RESET = 3,    /* all numbers are forgotten; they start again at 0 */
+	PIPE_SNAPSHOT = 4,     /* an encoded row of `connections` that is still open; not stored */
 	PIPE_SNAPSHOT_END = 5, /* u32: the request it answers (ledger.snapshot_wanted) */
-	PIPE_PROCESS = 6,    /* an encoded row of `processes` */
-	PIPE_SNAPSHOT_BEGIN = 7, /* rows of an older snapshot that has not ended are to be forgotten */
+	PIPE_PROCESS = 6,      /* an encoded row of `processes` */
+	PIPE_SNAPSHOT_BEGIN =
+		7, /* rows of an older snapshot that has not ended are to be forgotten */
 };
 
 struct pipeline_out {
@@ -47,7 +49,7 @@ struct pipeline_out {
 };
 
 struct pipeline_opts {
-	const char *node;	/* borrowed for the pipeline's life, as all pointers here */
+	const char *node; /* borrowed for the pipeline's life, as all pointers here */
 	uint64_t epoch;
 	struct hash_key id_key; /* of conn_id: the same on all nodes that shall be joined */
 	struct conn_ctl *ctl;	/* n_ctl entries shared with the kernel, or NULL (replay) */
@@ -57,9 +59,9 @@ struct pipeline_opts {
 	const struct config *cfg; /* redaction lists, allowed and denied commands, protocols */
 	bool want_headers, want_bodies;
 	uint32_t body_max_bytes;
-	bool wire;		   /* records come from packets: role is `wire`, positions may jump */
-	uint64_t idle_timeout_ns;  /* an open request without traffic is given up after this */
-	bool clock_from_events;	   /* replay: event times are unix time already */
+	bool wire; /* records come from packets: role is `wire`, positions may jump */
+	uint64_t idle_timeout_ns; /* an open request without traffic is given up after this */
+	bool clock_from_events;	  /* replay: event times are unix time already */
 	bool simulate_crash; /* hidden test switch: the header "X-Kelpie-Crash: now" is a bug */
 };
 
@@ -80,12 +82,13 @@ void pipeline_proc(struct pipeline *p, const struct proc_identity *id);
 void pipeline_commit(struct pipeline *p);
 /* A record that was refused before it became an event. */
 void pipeline_invalid(struct pipeline *p);
-/* boot_ns: CLOCK_BOOTTIME now; unix_ns: CLOCK_REALTIME now. Housekeeping: timeouts, waits that cannot
- * be satisfied any more, gauges. Called after each round of records, and at least every 100 ms. */
+/* boot_ns: CLOCK_BOOTTIME now; unix_ns: CLOCK_REALTIME now. Housekeeping: timeouts, waits that
+ * cannot be satisfied any more, gauges. Called after each round of records, and at least every 100
+ * ms. */
 void pipeline_tick(struct pipeline *p, uint64_t boot_ns, uint64_t unix_ns);
-/* Begins to write the rows of all open connections, then PIPE_SNAPSHOT_END with the number: some with
- * each pipeline_commit(), so that the queue keeps room for what is stored. False while one is under
- * way. */
+/* Begins to write the rows of all open connections, then PIPE_SNAPSHOT_END with the number: some
+ * with each pipeline_commit(), so that the queue keeps room for what is stored. False while one is
+ * under way. */
 bool pipeline_snapshot(struct pipeline *p, uint32_t number);
 /* Connection `id` made a parser crash: never parse it again. */
 void pipeline_poison(struct pipeline *p, uint64_t id);

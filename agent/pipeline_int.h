@@ -19,17 +19,17 @@ struct pipeline {
 	struct policy policy;
 	struct path_guard paths;
 	struct memo memo;
-	uint64_t now_ns;	/* time of the record in hand, CLOCK_BOOTTIME */
+	uint64_t now_ns;	     /* time of the record in hand, CLOCK_BOOTTIME */
 	uint64_t unix_minus_boot_ns; /* added to boot time to get unix time */
-	uint64_t held_bytes;	/* in all stream buffers */
-	uint64_t buf_bytes;	/* allocated for them, <= STREAM_BYTES_MAX */
+	uint64_t held_bytes;	     /* in all stream buffers */
+	uint64_t buf_bytes;	     /* allocated for them, <= STREAM_BYTES_MAX */
 	uint64_t last_sweep_ns;
-	uint64_t poison[16];	/* connections that must not be parsed */
+	uint64_t poison[16]; /* connections that must not be parsed */
 	size_t n_poison;
 	bool paused;
 	bool snapshotting;
 	uint32_t snapshot; /* number of the last one begun */
-	uint32_t leak;		/* simulate: counts units of the leaking hop */
+	uint32_t leak;	   /* simulate: counts units of the leaking hop */
 	/* Counted here and copied to the shared page by pipeline_commit(), together with the rows:
 	 * a crash undoes the whole round, so nothing is counted twice when it is read again. */
 	uint64_t counts[_LEDGER_MAX];
@@ -41,7 +41,8 @@ static inline void count(struct pipeline *p, enum ledger_id id, uint64_t n)
 	p->counts[id] += n;
 }
 
-/* Hidden test switch: true once in a thousand units of that hop; the caller then forgets the unit. */
+/* Hidden test switch: true once in a thousand units of that hop; the caller then forgets the unit.
+ */
 static inline bool leaks(struct pipeline *p, unsigned int hop)
 {
 	return unlikely(p->opts.ledger->attacher.simulate_leak_hop == hop) && ++p->leak % 1000 == 0;

@@ -15,9 +15,9 @@ static int allow_headers(struct policy *p, const struct config *cfg, char *why, 
 		if (r == 0)
 			continue;
 		snprintf(why, cap, "redaction.headersAllow: %s: %s", name,
-			 r == -EPERM  ? "this header is never kept; take it off the list" :
-			 r == -ENOSPC ? "the list is too long" :
-					"this is no header name");
+			 r == -EPERM	? "this header is never kept; take it off the list"
+			 : r == -ENOSPC ? "the list is too long"
+					: "this is no header name");
 		return -EINVAL;
 	}
 	return 0;
@@ -32,7 +32,8 @@ static int compile_patterns(struct policy *p, const struct config *cfg, char *wh
 
 		if (r < 0) {
 			snprintf(why, cap, "redaction.patterns: %s: %s at position %zu", pattern,
-				 r == -EINVAL ? err.message : "no memory", r == -EINVAL ? err.position : 0);
+				 r == -EINVAL ? err.message : "no memory",
+				 r == -EINVAL ? err.position : 0);
 			return r;
 		}
 		p->n_patterns++;

@@ -1,5 +1,5 @@
-/* What the configuration allows to be captured and kept: which commands are watched, which protocols
- * are read, what is masked. Made from the configuration once, at the start of a pipeline.
+/* What the configuration allows to be captured and kept: which commands are watched, which
+ * protocols are read, what is masked. Made from the configuration once, at the start of a pipeline.
  */
 #ifndef AGENT_POLICY_H
 #define AGENT_POLICY_H

@@ -1,5 +1,5 @@
-/* Who a process is, from /proc and from its cgroup's path. Text from there is under the control of the
- * watched processes: bounded, and never used as a path.
+/* Who a process is, from /proc and from its cgroup's path. Text from there is under the control of
+ * the watched processes: bounded, and never used as a path.
  */
 #include "agent/agent.h"
 
@@ -89,8 +89,8 @@ static void from_cgroup(struct slice text, struct proc_identity *id)
 	}
 }
 
-/* Field 22 of /proc/PID/stat (proc(5)): start in clock ticks since boot; the name before it may hold
- * anything, so fields are counted from the last ')'. */
+/* Field 22 of /proc/PID/stat (proc(5)): start in clock ticks since boot; the name before it may
+ * hold anything, so fields are counted from the last ')'. */
 static uint64_t start_time(struct slice stat)
 {
 	size_t at = stat.n;

@@ -1,5 +1,5 @@
-/* `kelpie-agent --record FILE`: writes what the kernel tells for a while, unparsed and unredacted, with
- * a capture of its own beside whatever else is running.
+/* `kelpie-agent --record FILE`: writes what the kernel tells for a while, unparsed and unredacted,
+ * with a capture of its own beside whatever else is running.
  */
 #include "agent/agent.h"
 #include "agent/capture.h"
@@ -65,7 +65,8 @@ static int start(struct recorder *r, struct capture *c)
 	uint64_t found;
 	int e = capture_load(c);
 
-	if (e < 0 || (e = ring_open(&r->ctl, capture_ctl_ring_fd(c), capture_ctl_ring_bytes(c))) < 0 ||
+	if (e < 0 ||
+	    (e = ring_open(&r->ctl, capture_ctl_ring_fd(c), capture_ctl_ring_bytes(c))) < 0 ||
 	    (e = ring_open(&r->data, capture_data_ring_fd(c), capture_data_ring_bytes(c))) < 0)
 		return e;
 	(void)capture_add_self(c, (uint32_t)getppid());
@@ -91,13 +92,16 @@ int record_main(const struct config *cfg, const char *file, uint64_t for_ns, con
 		return 1;
 	}
 	fprintf(stderr,
-		"recording to %s for %.0f s: the bytes of every connection of this machine as they are, "
-		"passwords and tokens included; readable by you alone\n", file, (double)for_ns / 1e9);
+		"recording to %s for %.0f s: the bytes of every connection of this machine as they "
+		"are, "
+		"passwords and tokens included; readable by you alone\n",
+		file, (double)for_ns / 1e9);
 	e = capture_new(&o, &c);
 	if (e == 0)
 		e = start(&r, c);
 	if (e < 0) {
-		fprintf(stderr, "kelpie-agent: cannot capture: %s %s\n", c ? capture_why(c) : "", strerror(-e));
+		fprintf(stderr, "kelpie-agent: cannot capture: %s %s\n", c ? capture_why(c) : "",
+			strerror(-e));
 		return 1;
 	}
 	signal(SIGINT, on_signal);

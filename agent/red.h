@@ -1,6 +1,6 @@
-/* Running rate, errors and duration: a few minutes of slots of a few seconds, each with counts and a
- * latency sketch per (server, client, protocol, method, resource). What `top` and live views read, so
- * that they never scan: the table kelpie_red.
+/* Running rate, errors and duration: a few minutes of slots of a few seconds, each with counts and
+ * a latency sketch per (server, client, protocol, method, resource). What `top` and live views
+ * read, so that they never scan: the table kelpie_red.
  */
 #ifndef AGENT_RED_H
 #define AGENT_RED_H
@@ -9,16 +9,16 @@
 #include "base/hash.h"
 #include "base/hashmap.h"
 
-#define RED_SLOT_NS   (5 * NSEC_PER_SEC)
-#define RED_SLOTS     62  /* five minutes and the slot in hand */
-#define RED_KEYS_MAX  512 /* of one slot; further ones are added up under one key without names */
-#define RED_TEXTS     5
-#define RED_TEXT_MAX  512 /* bytes of one; longer ones are cut */
+#define RED_SLOT_NS  (5 * NSEC_PER_SEC)
+#define RED_SLOTS    62	 /* five minutes and the slot in hand */
+#define RED_KEYS_MAX 512 /* of one slot; further ones are added up under one key without names */
+#define RED_TEXTS    5
+#define RED_TEXT_MAX 512 /* bytes of one; longer ones are cut */
 
 struct red_entry;
 
 struct red_slot {
-	uint64_t start_ns; /* unix; 0: empty */
+	uint64_t start_ns;     /* unix; 0: empty */
 	struct hashmap by_key; /* hash of the texts -> position in entries */
 	struct red_entry *entries;
 	size_t n;
@@ -43,6 +43,7 @@ struct red_sample {
 void red_add(struct red *r, const struct red_sample *s);
 
 /* Appends the rows of the slots between the two times. */
-int red_rows(const struct red *r, uint64_t from_ns, uint64_t to_ns, const char *node, struct mem_rows *to);
+int red_rows(const struct red *r, uint64_t from_ns, uint64_t to_ns, const char *node,
+	     struct mem_rows *to);
 
 #endif

@@ -1,6 +1,6 @@
-/* `kelpie-agent --replay FILE --data-dir DIR`: recorded traffic through the same hops as live events,
- * into a directory that `kelpie sql --data-dir` can read. One process, confined once its files are
- * open: the recording is hostile bytes too.
+/* `kelpie-agent --replay FILE --data-dir DIR`: recorded traffic through the same hops as live
+ * events, into a directory that `kelpie sql --data-dir` can read. One process, confined once its
+ * files are open: the recording is hostile bytes too.
  */
 #include "agent/agent.h"
 #include "agent/join.h"
@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 
 #define RECORD_MAX     65536
-#define REPLAY_PARTIAL 3 /* exit status: the recording is damaged, its beginning was replayed */
-#define ROUND	   256 /* records between commits */
+#define REPLAY_PARTIAL 3   /* exit status: the recording is damaged, its beginning was replayed */
+#define ROUND	       256 /* records between commits */
 
 struct replay {
 	struct pipeline *pipe;
@@ -137,13 +137,15 @@ static void report_packets(const struct pcap_stats *s)
 
 	if (other)
 		fprintf(stderr,
-			"%llu packets: %llu not TCP, %llu malformed, %llu of an unknown link layer, "
+			"%llu packets: %llu not TCP, %llu malformed, %llu of an unknown link "
+			"layer, "
 			"%llu fragments without the rest\n",
 			(unsigned long long)s->packets, (unsigned long long)s->not_tcp,
 			(unsigned long long)s->malformed, (unsigned long long)s->unknown_link,
 			(unsigned long long)s->fragments_dropped);
 	if (s->cut_packets)
-		fprintf(stderr, "%llu packets were recorded cut off; capture with -s 0 to have all\n",
+		fprintf(stderr,
+			"%llu packets were recorded cut off; capture with -s 0 to have all\n",
 			(unsigned long long)s->cut_packets);
 }
 
@@ -181,7 +183,8 @@ static void report(const struct replay *r, const char *file, int e)
 
 	if (e == -EPROTO) {
 		fprintf(stderr,
-			"kelpie-agent: %s is %s; write one with `tcpdump -s 0 -w` or `kelpie record "
+			"kelpie-agent: %s is %s; write one with `tcpdump -s 0 -w` or `kelpie "
+			"record "
 			"-w`\n",
 			file,
 			r->size ? "no .pcap, .pcapng or .kev file of a known version" : "empty");
@@ -200,8 +203,9 @@ static void report(const struct replay *r, const char *file, int e)
 
 static struct epoch_line counter(const struct ledger_counter *c, uint64_t value)
 {
-	struct epoch_line l = { .hop = c->hop, .kind = c->kind, .intentional = c->intentional,
-				.value = value };
+	struct epoch_line l = {
+		.hop = c->hop, .kind = c->kind, .intentional = c->intentional, .value = value
+	};
 
 	snprintf(l.stage, sizeof(l.stage), "%s", c->stage);
 	snprintf(l.counter, sizeof(l.counter), "%s", c->counter);
@@ -209,8 +213,8 @@ static struct epoch_line counter(const struct ledger_counter *c, uint64_t value)
 	return l;
 }
 
-/* A recording speaks for all of its time, and there is no other: answers over it are complete unless
- * something was lost in the recording or in reading it. */
+/* A recording speaks for all of its time, and there is no other: answers over it are complete
+ * unless something was lost in the recording or in reading it. */
 static void keep_ledger(struct replay *r)
 {
 	static const struct ledger_counter recording[] = {
@@ -226,9 +230,11 @@ static void keep_ledger(struct replay *r)
 	lines[n++] = counter(&recording[0], r->size);
 	lines[n++] = counter(&recording[1], good);
 	lines[n++] = counter(&recording[2], r->size - good);
-	/* Rows go to the store directly here: what they would have passed on the way has no numbers. */
+	/* Rows go to the store directly here: what they would have passed on the way has no
+	 * numbers. */
 	for (size_t i = 0; i < L8_IN; i++)
-		lines[n++] = counter(&ledger_counters[i], ledger_get(&r->ledger, (enum ledger_id)i));
+		lines[n++] = counter(&ledger_counters[i],
+				     ledger_get(&r->ledger, (enum ledger_id)i));
 	e = store_ledger(r->store, lines, n, UINT64_MAX, true);
 	if (e < 0)
 		fprintf(stderr, "kelpie-agent: cannot write the ledger: %s\n", strerror(-e));
@@ -248,7 +254,8 @@ int replay_main(const struct config *cfg, const char *file)
 		return 1;
 	}
 	if (mkdir(cfg->data_dir, 0700) < 0 && errno != EEXIST) {
-		fprintf(stderr, "kelpie-agent: cannot make %s: %s\n", cfg->data_dir, strerror(errno));
+		fprintf(stderr, "kelpie-agent: cannot make %s: %s\n", cfg->data_dir,
+			strerror(errno));
 		return 1;
 	}
 	r->is_kev = starts_like_kev(f);

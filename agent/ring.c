@@ -55,7 +55,8 @@ bool ev_valid(const struct ev_hdr *h, size_t n)
 	switch (h->type) {
 	case EV_CONN_OPEN:
 	case EV_CONN_FAILED:
-		return n == sizeof(struct ev_conn) && ((const struct ev_conn *)(const void *)h)->conn;
+		return n == sizeof(struct ev_conn) &&
+		       ((const struct ev_conn *)(const void *)h)->conn;
 	case EV_CONN_EOF:
 		return n == sizeof(struct ev_eof);
 	case EV_CONN_CLOSE:
@@ -73,7 +74,8 @@ enum ring_result ring_next(struct ring *r, uint64_t until, const struct ev_hdr *
 {
 	while (r->pos < until) {
 		const uint8_t *at = r->data + (r->pos & (r->size - 1));
-		uint32_t word = __atomic_load_n((const uint32_t *)(const void *)at, __ATOMIC_ACQUIRE);
+		uint32_t word = __atomic_load_n((const uint32_t *)(const void *)at,
+						__ATOMIC_ACQUIRE);
 		uint32_t len = word & ~(RB_BUSY | RB_DISCARD);
 
 		if (word & RB_BUSY)

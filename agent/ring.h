@@ -27,8 +27,8 @@ void ring_close(struct ring *r);
 uint64_t ring_snapshot(const struct ring *r);
 
 enum ring_result {
-	RING_END,     /* nothing further before `until`, or the next record is still being written */
-	RING_RECORD,  /* *ret is a checked record, borrowed until ring_release() */
+	RING_END,    /* nothing further before `until`, or the next record is still being written */
+	RING_RECORD, /* *ret is a checked record, borrowed until ring_release() */
 	RING_INVALID, /* a record was passed over: wrong length, version or type */
 };
 

@@ -110,21 +110,23 @@ static int landlock(const struct sandbox *s)
 {
 	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
 	struct landlock_ruleset_attr attr = { .handled_access_fs = all };
-	_cleanup_(closep) int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	_cleanup_(closep) int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr),
+						   0);
 
 	if (rules < 0)
 		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
 	if (s->writable_dir) {
 		_cleanup_(closep) int dir = open(s->writable_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		struct landlock_path_beneath_attr under = {
-			.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-					  LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-					  LANDLOCK_ACCESS_FS_MAKE_REG,
+			.allowed_access =
+				LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+				LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+				LANDLOCK_ACCESS_FS_MAKE_REG,
 			.parent_fd = dir,
 		};
 
-		if (dir < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &under,
-				       0) < 0)
+		if (dir < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH,
+				       &under, 0) < 0)
 			return -errno;
 	}
 	return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
@@ -142,7 +144,8 @@ static int allow(scmp_filter_ctx ctx, int nr, bool children)
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	/* No file is for others. */
 	if (nr == SCMP_SYS(fchmod))
-		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 07007, 0));
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1,
+					SCMP_A1(SCMP_CMP_MASKED_EQ, 07007, 0));
 	/* abort() */
 	if (nr == SCMP_SYS(tgkill) && !children)
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1,
@@ -197,9 +200,12 @@ int sandbox_enter(const struct sandbox *s, const char **ret_what)
 		const char *what;
 		int (*step)(const struct sandbox *s);
 	} steps[] = {
-		{ "capability bounding set", drop_bounds }, { "user and group", drop_identity },
-		{ "capabilities", drop_caps },		    { "no_new_privs", no_new_privs },
-		{ "resource limits", limits },		    { "landlock", landlock },
+		{ "capability bounding set", drop_bounds },
+		{ "user and group", drop_identity },
+		{ "capabilities", drop_caps },
+		{ "no_new_privs", no_new_privs },
+		{ "resource limits", limits },
+		{ "landlock", landlock },
 		{ "seccomp", filter },
 	};
 
@@ -248,7 +254,8 @@ static int unmap_shared(void)
 	if (n < 0 || maps.failed)
 		return n < 0 ? -errno : -ENOMEM;
 	/* "7f12a000-7f12b000 rw-s ..." */
-	for (const char *line = strbuf_str(&maps), *end; (end = strchr(line, '\n')); line = end + 1) {
+	for (const char *line = strbuf_str(&maps), *end; (end = strchr(line, '\n'));
+	     line = end + 1) {
 		unsigned long from, to;
 		char mode[5];
 

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <time.h>
 
-#define PROCESSES_KEPT 8192
+#define PROCESSES_KEPT	8192
 #define LEDGER_ROWS_MAX ((EPOCHS_MAX + 1) * EPOCH_LINES_MAX) /* of this run and earlier ones */
-#define OPEN_WAIT_MS   1000 /* for the parser's answer to a snapshot request */
+#define OPEN_WAIT_MS	1000 /* for the parser's answer to a snapshot request */
 
 void small_init(struct store_proc *sp)
 {
@@ -256,8 +256,12 @@ static int status_table(struct store_proc *sp, struct mem_rows *to)
 	r = r ?: status_row(m, "version", "%s", KELPIE_VERSION);
 	r = r ?: status_row(m, "epoch", "%llx", (unsigned long long)sp->args->epoch);
 	r = r ?: status_row(m, "capture", "%s", sp->args->rung);
-	r = r ?: status_row(m, "parser_restarts", "%u", atomic_load(&sp->ledger->attacher.parser_restarts));
-	r = r ?: status_row(m, "store_restarts", "%u", atomic_load(&sp->ledger->attacher.store_restarts));
+	r = r
+		    ?: status_row(m, "parser_restarts", "%u",
+				  atomic_load(&sp->ledger->attacher.parser_restarts));
+	r = r
+		    ?: status_row(m, "store_restarts", "%u",
+				  atomic_load(&sp->ledger->attacher.store_restarts));
 	r = r ?: status_row(m, "paused", "%u", atomic_load(&sp->ledger->store.paused));
 	r = r ?: status_row(m, "rows_stored", "%llu", (unsigned long long)c.rows_stored);
 	r = r ?: status_row(m, "disk_bytes", "%llu", (unsigned long long)c.bytes_disk);
@@ -316,6 +320,6 @@ int store_proc_open_scan(struct scan_source *src, const struct scan_plan *plan, 
 		return r;
 	}
 	/* Open connections are the newest. */
-	return plan->newest_first ? concat_scan_open(open, closed, ret) :
-				    concat_scan_open(closed, open, ret);
+	return plan->newest_first ? concat_scan_open(open, closed, ret)
+				  : concat_scan_open(closed, open, ret);
 }

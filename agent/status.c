@@ -1,4 +1,5 @@
-/* Answers to the collector's questions about the agent itself: status, control, how far data reaches. */
+/* Answers to the collector's questions about the agent itself: status, control, how far data
+ * reaches. */
 #include "agent/budget.h"
 #include "agent/store_int.h"
 
@@ -15,8 +16,8 @@ uint64_t store_proc_bpf_counter(const struct store_proc *sp, enum bpf_counter id
 	return sum;
 }
 
-/* Kernel counters that are one side of an account whose other side is counted elsewhere, or that say
- * how many there are rather than what became of them. */
+/* Kernel counters that are one side of an account whose other side is counted elsewhere, or that
+ * say how many there are rather than what became of them. */
 static bool is_account(enum bpf_counter id)
 {
 	return id != BC_EV_DATA && id != BC_CONNS_OPENED && id != BC_CONNS_CLOSED;
@@ -27,12 +28,14 @@ void store_proc_each_counter(struct store_proc *sp,
 			     void *ctx)
 {
 	/* The step between the hops: what the kernel submitted, what the parser read. */
-	static const struct ledger_counter submitted = { 2, LEDGER_IN, 0, "ring", "submitted", "records" };
+	static const struct ledger_counter submitted = { 2,	 LEDGER_IN,   0,
+							 "ring", "submitted", "records" };
 	static const struct ledger_counter read = { 2, LEDGER_OUT, 0, "ring", "read", "records" };
 
 	for (size_t i = 0; sp->bpf_counters && i < _BC_MAX; i++)
 		if (is_account((enum bpf_counter)i))
-			fn(ctx, &bpf_ledger_counters[i], store_proc_bpf_counter(sp, (enum bpf_counter)i));
+			fn(ctx, &bpf_ledger_counters[i],
+			   store_proc_bpf_counter(sp, (enum bpf_counter)i));
 	if (sp->bpf_counters) {
 		/* Read first: what comes in between counts as still in the ring. */
 		fn(ctx, &read, ledger_get(sp->ledger, L2_IN));
@@ -82,9 +85,9 @@ static void status_earlier(const struct store_proc *sp, struct uplink_status *ou
 		for (size_t k = 0; k < one->n_losses; k++) {
 			const struct epoch_loss *l = &one->losses[k];
 
-			uplink_status_span(out, &(struct uplink_span){ l->from_ns, l->to_ns, false,
-								       l->units, l->bytes,
-								       l->sampled });
+			uplink_status_span(out,
+					   &(struct uplink_span){ l->from_ns, l->to_ns, false,
+								  l->units, l->bytes, l->sampled });
 		}
 		from_ns = MIN(from_ns, one->from_ns);
 	}
@@ -109,7 +112,8 @@ static void on_status(void *ctx, struct uplink_status *out)
 	uplink_status_int(out, "budget.cpu_millicores_max",
 			  (int64_t)sp->args->cfg->capture.budget_millicores);
 	uplink_status_int(out, "budget.one_connection_in",
-			  INT64_C(1) << MIN(atomic_load(&l->attacher.sample_shift), (uint32_t)BUDGET_SHIFT_MAX));
+			  INT64_C(1) << MIN(atomic_load(&l->attacher.sample_shift),
+					    (uint32_t)BUDGET_SHIFT_MAX));
 	uplink_status_int(out, "budget.connections_left_out", (int64_t)ledger_get(l, L3_SAMPLED));
 	uplink_status_int(out, "storage.rows", (int64_t)c.rows_stored);
 	uplink_status_int(out, "storage.bytes", (int64_t)c.bytes_disk);
@@ -142,7 +146,8 @@ static int on_control(void *ctx, enum uplink_verb verb, char *message, size_t ca
 	return -ENOTSUP;
 }
 
-static void on_table_range(void *ctx, uint16_t table, uint64_t *ret_oldest_ns, uint64_t *ret_newest_ns)
+static void on_table_range(void *ctx, uint16_t table, uint64_t *ret_oldest_ns,
+			   uint64_t *ret_newest_ns)
 {
 	struct store_proc *sp = ctx;
 	struct store_counters c;

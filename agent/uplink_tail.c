@@ -5,10 +5,10 @@
 
 #include <errno.h>
 
-#define TESTS_MAX     512 /* of one filter */
-#define TEST_TEXT_MAX 512 /* bytes of one pattern or text */
+#define TESTS_MAX     512  /* of one filter */
+#define TEST_TEXT_MAX 512  /* bytes of one pattern or text */
 #define WILD_MAX      1024 /* bytes of all patterns with a '?' */
-#define RATE_DEFAULT  200 /* rows a second */
+#define RATE_DEFAULT  200  /* rows a second */
 #define MILLI	      1000ULL
 
 /* A cell as the filter and the subscriber see it: what the store fills in later is filled in here.
@@ -52,7 +52,8 @@ static bool piece_at(struct slice piece, struct slice text)
 }
 
 /* Where the piece is found first, text.n + 1 when it is not. Filters are a stranger's and this runs
- * for each row, so what has no '?' is left to the C library, and the rest is bounded by WILD_MAX. */
+ * for each row, so what has no '?' is left to the C library, and the rest is bounded by WILD_MAX.
+ */
 static size_t piece_find(struct slice piece, struct slice text)
 {
 	const uint8_t *at;

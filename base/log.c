@@ -73,14 +73,16 @@ void log_write(struct log_site *site, enum log_level level, const char *fmt, ...
 	if (n < 0)
 		text[0] = 0;
 	format_time_utc((uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec, when);
-	strbuf_addf(&line,
-		    setup.format == LOG_FORMAT_JSON ?
-			    "{\"time\":\"%s\",\"level\":\"%s\",\"proc\":\"%s\",\"pid\":%d,\"msg\":" :
-			    "time=%s level=%s proc=%s pid=%d msg=",
-		    when, level_names[level], setup.program, (int)getpid());
+	strbuf_addf(
+		&line,
+		setup.format == LOG_FORMAT_JSON
+			? "{\"time\":\"%s\",\"level\":\"%s\",\"proc\":\"%s\",\"pid\":%d,\"msg\":"
+			: "time=%s level=%s proc=%s pid=%d msg=",
+		when, level_names[level], setup.program, (int)getpid());
 	strbuf_add_json(&line, slice_str(text));
 	if (held)
-		strbuf_addf(&line, setup.format == LOG_FORMAT_JSON ? ",\"held_back\":%u" : " held_back=%u",
+		strbuf_addf(&line,
+			    setup.format == LOG_FORMAT_JSON ? ",\"held_back\":%u" : " held_back=%u",
 			    held);
 	strbuf_adds(&line, setup.format == LOG_FORMAT_JSON ? "}\n" : "\n");
 	if (!line.failed) {

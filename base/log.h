@@ -14,7 +14,7 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 #define LOG_BURST    20	  /* lines a minute from one call site */
 
 struct log_site {
-	uint64_t window_s;  /* minute of the current window */
+	uint64_t window_s; /* minute of the current window */
 	uint32_t count, held;
 };
 

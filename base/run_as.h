@@ -1,7 +1,7 @@
-/* Whom each process becomes that needs nothing of root: one user per process, so that none can signal,
- * trace or read what belongs to another. deploy/systemd/kelpie.sysusers makes the users; on a machine
- * without them the numbers below serve, which no distribution hands out (systemd's and Debian's tables
- * leave 65520 to 65533 unused) and every container of 65536 numbers has.
+/* Whom each process becomes that needs nothing of root: one user per process, so that none can
+ * signal, trace or read what belongs to another. deploy/systemd/kelpie.sysusers makes the users; on
+ * a machine without them the numbers below serve, which no distribution hands out (systemd's and
+ * Debian's tables leave 65520 to 65533 unused) and every container of 65536 numbers has.
  */
 #ifndef BASE_RUN_AS_H
 #define BASE_RUN_AS_H
@@ -22,8 +22,8 @@ struct run_as_ids {
 	gid_t gid;
 };
 
-/* By name where the user exists, else by number. The store's group is KELPIE_GROUP where that exists.
- * Not for threads (getpwnam). */
+/* By name where the user exists, else by number. The store's group is KELPIE_GROUP where that
+ * exists. Not for threads (getpwnam). */
 void run_as_find(enum run_as who, struct run_as_ids *ret);
 
 #endif

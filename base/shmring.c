@@ -128,7 +128,8 @@ void shmring_resume(struct shmring *r)
 {
 	uint64_t tail = atomic_load_explicit(&r->hdr->tail, memory_order_acquire);
 
-	/* The writer may have written there too: a tail that cannot be stands for nothing unread. */
+	/* The writer may have written there too: a tail that cannot be stands for nothing unread.
+	 */
 	if (r->pos - tail <= r->size && tail % 8 == 0)
 		r->pos = tail;
 }

@@ -1,6 +1,6 @@
-/* A bounded byte ring in shared memory between one writing and one reading process. Frames are whole
- * or absent: a push that does not fit fails and the caller counts it. The reader trusts nothing that
- * the writer can write.
+/* A bounded byte ring in shared memory between one writing and one reading process. Frames are
+ * whole or absent: a push that does not fit fails and the caller counts it. The reader trusts
+ * nothing that the writer can write.
  *
  * Memory: a header page, then `size` bytes (a power of two). A frame is an 8-byte header
  * {u32 length of the payload, u32 type} and the payload, padded to 8 bytes, never wrapped: where it
@@ -19,8 +19,8 @@ struct shmring {
 	struct shmring_hdr *hdr;
 	uint8_t *data;
 	uint64_t size;
-	uint64_t pos;	   /* this side's own position: the shared copy is not read back */
-	uint64_t pending;  /* writer: head with frames that are pushed but not yet published */
+	uint64_t pos;	  /* this side's own position: the shared copy is not read back */
+	uint64_t pending; /* writer: head with frames that are pushed but not yet published */
 };
 
 struct shm_frame {
@@ -43,16 +43,16 @@ void shmring_commit(struct shmring *r, uint32_t type, uint32_t n);
 /* Writer: makes the committed frames visible. */
 void shmring_publish(struct shmring *r);
 
-/* Reader: 1 and the next frame, 0 when empty, -EBADMSG when the writer broke the format (the ring is
- * of no use any more). */
+/* Reader: 1 and the next frame, 0 when empty, -EBADMSG when the writer broke the format (the ring
+ * is of no use any more). */
 int shmring_next(struct shmring *r, struct shm_frame *ret);
 /* Reader: gives back everything that shmring_next() returned so far. */
 void shmring_release(struct shmring *r);
 
 /* Bytes between writer and reader, as either side sees it; for gauges. */
 uint64_t shmring_used(const struct shmring *r);
-/* Reader, after shmring_open() in the place of a reader that died: goes on behind what that one gave
- * back. Frames that it had read and not given back come again. */
+/* Reader, after shmring_open() in the place of a reader that died: goes on behind what that one
+ * gave back. Frames that it had read and not given back come again. */
 void shmring_resume(struct shmring *r);
 /* Reader: drops everything that is unread and starts at the writer's position (a new writer). */
 void shmring_reset(struct shmring *r);

@@ -16,7 +16,10 @@ struct strbuf {
 	bool failed;
 };
 
-#define STRBUF_INIT(max_bytes) { .max = (max_bytes) }
+#define STRBUF_INIT(max_bytes)                                                                     \
+	{                                                                                          \
+		.max = (max_bytes)                                                                 \
+	}
 
 void strbuf_init(struct strbuf *b, size_t max);
 void strbuf_done(struct strbuf *b);

@@ -132,11 +132,21 @@ int parse_duration_ns(struct slice s, uint64_t *ret)
 int parse_size_bytes(struct slice s, uint64_t *ret)
 {
 	static const struct unit units[] = {
-		{ "", 1 },	      { "B", 1 },	    { "KiB", KIB },
-		{ "MiB", MIB },	      { "GiB", 1024 * MIB }, { "TiB", 1024 * 1024 * MIB },
-		{ "Ki", KIB },	      { "Mi", MIB },	    { "Gi", 1024 * MIB },
-		{ "KB", 1000 },	      { "MB", 1000000 },    { "GB", 1000000000 },
-		{ "k", 1000 },	      { "K", KIB },	    { "M", MIB },
+		{ "", 1 },
+		{ "B", 1 },
+		{ "KiB", KIB },
+		{ "MiB", MIB },
+		{ "GiB", 1024 * MIB },
+		{ "TiB", 1024 * 1024 * MIB },
+		{ "Ki", KIB },
+		{ "Mi", MIB },
+		{ "Gi", 1024 * MIB },
+		{ "KB", 1000 },
+		{ "MB", 1000000 },
+		{ "GB", 1000000000 },
+		{ "k", 1000 },
+		{ "K", KIB },
+		{ "M", MIB },
 		{ "G", 1024 * MIB },
 	};
 

@@ -22,8 +22,8 @@ int parse_size_bytes(struct slice s, uint64_t *ret);
 
 #define ADDR_TEXT_MAX 46 /* bytes with NUL: INET6_ADDRSTRLEN */
 
-/* addr: 16 bytes, IPv4 as the mapped form ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2), written as plain
- * IPv4; IPv6 as RFC 5952. out: ADDR_TEXT_MAX bytes. Returns the length. */
+/* addr: 16 bytes, IPv4 as the mapped form ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2), written as
+ * plain IPv4; IPv6 as RFC 5952. out: ADDR_TEXT_MAX bytes. Returns the length. */
 size_t format_addr(const uint8_t addr[16], char *out);
 
 /* Lower-case hexadecimal of n bytes into out (2 * n + 1 bytes, with NUL). */

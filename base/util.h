@@ -16,22 +16,21 @@
 		x < y ? x : y;                                                                     \
 	})
 #define _MIN_AT(a, b, n) _MIN_N(a, b, n)
-#define _MIN_N(a, b, n)  _MIN(a, b, _a##n, _b##n)
-#define MIN(a, b)        _MIN_AT(a, b, __COUNTER__)
+#define _MIN_N(a, b, n)	 _MIN(a, b, _a##n, _b##n)
+#define MIN(a, b)	 _MIN_AT(a, b, __COUNTER__)
 #define _MAX(a, b, x, y)                                                                           \
 	({                                                                                         \
 		__typeof__(a) x = (a);                                                             \
 		__typeof__(b) y = (b);                                                             \
 		x > y ? x : y;                                                                     \
 	})
-#define _MAX_AT(a, b, n) _MAX_N(a, b, n)
-#define _MAX_N(a, b, n)  _MAX(a, b, _a##n, _b##n)
-#define MAX(a, b)        _MAX_AT(a, b, __COUNTER__)
-#define container_of(ptr, type, member)                                                            \
-	((type *)(void *)((uintptr_t)(ptr) - offsetof(type, member)))
+#define _MAX_AT(a, b, n)		_MAX_N(a, b, n)
+#define _MAX_N(a, b, n)			_MAX(a, b, _a##n, _b##n)
+#define MAX(a, b)			_MAX_AT(a, b, __COUNTER__)
+#define container_of(ptr, type, member) ((type *)(void *)((uintptr_t)(ptr)-offsetof(type, member)))
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
+#define likely(x)	    __builtin_expect(!!(x), 1)
+#define unlikely(x)	    __builtin_expect(!!(x), 0)
 #define __printf(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* _cleanup_(x_freep) struct x *p = NULL; ... *ret = TAKE_PTR(p); */
@@ -74,7 +73,7 @@ static inline void closep(int *fd)
 #define NSEC_PER_SEC  1000000000ULL
 #define NSEC_PER_MSEC 1000000ULL
 #define NSEC_PER_USEC 1000ULL
-#define KIB (1024UL)
-#define MIB (1024UL * 1024UL)
+#define KIB	      (1024UL)
+#define MIB	      (1024UL * 1024UL)
 
 #endif

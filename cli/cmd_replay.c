@@ -49,7 +49,8 @@ static void on_stop(int sig)
 		kill(agent_pid, SIGTERM);
 }
 
-/* Runs kelpie-agent to its end: an exit code, or RUN_PARTIAL. what: the sentence's subject when a signal ended it. */
+/* Runs kelpie-agent to its end: an exit code, or RUN_PARTIAL. what: the sentence's subject when a
+ * signal ended it. */
 static int run_agent(const struct agent_option *options, size_t n, const char *what)
 {
 	struct sigaction stop = { .sa_handler = on_stop };

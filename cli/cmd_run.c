@@ -29,7 +29,7 @@
 #define STOP_MS	       4600  /* of all; the promise is 5 s */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 10000
-#define CHILD_REFUSED  1 /* exit status of a child that has said why it cannot start */
+#define CHILD_REFUSED  1     /* exit status of a child that has said why it cannot start */
 #define STEADY_MS      30000 /* a child that lived so long starts from the beginning */
 
 struct run {
@@ -95,13 +95,15 @@ static int take_lock(struct run *r)
 	char text[32] = "";
 
 	if (mkdir(r->cfg.data_dir, 0770) < 0 && errno != EEXIST)
-		return cli_fail(EXIT_ERROR, "cannot make the data directory %s: %s; make its parent "
+		return cli_fail(EXIT_ERROR,
+				"cannot make the data directory %s: %s; make its parent "
 				"first, or choose another with --data-dir",
 				r->cfg.data_dir, strerror(errno));
 	strbuf_addf(&path, "%s/" SOURCE_LOCK, r->cfg.data_dir);
 	r->lock = open(strbuf_str(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (r->lock < 0)
-		return cli_fail(EXIT_ERROR, "cannot use the data directory %s: %s; --data-dir names a "
+		return cli_fail(EXIT_ERROR,
+				"cannot use the data directory %s: %s; --data-dir names a "
 				"directory that root may write to",
 				r->cfg.data_dir, strerror(errno));
 	if (flock(r->lock, LOCK_EX | LOCK_NB) < 0) {
@@ -163,8 +165,9 @@ static void agent_args(struct run *r, struct child *c)
 	}
 }
 
-/* The collector cannot remove the agents' socket (the directory is not its own), nor can root without
- * all capabilities replace what belongs to the store. The lock says that it is nobody else's. */
+/* The collector cannot remove the agents' socket (the directory is not its own), nor can root
+ * without all capabilities replace what belongs to the store. The lock says that it is nobody
+ * else's. */
 static void remove_agent_socket(const struct run *r)
 {
 	(void)unlink(r->agent_socket + strlen("unix:"));
@@ -436,7 +439,8 @@ int cmd_run(const struct options *o)
 		code = loop(r);
 	if (r->lock >= 0 && *r->agent_socket)
 		remove_agent_socket(r);
-	/* The collector may have no right to the folder. It listened, so the socket is nobody else's. */
+	/* The collector may have no right to the folder. It listened, so the socket is nobody
+	 * else's. */
 	if (*r->listened)
 		(void)unlink(r->listened);
 	child_done(&r->collector);

@@ -112,8 +112,8 @@ static void cover(struct local *l, struct query_coverage *cov)
 	int runs;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	query_coverage_times(cov,
-			     (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec, &times);
+	query_coverage_times(cov, (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec,
+			     &times);
 	runs = store_reader_cover(l->reader, &times, &known);
 	if (runs < 0)
 		known = (struct loss_cover){ .unknown_from_ns = times.known_from_ns,

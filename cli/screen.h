@@ -28,8 +28,8 @@ size_t screen_columns(struct slice escaped);
  * returns the columns written. */
 size_t screen_cut(struct slice escaped, size_t columns, struct strbuf *out);
 
-/* Appends escaped text whose lines are broken between words to be no wider than `width`; further parts
- * of a line begin under its first word. A word that is wider stays whole. */
+/* Appends escaped text whose lines are broken between words to be no wider than `width`; further
+ * parts of a line begin under its first word. A word that is wider stays whole. */
 void screen_wrap(struct slice escaped, size_t width, struct strbuf *out);
 
 /* Columns of the terminal that notes and errors go to; 0: stderr is none. */

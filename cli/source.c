@@ -86,11 +86,13 @@ static int open_data_dir(struct source *s, const struct options *o, struct troub
 	struct stat st;
 
 	if (stat(dir, &st) < 0)
-		return trouble_set(t, EXIT_ERROR, "data directory %s: %s; name the one that `kelpie run "
+		return trouble_set(t, EXIT_ERROR,
+				   "data directory %s: %s; name the one that `kelpie run "
 				   "--data-dir` was given",
 				   dir, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
-		return trouble_set(t, EXIT_ERROR, "%s is no directory; name the one that `kelpie run "
+		return trouble_set(t, EXIT_ERROR,
+				   "%s is no directory; name the one that `kelpie run "
 				   "--data-dir` was given",
 				   dir);
 	if (live_address(dir, &address))

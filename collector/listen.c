@@ -93,10 +93,10 @@ static int open_unix(const char *path, const struct listen_opts *o, struct liste
 	memcpy(addr.sun_path, path, strlen(path) + 1);
 	err = make_dir_of(path, o);
 	if (err < 0) {
-		snprintf(reason, cap, "cannot make the folder of %s: %s; make its parent "
+		snprintf(reason, cap,
+			 "cannot make the folder of %s: %s; make its parent "
 			 "first, or choose another path",
-			 path,
-			 strerrordesc_np(-err));
+			 path, strerrordesc_np(-err));
 		return err;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

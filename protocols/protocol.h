@@ -11,7 +11,10 @@
 #include "base/slice.h"
 #include "protocols/proto_id.h"
 
-enum dir { DIR_RX = 0, DIR_TX = 1 }; /* as seen by the socket's owner; index of two-element arrays */
+enum dir {
+	DIR_RX = 0,
+	DIR_TX = 1
+}; /* as seen by the socket's owner; index of two-element arrays */
 
 static inline enum dir dir_other(enum dir d)
 {
@@ -43,10 +46,10 @@ enum parse_status {
 
 /* skip: bytes after `consumed` that the parser does not want (a body of known length). They are not
  * delivered, whether they arrive or not, and they count as known; the stream tells the kernel. The
- * next call in this direction begins behind them, is made as soon as the last of them has passed, and
- * may have an empty buf: it is what ends the message (sink_end) at the right time. Only with PARSE_OK.
- * When the direction ends inside the skipped bytes, the next call has eof set and off < the end.
- * PARSE_SKIP_ALL: everything up to the end of the direction. */
+ * next call in this direction begins behind them, is made as soon as the last of them has passed,
+ * and may have an empty buf: it is what ends the message (sink_end) at the right time. Only with
+ * PARSE_OK. When the direction ends inside the skipped bytes, the next call has eof set and off <
+ * the end. PARSE_SKIP_ALL: everything up to the end of the direction. */
 #define PARSE_SKIP_ALL ((uint64_t)1 << 62)
 
 struct parse_result {
@@ -63,9 +66,10 @@ enum msg_kind { MSG_REQUEST, MSG_RESPONSE, MSG_PUSH };
 enum msg_flag {
 	MSG_TRUNCATED = 1 << 0, /* stored content was cut */
 	MSG_LOST = 1 << 1,	/* bytes of the message were lost: it is not complete */
-	MSG_DEGRADED = 1 << 2,	/* some field is unknown; with MSG_LOST also where the message ends */
-	MSG_CUT_EOF = 1 << 3,	/* the direction ended inside the message */
-	MSG_TUNNEL = 1 << 4,	/* the exchange ends here, the connection becomes a tunnel */
+	MSG_DEGRADED =
+		1 << 2,	      /* some field is unknown; with MSG_LOST also where the message ends */
+	MSG_CUT_EOF = 1 << 3, /* the direction ended inside the message */
+	MSG_TUNNEL = 1 << 4,  /* the exchange ends here, the connection becomes a tunnel */
 };
 
 /* Fields by number: the parser's own, mapped to columns by the record builder. */
@@ -75,23 +79,24 @@ enum field_id {
 	FIELD_STATUS,	    /* num */
 	FIELD_VERSION,	    /* num: 10, 11, 20 */
 	FIELD_HEADER_NAME,  /* text; the value follows as FIELD_HEADER_VALUE with the same key */
-	FIELD_HEADER_VALUE, /* a second one without a name goes on with the value, after one space */
+	FIELD_HEADER_VALUE, /* a second one without a name goes on with the value, after one space
+			     */
 	FIELD_TRAILER_NAME,
 	FIELD_TRAILER_VALUE,
-	FIELD_BODY,	    /* text: body bytes after de-chunking, in order, may come in pieces */
-	FIELD_BODY_BYTES,   /* num: length of the body, also when its bytes were not delivered */
-	FIELD_REASON,	    /* text: reason phrase of a status line */
-	FIELD_INTERIM,	    /* num, of the final response: status of an interim (1xx) one before it; the
-			     * interim message's bytes lie before the final one's begin */
+	FIELD_BODY,	  /* text: body bytes after de-chunking, in order, may come in pieces */
+	FIELD_BODY_BYTES, /* num: length of the body, also when its bytes were not delivered */
+	FIELD_REASON,	  /* text: reason phrase of a status line */
+	FIELD_INTERIM, /* num, of the final response: status of an interim (1xx) one before it; the
+			* interim message's bytes lie before the final one's begin */
 	_FIELD_MAX
 };
 
-/* Where parsers put what they found. key pairs request and response: the parser numbers exchanges of
- * a connection from 0 in order of their requests, or uses the protocol's own stream id. A response
- * whose request is not known has a key of its own with KEY_ORPHAN set.
- * off: stream position (of the direction in question) of the first byte of a message in begin(),
- * behind its last byte in end(). Slices are borrowed for the call. For a given message: begin, any
- * number of field and num, end. Messages of the two directions may interleave. */
+/* Where parsers put what they found. key pairs request and response: the parser numbers exchanges
+ * of a connection from 0 in order of their requests, or uses the protocol's own stream id. A
+ * response whose request is not known has a key of its own with KEY_ORPHAN set. off: stream
+ * position (of the direction in question) of the first byte of a message in begin(), behind its
+ * last byte in end(). Slices are borrowed for the call. For a given message: begin, any number of
+ * field and num, end. Messages of the two directions may interleave. */
 #define KEY_ORPHAN ((uint64_t)1 << 63)
 
 /* A header line without its end. note: the parser's own, what the line means to it. */
@@ -105,9 +110,10 @@ struct sink_ops {
 	void (*field)(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, struct slice v);
 	void (*num)(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v);
 	void (*end)(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, uint32_t flags);
-	/* Both or neither. Heads repeat most of their lines: behind field() of a header's name and value,
-	 * learn() is told of the line they came from. known(): the note of a line of the same bytes
-	 * that was learnt, with its value, or -1; the header then counts as delivered, without field(). */
+	/* Both or neither. Heads repeat most of their lines: behind field() of a header's name and
+	 * value, learn() is told of the line they came from. known(): the note of a line of the
+	 * same bytes that was learnt, with its value, or -1; the header then counts as delivered,
+	 * without field(). */
 	int (*known)(void *ctx, enum msg_kind kind, uint64_t key, struct slice line,
 		     struct slice *ret_value);
 	void (*learn)(void *ctx, enum msg_kind kind, uint64_t key, const struct header_line *h);
@@ -119,7 +125,8 @@ struct sink {
 	uint64_t ends; /* messages ended so far, counted by the helpers below */
 };
 
-static inline void sink_begin(struct sink *s, enum msg_kind kind, enum dir dir, uint64_t key, uint64_t off)
+static inline void sink_begin(struct sink *s, enum msg_kind kind, enum dir dir, uint64_t key,
+			      uint64_t off)
 {
 	s->ops->begin(s->ctx, kind, dir, key, off);
 }
@@ -130,7 +137,8 @@ static inline void sink_field(struct sink *s, enum msg_kind kind, uint64_t key, 
 	s->ops->field(s->ctx, kind, key, f, v);
 }
 
-static inline void sink_num(struct sink *s, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v)
+static inline void sink_num(struct sink *s, enum msg_kind kind, uint64_t key, enum field_id f,
+			    int64_t v)
 {
 	s->ops->num(s->ctx, kind, key, f, v);
 }
@@ -158,8 +166,8 @@ enum proto_flag {
 
 struct proto_ops {
 	enum proto_id id;
-	const char *name; /* as in column `protocol` */
-	uint32_t flags;	  /* enum proto_flag */
+	const char *name;  /* as in column `protocol` */
+	uint32_t flags;	   /* enum proto_flag */
 	size_t state_size; /* bytes, <= PROTO_STATE_MAX */
 	size_t max_need;   /* bytes a PARSE_NEED may ask for, <= PROTO_NEED_MAX */
 	enum probe_result (*probe)(struct slice head);
@@ -188,9 +196,10 @@ const char *proto_name(enum proto_id id);
 enum proto_id proto_infer(struct slice head, bool *ret_dir_is_request, bool *ret_more);
 
 /* Runs the parser over buf and checks its contract in every build: consumed <= n; PARSE_OK advances
- * or ends a message unless buf is empty; buf.n < need <= max_need; skip only with PARSE_OK; at most one message ends per
- * call. An empty buf is one call (behind a skip, or at eof); at eof the parser gets a last call with an
- * empty buf. After PARSE_NEED the same bytes are given again with more behind them. */
+ * or ends a message unless buf is empty; buf.n < need <= max_need; skip only with PARSE_OK; at most
+ * one message ends per call. An empty buf is one call (behind a skip, or at eof); at eof the parser
+ * gets a last call with an empty buf. After PARSE_NEED the same bytes are given again with more
+ * behind them. */
 struct drive_result {
 	enum parse_status st; /* OK: all consumed; NEED, WAIT, SWITCH, STOP as the parser said */
 	size_t consumed;      /* bytes of buf that are done with */

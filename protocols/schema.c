@@ -5,34 +5,45 @@
 
 #define NAME_CAP 256 /* bytes: names of processes, pods, services */
 
-#define INT(id, name, unit, flags, otel, doc) { id, flags, COL_INT, unit, 0, name, otel, doc }
-#define TEXT(id, name, cap, flags, otel, doc) { id, flags, COL_TEXT, UNIT_NONE, cap, name, otel, doc }
-#define JSON(id, name, cap, flags, doc)	      { id, flags, COL_TEXT, UNIT_JSON, cap, name, NULL, doc }
+#define INT(id, name, unit, flags, otel, doc)                                                      \
+	{                                                                                          \
+		id, flags, COL_INT, unit, 0, name, otel, doc                                       \
+	}
+#define TEXT(id, name, cap, flags, otel, doc)                                                      \
+	{                                                                                          \
+		id, flags, COL_TEXT, UNIT_NONE, cap, name, otel, doc                               \
+	}
+#define JSON(id, name, cap, flags, doc)                                                            \
+	{                                                                                          \
+		id, flags, COL_TEXT, UNIT_JSON, cap, name, NULL, doc                               \
+	}
 
 /* The Kubernetes identity of one end; both ends have the same columns at their own numbers. */
 #define IDENTITY(END, end, addr_key, port_key)                                                     \
 	TEXT(COL_##END##_ADDR, end "_addr", 128, COL_F_SYM, addr_key,                              \
 	     "address of the " end "; IPv6 as RFC 5952, mapped as IPv4"),                          \
-	INT(COL_##END##_PORT, end "_port", UNIT_PORT, 0, port_key, "port of the " end),            \
-	INT(COL_##END##_PID, end "_pid", UNIT_PID, 0, NULL,                                        \
-	    "process of the " end " when it is on this node"),                                     \
-	TEXT(COL_##END##_COMM, end "_comm", 16, COL_F_SYM, NULL,                                   \
-	     "command name of the " end " when it is on this node"),                               \
-	TEXT(COL_##END##_CONTAINER, end "_container", 80, COL_F_SYM, NULL,                         \
-	     "container id of the " end),                                                          \
-	TEXT(COL_##END##_NAMESPACE, end "_namespace", NAME_CAP, COL_F_SYM, NULL,                   \
-	     "Kubernetes namespace of the " end),                                                  \
-	TEXT(COL_##END##_POD, end "_pod", NAME_CAP, COL_F_SYM, NULL, "pod of the " end),           \
-	TEXT(COL_##END##_WORKLOAD_KIND, end "_workload_kind", 64, COL_F_SYM, NULL,                 \
-	     "Deployment, StatefulSet, DaemonSet, Job, ... of the " end),                          \
-	TEXT(COL_##END##_WORKLOAD, end "_workload", NAME_CAP, COL_F_SYM, NULL,                     \
-	     "workload of the " end),                                                              \
-	TEXT(COL_##END##_SERVICE, end "_service", NAME_CAP, COL_F_SYM, NULL,                       \
-	     "Kubernetes service of the " end),                                                    \
-	TEXT(COL_##END##_NODE, end "_node", NAME_CAP, COL_F_SYM, NULL, "node of the " end),        \
-	TEXT(COL_##END##_NAME, end "_name", NAME_CAP, COL_F_SYM | COL_F_NAME, NULL,                \
-	     "best name of the " end ": service, else pod, DNS name, systemd unit, container, "    \
-	     "comm:port, external")
+		INT(COL_##END##_PORT, end "_port", UNIT_PORT, 0, port_key, "port of the " end),    \
+		INT(COL_##END##_PID, end "_pid", UNIT_PID, 0, NULL,                                \
+		    "process of the " end " when it is on this node"),                             \
+		TEXT(COL_##END##_COMM, end "_comm", 16, COL_F_SYM, NULL,                           \
+		     "command name of the " end " when it is on this node"),                       \
+		TEXT(COL_##END##_CONTAINER, end "_container", 80, COL_F_SYM, NULL,                 \
+		     "container id of the " end),                                                  \
+		TEXT(COL_##END##_NAMESPACE, end "_namespace", NAME_CAP, COL_F_SYM, NULL,           \
+		     "Kubernetes namespace of the " end),                                          \
+		TEXT(COL_##END##_POD, end "_pod", NAME_CAP, COL_F_SYM, NULL, "pod of the " end),   \
+		TEXT(COL_##END##_WORKLOAD_KIND, end "_workload_kind", 64, COL_F_SYM, NULL,         \
+		     "Deployment, StatefulSet, DaemonSet, Job, ... of the " end),                  \
+		TEXT(COL_##END##_WORKLOAD, end "_workload", NAME_CAP, COL_F_SYM, NULL,             \
+		     "workload of the " end),                                                      \
+		TEXT(COL_##END##_SERVICE, end "_service", NAME_CAP, COL_F_SYM, NULL,               \
+		     "Kubernetes service of the " end),                                            \
+		TEXT(COL_##END##_NODE, end "_node", NAME_CAP, COL_F_SYM, NULL,                     \
+		     "node of the " end),                                                          \
+		TEXT(COL_##END##_NAME, end "_name", NAME_CAP, COL_F_SYM | COL_F_NAME, NULL,        \
+		     "best name of the " end                                                       \
+		     ": service, else pod, DNS name, systemd unit, container, "                    \
+		     "comm:port, external")
 
 static const struct column columns[] = {
 	TEXT(COL_ID, "id", 64, COL_F_COMPUTED, NULL,
@@ -56,20 +67,26 @@ static const struct column columns[] = {
 	TEXT(COL_METHOD, "method", 64, COL_F_SYM, "http.request.method", "GET, SELECT, ..."),
 	TEXT(COL_RESOURCE, "resource", 512, COL_F_SYM, "http.route",
 	     "what was asked for, with few values: templated path, SQL fingerprint, topic"),
-	TEXT(COL_STATUS, "status", 64, COL_F_SYM, NULL, "result for people: HTTP code, SQLSTATE, ..."),
+	TEXT(COL_STATUS, "status", 64, COL_F_SYM, NULL,
+	     "result for people: HTTP code, SQLSTATE, ..."),
 	INT(COL_STATUS_CODE, "status_code", UNIT_NONE, 0, "http.response.status_code",
 	    "result as a number where the protocol has one"),
 	INT(COL_FAILED, "failed", UNIT_BOOL, 0, NULL, "1: the service failed; NULL unknown"),
-	INT(COL_CLIENT_ERROR, "client_error", UNIT_BOOL, 0, NULL, "1: the caller erred; NULL unknown"),
+	INT(COL_CLIENT_ERROR, "client_error", UNIT_BOOL, 0, NULL,
+	    "1: the caller erred; NULL unknown"),
 	TEXT(COL_OUTCOME, "outcome", 32, COL_F_SYM, NULL,
-	     "ok, closed_by_client, closed_by_server, reset, timed_out, agent_stopped, lost, evicted"),
-	TEXT(COL_ERROR, "error", 512, 0, "error.type", "the peer's message, quoted literals removed"),
-	INT(COL_REQUEST_BYTES, "request_bytes", UNIT_BYTES, 0, NULL, "whole request after decryption"),
-	INT(COL_RESPONSE_BYTES, "response_bytes", UNIT_BYTES, 0, NULL, "whole response after decryption"),
+	     "ok, closed_by_client, closed_by_server, reset, timed_out, agent_stopped, lost, "
+	     "evicted"),
+	TEXT(COL_ERROR, "error", 512, 0, "error.type",
+	     "the peer's message, quoted literals removed"),
+	INT(COL_REQUEST_BYTES, "request_bytes", UNIT_BYTES, 0, NULL,
+	    "whole request after decryption"),
+	INT(COL_RESPONSE_BYTES, "response_bytes", UNIT_BYTES, 0, NULL,
+	    "whole response after decryption"),
 	INT(COL_REQUEST_BODY_BYTES, "request_body_bytes", UNIT_BYTES, 0, "http.request.body.size",
 	    "body of the request"),
-	INT(COL_RESPONSE_BODY_BYTES, "response_body_bytes", UNIT_BYTES, 0, "http.response.body.size",
-	    "body of the response"),
+	INT(COL_RESPONSE_BODY_BYTES, "response_body_bytes", UNIT_BYTES, 0,
+	    "http.response.body.size", "body of the response"),
 	INT(COL_COMPLETE, "complete", UNIT_BOOL, 0, NULL,
 	    "1: both messages known from first to last byte"),
 	INT(COL_TRUNCATED, "truncated", UNIT_BOOL, 0, NULL, "1: stored content was cut"),
@@ -89,7 +106,8 @@ static const struct column columns[] = {
 	INT(COL_IS_PRIMARY, "is_primary", UNIT_BOOL, 0, NULL,
 	    "1: the row that stands for the exchange in `requests`"),
 	INT(COL_EPOCH, "epoch", UNIT_NONE, COL_F_HIDDEN, NULL, "start of the agent"),
-	INT(COL_SEQ, "seq", UNIT_NONE, COL_F_HIDDEN | COL_F_SORTED, NULL, "number within the epoch"),
+	INT(COL_SEQ, "seq", UNIT_NONE, COL_F_HIDDEN | COL_F_SORTED, NULL,
+	    "number within the epoch"),
 
 	TEXT(COL_HTTP_VERSION, "version", 8, COL_F_SYM, "network.protocol.version", "1.0, 1.1, 2"),
 	TEXT(COL_HTTP_HOST, "host", 256, COL_F_SYM, NULL, "Host header or authority"),
@@ -97,7 +115,8 @@ static const struct column columns[] = {
 	     "path as sent, without query, secret-looking segments masked"),
 	TEXT(COL_HTTP_QUERY, "query", 1024, 0, "url.query", "query, values removed"),
 	TEXT(COL_HTTP_CONTENT_TYPE, "content_type", 128, COL_F_SYM, NULL, "of the response"),
-	TEXT(COL_HTTP_USER_AGENT, "user_agent", 256, COL_F_SYM, "user_agent.original", "of the request"),
+	TEXT(COL_HTTP_USER_AGENT, "user_agent", 256, COL_F_SYM, "user_agent.original",
+	     "of the request"),
 	JSON(COL_HTTP_REQUEST_HEADERS, "request_headers", 8192, COL_F_PAYLOAD,
 	     "object of the request's headers, values outside the allow-list removed"),
 	JSON(COL_HTTP_RESPONSE_HEADERS, "response_headers", 8192, COL_F_PAYLOAD,
@@ -105,7 +124,8 @@ static const struct column columns[] = {
 	TEXT(COL_HTTP_REQUEST_BODY, "request_body", 16384, COL_F_PAYLOAD, NULL, "off by default"),
 	TEXT(COL_HTTP_RESPONSE_BODY, "response_body", 16384, COL_F_PAYLOAD, NULL, "off by default"),
 
-	INT(COL_CONN_OPENED, "opened", UNIT_TIME_NS, 0, NULL, "when it was opened; NULL: before the agent"),
+	INT(COL_CONN_OPENED, "opened", UNIT_TIME_NS, 0, NULL,
+	    "when it was opened; NULL: before the agent"),
 	INT(COL_CONN_CLOSED, "closed", UNIT_TIME_NS, COL_F_SORTED, NULL, "NULL while it is open"),
 	TEXT(COL_CONN_STATE, "state", 16, COL_F_SYM, NULL, "open, closed or failed"),
 	TEXT(COL_CONN_INITIATOR, "initiator", 8, COL_F_SYM, NULL, "local, remote; NULL unknown"),
@@ -121,7 +141,8 @@ static const struct column columns[] = {
 	INT(COL_CONN_PEER_PORT, "peer_port", UNIT_PORT, 0, NULL, "the other end"),
 	INT(COL_CONN_PID, "pid", UNIT_PID, 0, NULL, "process that has it open"),
 	TEXT(COL_CONN_COMM, "comm", 16, COL_F_SYM, NULL, "command name of that process"),
-	INT(COL_CONN_BYTES_SENT, "bytes_sent", UNIT_BYTES, 0, NULL, "by this end, since it was opened"),
+	INT(COL_CONN_BYTES_SENT, "bytes_sent", UNIT_BYTES, 0, NULL,
+	    "by this end, since it was opened"),
 	INT(COL_CONN_BYTES_RECEIVED, "bytes_received", UNIT_BYTES, 0, NULL, "by this end"),
 	INT(COL_CONN_BYTES_COPIED, "bytes_copied", UNIT_BYTES, 0, NULL, "that reached the parser"),
 	INT(COL_CONN_BYTES_SKIPPED, "bytes_skipped", UNIT_BYTES, 0, NULL, "left out on purpose"),
@@ -186,23 +207,51 @@ static const uint16_t http_ids[] = {
 	COL_HTTP_RESPONSE_BODY,
 };
 static const uint16_t connections_ids[] = {
-	COL_CONN_ID, COL_CONN_OPENED, COL_CONN_CLOSED, COL_CONN_STATE, COL_CONN_INITIATOR,
-	COL_PROTOCOL, COL_CONN_WHY_UNREADABLE, COL_CONN_ADDR, COL_CONN_PORT, COL_CONN_PEER_ADDR,
-	COL_CONN_PEER_PORT, COL_CONN_PID, COL_CONN_COMM, END_IDS(CLIENT), END_IDS(SERVER),
-	COL_ENCRYPTED, COL_CONN_TLS_VERSION, COL_CONN_CIPHER, COL_CONN_SNI, COL_CONN_ALPN,
-	COL_CONN_BYTES_SENT, COL_CONN_BYTES_RECEIVED, COL_CONN_BYTES_COPIED,
-	COL_CONN_BYTES_SKIPPED, COL_CONN_BYTES_LOST, COL_CONN_REQUESTS, COL_CONN_OPEN_REQUESTS,
-	COL_CONN_RTT_NS, COL_CONN_RETRANSMITS, COL_CONN_ERROR, COL_NODE, COL_END_TIME, COL_EPOCH,
+	COL_CONN_ID,
+	COL_CONN_OPENED,
+	COL_CONN_CLOSED,
+	COL_CONN_STATE,
+	COL_CONN_INITIATOR,
+	COL_PROTOCOL,
+	COL_CONN_WHY_UNREADABLE,
+	COL_CONN_ADDR,
+	COL_CONN_PORT,
+	COL_CONN_PEER_ADDR,
+	COL_CONN_PEER_PORT,
+	COL_CONN_PID,
+	COL_CONN_COMM,
+	END_IDS(CLIENT),
+	END_IDS(SERVER),
+	COL_ENCRYPTED,
+	COL_CONN_TLS_VERSION,
+	COL_CONN_CIPHER,
+	COL_CONN_SNI,
+	COL_CONN_ALPN,
+	COL_CONN_BYTES_SENT,
+	COL_CONN_BYTES_RECEIVED,
+	COL_CONN_BYTES_COPIED,
+	COL_CONN_BYTES_SKIPPED,
+	COL_CONN_BYTES_LOST,
+	COL_CONN_REQUESTS,
+	COL_CONN_OPEN_REQUESTS,
+	COL_CONN_RTT_NS,
+	COL_CONN_RETRANSMITS,
+	COL_CONN_ERROR,
+	COL_NODE,
+	COL_END_TIME,
+	COL_EPOCH,
 	COL_SEQ,
 };
-static const uint16_t processes_ids[] = { COL_PID, COL_COMM, COL_EXE, COL_CONTAINER,
+static const uint16_t processes_ids[] = { COL_PID,	    COL_COMM,	    COL_EXE, COL_CONTAINER,
 					  COL_SYSTEMD_UNIT, COL_START_TIME, COL_NODE };
-static const uint16_t ledger_ids[] = { COL_NODE, COL_EPOCH_TEXT, COL_HOP, COL_STAGE, COL_COUNTER,
-				       COL_LEDGER_KIND, COL_INTENTIONAL, COL_UNIT, COL_VALUE };
+static const uint16_t ledger_ids[] = { COL_NODE,	COL_EPOCH_TEXT, COL_HOP,
+				       COL_STAGE,	COL_COUNTER,	COL_LEDGER_KIND,
+				       COL_INTENTIONAL, COL_UNIT,	COL_VALUE };
 static const uint16_t status_ids[] = { COL_NODE, COL_KEY, COL_TEXT_VALUE };
-static const uint16_t red_ids[] = { COL_END_TIME, COL_SERVER_NAME, COL_CLIENT_NAME, COL_PROTOCOL,
-				    COL_METHOD, COL_RESOURCE, COL_REQUESTS, COL_ERRORS,
-				    COL_CLIENT_ERRORS, COL_SKETCH, COL_NODE };
+static const uint16_t red_ids[] = { COL_END_TIME, COL_SERVER_NAME, COL_CLIENT_NAME,
+				    COL_PROTOCOL, COL_METHOD,	   COL_RESOURCE,
+				    COL_REQUESTS, COL_ERRORS,	   COL_CLIENT_ERRORS,
+				    COL_SKETCH,	  COL_NODE };
 
 #define LIST_MAX 96
 static const struct column *by_id[_COL_MAX];
@@ -295,9 +344,9 @@ const struct column *const *schema_common(size_t *ret_n)
 const char *unit_name(enum col_unit unit)
 {
 	static const char *const names[] = {
-		[UNIT_NONE] = "",    [UNIT_TIME_NS] = "unix_ns", [UNIT_DURATION_NS] = "ns",
-		[UNIT_BYTES] = "bytes", [UNIT_COUNT] = "count",	 [UNIT_BOOL] = "bool",
-		[UNIT_PORT] = "port", [UNIT_PID] = "pid",	 [UNIT_JSON] = "json",
+		[UNIT_NONE] = "",	[UNIT_TIME_NS] = "unix_ns", [UNIT_DURATION_NS] = "ns",
+		[UNIT_BYTES] = "bytes", [UNIT_COUNT] = "count",	    [UNIT_BOOL] = "bool",
+		[UNIT_PORT] = "port",	[UNIT_PID] = "pid",	    [UNIT_JSON] = "json",
 		[UNIT_US] = "us",
 	};
 

@@ -1,8 +1,9 @@
-/* Record types: the single source of columns for storage, SQL catalogue, API, export mapping, golden
- * printer, redaction class and generated documentation.
+/* Record types: the single source of columns for storage, SQL catalogue, API, export mapping,
+ * golden printer, redaction class and generated documentation.
  *
- * A column is known by its number, everywhere and for ever; names may be added to, numbers are never
- * used again. The tables of exchanges share the common columns (1..99) and add their own (100..).
+ * A column is known by its number, everywhere and for ever; names may be added to, numbers are
+ * never used again. The tables of exchanges share the common columns (1..99) and add their own
+ * (100..).
  */
 #ifndef PROTOCOLS_SCHEMA_H
 #define PROTOCOLS_SCHEMA_H
@@ -16,20 +17,21 @@ enum col_type { COL_INT, COL_TEXT };
 /* How a cell is shown and documented; the stored value is always a plain integer or text. */
 enum col_unit {
 	UNIT_NONE,
-	UNIT_TIME_NS,	  /* unix nanoseconds */
+	UNIT_TIME_NS, /* unix nanoseconds */
 	UNIT_DURATION_NS,
 	UNIT_BYTES,
 	UNIT_COUNT,
 	UNIT_BOOL,
 	UNIT_PORT,
 	UNIT_PID,
-	UNIT_JSON,	  /* text that is a JSON object */
+	UNIT_JSON, /* text that is a JSON object */
 	UNIT_US,
 };
 
 enum col_flag {
-	COL_F_SYM = 1 << 0,	 /* few distinct values: interned by the agent, dictionary in segments */
-	COL_F_PAYLOAD = 1 << 1,	 /* lives in the payload class: own files, own retention, not in SELECT * */
+	COL_F_SYM = 1 << 0, /* few distinct values: interned by the agent, dictionary in segments */
+	COL_F_PAYLOAD =
+		1 << 1, /* lives in the payload class: own files, own retention, not in SELECT * */
 	COL_F_COMPUTED = 1 << 2, /* not stored: made by the query layer from other columns */
 	COL_F_HIDDEN = 1 << 3,	 /* stored, but no SQL column */
 	COL_F_NAME = 1 << 4,	 /* never empty: filled from a chain of fallbacks */
@@ -38,10 +40,11 @@ enum col_flag {
 
 struct column {
 	uint16_t id;
-	uint16_t flags; /* enum col_flag */
-	uint8_t type;	/* enum col_type */
-	uint8_t unit;	/* enum col_unit */
-	uint16_t cap_bytes; /* longest text that is stored; longer is cut and marks the row truncated */
+	uint16_t flags;	    /* enum col_flag */
+	uint8_t type;	    /* enum col_type */
+	uint8_t unit;	    /* enum col_unit */
+	uint16_t cap_bytes; /* longest text that is stored; longer is cut and marks the row
+			       truncated */
 	const char *name;
 	const char *otel; /* OpenTelemetry attribute, or NULL */
 	const char *doc;  /* one line */
@@ -187,7 +190,8 @@ enum table_id {
 };
 
 enum table_flag {
-	TABLE_F_EXCHANGES = 1 << 0, /* has all common columns; part of `requests` and `observations` */
+	TABLE_F_EXCHANGES =
+		1 << 0, /* has all common columns; part of `requests` and `observations` */
 };
 
 struct table_schema {

@@ -57,8 +57,7 @@ void query_coverage_lost(struct query_coverage *cov, uint64_t lost, uint64_t sam
 		cov->complete = false;
 }
 
-void query_coverage_times(const struct query_coverage *cov, uint64_t now_ns,
-			  struct loss_times *ret)
+void query_coverage_times(const struct query_coverage *cov, uint64_t now_ns, struct loss_times *ret)
 {
 	bool open_end = cov->to_ns == UINT64_MAX;
 
@@ -95,8 +94,10 @@ void query_coverage_epochs(struct query_coverage *cov, const struct loss_cover *
 			      "the agent did not run, or was killed",
 			      from, to);
 	} else {
-		coverage_note(cov, "not known to be complete: no ledger speaks for what was "
-				   "before %.19sZ", to);
+		coverage_note(cov,
+			      "not known to be complete: no ledger speaks for what was "
+			      "before %.19sZ",
+			      to);
 	}
 }
 

@@ -239,8 +239,7 @@ static void fail_unknown(struct query_conn *c, const char *code, struct slice me
 	int at = find_word(c->text, name);
 	char hint[QUERY_ERROR_HINT_MAX] = "";
 
-	if (!hint_name(c, name, names, hint, sizeof(hint)) && at >= 0 &&
-	    c->text->toks[at].quoted)
+	if (!hint_name(c, name, names, hint, sizeof(hint)) && at >= 0 && c->text->toks[at].quoted)
 		snprintf(hint, sizeof(hint), "a text is written in single quotes: '%.*s'",
 			 (int)MIN(name.n, (size_t)64), (const char *)name.p);
 	if (position < 0 && at >= 0)

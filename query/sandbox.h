@@ -8,8 +8,9 @@
  */
 void *sandbox_filter(void);
 
-/* For the fork server itself, when it is set up: forking, ending and reaping children, the calls of a
- * child and what it takes to confine one; everything else fails with EPERM. 0 or a negative errno. */
+/* For the fork server itself, when it is set up: forking, ending and reaping children, the calls of
+ * a child and what it takes to confine one; everything else fails with EPERM. 0 or a negative
+ * errno. */
 int sandbox_enter_server(void);
 
 /* memory_bytes: address space; cpu_s: seconds of processor time; filter: of sandbox_filter(). Open

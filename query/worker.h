@@ -25,8 +25,9 @@
 struct worker_pool;
 
 /* Forks the server. Call it before the program has threads, with only the descriptors open that may
- * be seen by nobody else's code (the server closes all of them but its own). as: whom the server and
- * its children become, when the caller is root; NULL: they stay who they are. 0 or negative errno.
+ * be seen by nobody else's code (the server closes all of them but its own). as: whom the server
+ * and its children become, when the caller is root; NULL: they stay who they are. 0 or negative
+ * errno.
  */
 int worker_pool_new(const struct run_as_ids *as, struct worker_pool **ret);
 /* Kills what still runs, ends the server and waits for it. */

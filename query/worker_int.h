@@ -22,7 +22,8 @@ struct zygote_request {
 #define CHILD_FAILED_SANDBOX 70 /* exit status: the limits could not be set, nothing was run */
 #define CHILD_FAILED	     71
 
-/* Never returns. as: whom to become, or NULL. control: the server's end; all other descriptors above 2 are closed. */
+/* Never returns. as: whom to become, or NULL. control: the server's end; all other descriptors
+ * above 2 are closed. */
 __attribute__((noreturn)) void zygote_main(int control, const struct run_as_ids *as);
 
 /* A scan source whose scans run at the other end of fd. */

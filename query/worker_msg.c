@@ -220,8 +220,8 @@ void msg_put_done(struct strbuf *out, int result, const struct query_coverage *c
 		  const struct query_error *e)
 {
 	put_number(out, (uint64_t) - (int64_t)result);
-	put_number(out, (cov->complete ? 1u : 0u) | (cov->truncated ? 2u : 0u) |
-				(cov->timed ? 4u : 0u));
+	put_number(out,
+		   (cov->complete ? 1u : 0u) | (cov->truncated ? 2u : 0u) | (cov->timed ? 4u : 0u));
 	put_number(out, cov->from_ns);
 	put_number(out, cov->to_ns);
 	put_number(out, cov->oldest_ns);

@@ -323,8 +323,8 @@ static int descending(const void *a, const void *b)
 	return (*x < *y) - (*x > *y);
 }
 
-/* The names there are, newest first, at most EPOCHS_MAX. A crowded directory is read in one go all the
- * same: what does not fit is older than all that is kept, or deleted. */
+/* The names there are, newest first, at most EPOCHS_MAX. A crowded directory is read in one go all
+ * the same: what does not fit is older than all that is kept, or deleted. */
 static int list_files(int dirfd, bool prune, uint64_t list[EPOCHS_MAX], size_t *ret_n)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,6 +1,7 @@
-/* What each run of an agent counted, kept beside its rows, so that an answer about yesterday can say
- * what yesterday's agent lost. A run is an epoch; its file is EPOCH.ledger (epoch in hexadecimal): lines
- * of fields separated by tabs, replaced as a whole, the last line is the CRC-32C of those before:
+/* What each run of an agent counted, kept beside its rows, so that an answer about yesterday can
+ *say what yesterday's agent lost. A run is an epoch; its file is EPOCH.ledger (epoch in
+ *hexadecimal): lines of fields separated by tabs, replaced as a whole, the last line is the CRC-32C
+ *of those before:
  *
  *	kelpie-ledger 1
  *	node NAME
@@ -11,8 +12,8 @@
  *	lost FROM TO UNITS BYTES SAMPLED
  *	crc HEX
  *
- * A file that is damaged or of a newer format counts as absent. Where no file speaks for a time, it is
- * not known what was lost there: a run killed by force knows itself only until its last writing.
+ * A file that is damaged or of a newer format counts as absent. Where no file speaks for a time, it
+ *is not known what was lost there: a run killed by force knows itself only until its last writing.
  */
 #ifndef STORAGE_EPOCHS_H
 #define STORAGE_EPOCHS_H
@@ -56,8 +57,8 @@ struct epoch {
 
 void epoch_init(struct epoch *e, const char *node, uint64_t epoch, uint64_t from_ns);
 void epoch_done(struct epoch *e);
-/* The counters as they are at now_ns; what grew since the last call is booked as lost between the two.
- * Whether losses grew; -ENOMEM; -EINVAL above EPOCH_LINES_MAX. */
+/* The counters as they are at now_ns; what grew since the last call is booked as lost between the
+ * two. Whether losses grew; -ENOMEM; -EINVAL above EPOCH_LINES_MAX. */
 int epoch_count(struct epoch *e, const struct epoch_line *lines, size_t n, uint64_t now_ns);
 /* Replaces the file: all of it or nothing. 0 or a negative errno. */
 int epoch_write(int dirfd, const struct epoch *e);

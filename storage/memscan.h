@@ -15,7 +15,7 @@ struct mem_rows {
 	struct mem_row {
 		uint64_t end_ns;
 		struct row_hdr *bytes;
-	} *rows;
+	} * rows;
 	size_t n, cap, max, bytes;
 };
 
@@ -24,7 +24,8 @@ void mem_rows_done(struct mem_rows *m);
 /* Encodes what the builder holds. 0, -ENOSPC at one of the maxima, -ENOMEM. */
 int mem_rows_add(struct mem_rows *m, struct row_builder *b, uint64_t end_ns);
 
-/* Takes the rows over (rows is empty afterwards, also on failure). Order by end_ns as the plan wants. */
+/* Takes the rows over (rows is empty afterwards, also on failure). Order by end_ns as the plan
+ * wants. */
 int memscan_open(struct mem_rows *rows, const struct scan_plan *plan, struct scan **ret);
 
 /* Whether one row satisfies all predicates and the time range of a plan. text(): a cell's text, for

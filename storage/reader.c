@@ -128,8 +128,7 @@ static int ledger_open(struct store_reader *r, const struct scan_plan *plan, str
 	return memscan_open(&rows, plan, ret);
 }
 
-int store_reader_cover(struct store_reader *r, const struct loss_times *t,
-		       struct loss_cover *ret)
+int store_reader_cover(struct store_reader *r, const struct loss_times *t, struct loss_cover *ret)
 {
 	struct epochs epochs;
 	int n, err = epochs_read(r->dirfd, false, &epochs);

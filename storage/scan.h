@@ -83,8 +83,8 @@ struct scan_coverage {
 };
 
 /* A stretch of time whose losses are asked for. They are looked for in all of it; known_*: the part
- * that some run of the agent has to speak for (without bounds it begins and ends with the rows that are
- * held). known_to_ns 0: none of it. */
+ * that some run of the agent has to speak for (without bounds it begins and ends with the rows that
+ * are held). known_to_ns 0: none of it. */
 struct loss_times {
 	uint64_t from_ns, to_ns, known_from_ns, known_to_ns;
 };

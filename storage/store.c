@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 
 #define LOCK_FILE    "lock"
-#define SEAL_BUDGET  (4 * MIB)	  /* copied by one tick */
-#define CHECK_NS     NSEC_PER_SEC /* between looks at ages, bytes and the filesystem */
+#define SEAL_BUDGET  (4 * MIB)		/* copied by one tick */
+#define CHECK_NS     NSEC_PER_SEC	/* between looks at ages, bytes and the filesystem */
 #define LEDGER_NS    (5 * NSEC_PER_SEC) /* between writings of an unchanged ledger */
 #define LOSS_NS	     NSEC_PER_SEC	/* of one whose losses grow */
-#define BUCKET_SHARE 16		  /* a bucket is at most this part of the budget */
+#define BUCKET_SHARE 16			/* a bucket is at most this part of the budget */
 #define BUCKET_BYTES (64 * MIB)
 #define BUCKET_LEAST (256 * KIB)
 

@@ -155,8 +155,7 @@ void store_reader_close(struct store_reader *r);
 struct scan_source *store_reader_source(struct store_reader *r);
 /* What the runs that wrote here know of losses. Number of runs that left a ledger, or a negative
  * errno. */
-int store_reader_cover(struct store_reader *r, const struct loss_times *t,
-		       struct loss_cover *ret);
+int store_reader_cover(struct store_reader *r, const struct loss_times *t, struct loss_cover *ret);
 /* Whether a living store holds the directory (ask its socket rather than its files). */
 bool store_reader_is_live(const struct store_reader *r);
 

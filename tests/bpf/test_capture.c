@@ -718,7 +718,8 @@ static void test_capture__holes_over_budget(void)
 /* Payload that the reader has not taken is bounded per connection; beyond that, holes. */
 static void test_capture__window(void)
 {
-	uint32_t behind = OP_BYTES - (WINDOW - OP_BYTES - 500); /* so much more fits: OP_BYTES + 500 */
+	uint32_t behind = OP_BYTES -
+			  (WINDOW - OP_BYTES - 500); /* so much more fits: OP_BYTES + 500 */
 	struct harness h;
 	struct side *s;
 

@@ -1,5 +1,6 @@
-/* Pieces of HTTP in any order, split anywhere, with gaps, repeats, ends and positions that no kernel
- * would tell: memory stays whole (sanitizers), work ends, and the ledger balances to the unit.
+/* Pieces of HTTP in any order, split anywhere, with gaps, repeats, ends and positions that no
+ * kernel would tell: memory stays whole (sanitizers), work ends, and the ledger balances to the
+ * unit.
  */
 #include "agent/pipeline_int.h"
 #include "protocols/record.h"
@@ -51,14 +52,36 @@ static void publish(void *ctx)
 }
 
 static const char *const pieces[] = {
-	"GET / HTTP/1.1\r\n\r\n", "GET /a?b=c HTTP/1.0\r\nHost: x\r\n", "POST /p HTTP/1.1\r\n",
-	"HEAD /h HTTP/1.1\r\n\r\n", "CONNECT h:1 HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\n",
-	"HTTP/1.1 200 OK\r\n", "HTTP/1.1 204 No\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
-	"HTTP/1.1 101 Switching\r\n\r\n", "HTTP/1.0 500 Oh\r\n\r\n", "Content-Length: 5\r\n",
-	"Content-Length: 4611686018427387904\r\n", "Content-Length: 99999\r\n",
-	"Transfer-Encoding: chunked\r\n", "Upgrade: websocket\r\n", "Authorization: Bearer abcdef12\r\n",
-	"\r\n", "\r\n\r\n", "hello", "5\r\nhello\r\n", "0\r\n\r\n", "ffffffffffffffff\r\n",
-	"3fffffffffffffff\r\n", " folded\r\n", ":bad\r\n", "\xff\xfe\x00z", "x", "\n", "Host: y\r\n",
+	"GET / HTTP/1.1\r\n\r\n",
+	"GET /a?b=c HTTP/1.0\r\nHost: x\r\n",
+	"POST /p HTTP/1.1\r\n",
+	"HEAD /h HTTP/1.1\r\n\r\n",
+	"CONNECT h:1 HTTP/1.1\r\n\r\n",
+	"PRI * HTTP/2.0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\n",
+	"HTTP/1.1 204 No\r\n\r\n",
+	"HTTP/1.1 100 Continue\r\n\r\n",
+	"HTTP/1.1 101 Switching\r\n\r\n",
+	"HTTP/1.0 500 Oh\r\n\r\n",
+	"Content-Length: 5\r\n",
+	"Content-Length: 4611686018427387904\r\n",
+	"Content-Length: 99999\r\n",
+	"Transfer-Encoding: chunked\r\n",
+	"Upgrade: websocket\r\n",
+	"Authorization: Bearer abcdef12\r\n",
+	"\r\n",
+	"\r\n\r\n",
+	"hello",
+	"5\r\nhello\r\n",
+	"0\r\n\r\n",
+	"ffffffffffffffff\r\n",
+	"3fffffffffffffff\r\n",
+	" folded\r\n",
+	":bad\r\n",
+	"\xff\xfe\x00z",
+	"x",
+	"\n",
+	"Host: y\r\n",
 };
 
 /* first: what a connection begins with, so that most are parsed. */
@@ -85,7 +108,8 @@ static size_t fill(uint8_t *out, size_t cap, const char *first)
 static void give_open(size_t i)
 {
 	struct ev_conn e = {
-		.h = { sizeof(e), EV_CONN_OPEN, EV_VERSION, any(3) ? 0 : EV_F_OLD, 0, t.now += any(100000) },
+		.h = { sizeof(e), EV_CONN_OPEN, EV_VERSION, any(3) ? 0 : EV_F_OLD, 0,
+		       t.now += any(100000) },
 		.conn = t.id[i] = ++t.next_id,
 		.slot = any(10) ? (uint32_t)i : EV_NO_SLOT,
 		.tgid = (uint32_t)any(5),
@@ -105,8 +129,9 @@ static void give_data(size_t i, int d)
 {
 	static _Alignas(8) uint8_t buf[sizeof(struct ev_data) + EV_CHUNK_MAX];
 	struct ev_data *ev = (void *)buf;
-	const char *first = t.begun[i][d] || any(10) == 0 ? "" : d ? "HTTP/1.1 200 OK\r\n" :
-								   "GET / HTTP/1.1\r\nHost: z\r\n";
+	const char *first = t.begun[i][d] || any(10) == 0 ? ""
+			    : d				  ? "HTTP/1.1 200 OK\r\n"
+							  : "GET / HTTP/1.1\r\nHost: z\r\n";
 	size_t n = fill(ev->data, EV_CHUNK_MAX, first);
 	uint64_t pos = t.pos[i][d];
 	uint32_t behind = any(10) ? 0 : (uint32_t)any(any(2) ? 10 : 200000);
@@ -134,7 +159,8 @@ static void give_end(size_t i, bool close)
 			      .conn = t.id[i],
 			      .pos = { t.pos[i][0], t.pos[i][1] },
 			      .err = any(3) ? 0 : 104 };
-	struct ev_eof e = { .h = { sizeof(e), EV_CONN_EOF, EV_VERSION, any(2) ? EV_F_TX : 0, 0, t.now },
+	struct ev_eof e = { .h = { sizeof(e), EV_CONN_EOF, EV_VERSION, any(2) ? EV_F_TX : 0, 0,
+				   t.now },
 			    .conn = t.id[i],
 			    .pos = any(4) ? t.pos[i][any(2)] : any(UINT64_MAX) };
 
@@ -146,9 +172,16 @@ static void give_end(size_t i, bool close)
 static void one_run(uint64_t seed)
 {
 	struct pipeline_opts o = {
-		.node = "n", .epoch = 1, .id_key = { 1, 2 }, .ctl = t.ctl, .n_ctl = CONNS,
-		.ledger = &t.ledger, .want_headers = true, .want_bodies = seed % 2,
-		.body_max_bytes = 4096, .idle_timeout_ns = 20 * NSEC_PER_SEC,
+		.node = "n",
+		.epoch = 1,
+		.id_key = { 1, 2 },
+		.ctl = t.ctl,
+		.n_ctl = CONNS,
+		.ledger = &t.ledger,
+		.want_headers = true,
+		.want_bodies = seed % 2,
+		.body_max_bytes = 4096,
+		.idle_timeout_ns = 20 * NSEC_PER_SEC,
 		.out = { NULL, reserve, commit, publish, NULL },
 	};
 
@@ -190,8 +223,8 @@ static void expect_balanced(uint64_t seed)
 {
 	static const enum ledger_id accounts[][12] = {
 		{ L3_CONN_IN, L3_CONN_OUT, L3_CONN_HELD, L3_CONN_EVICTED },
-		{ L4_IN, L4_OUT, L4_HELD, L4_DUPLICATE, L4_UNWANTED, L4_UNREADABLE, L4_EVICTED, L4_CUT,
-		  L4_REST },
+		{ L4_IN, L4_OUT, L4_HELD, L4_DUPLICATE, L4_UNWANTED, L4_UNREADABLE, L4_EVICTED,
+		  L4_CUT, L4_REST },
 		{ L5_IN, L5_OUT, L5_RESYNCED },
 		{ L6_IN, L6_OUT, L6_HELD, L6_EVICTED },
 		{ L6_RESP_IN, L6_RESP_OUT, L6_RESP_HELD, L6_RESP_ONLY },

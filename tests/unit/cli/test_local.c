@@ -63,8 +63,12 @@ static void append_row(struct store *s, unsigned int i)
 /* What the agent's ledger says at the end. */
 static void end_run(struct store *s, uint64_t lost)
 {
-	struct epoch_line l = { .hop = 7, .kind = EPOCH_LOSS, .stage = "join", .counter = "queue_full",
-				.unit = "rows", .value = lost };
+	struct epoch_line l = { .hop = 7,
+				.kind = EPOCH_LOSS,
+				.stage = "join",
+				.counter = "queue_full",
+				.unit = "rows",
+				.value = lost };
 
 	EXPECT_EQ(store_ledger(s, &l, 1, RUN_TO, true), 0);
 }
@@ -269,7 +273,8 @@ static void test_local__ledger(void)
 	ASSERT_EQ(store_open(&o, T0, NSEC_PER_SEC, &s, &diag), 0);
 	end_run(s, 3);
 	store_close(s);
-	ASSERT_EQ(ask_text("SELECT loss_count FROM kelpie_ledger_balance WHERE stage = 'join'", &t), 0);
+	ASSERT_EQ(ask_text("SELECT loss_count FROM kelpie_ledger_balance WHERE stage = 'join'", &t),
+		  0);
 	EXPECT_EQ(seen.first, 3);
 	ASSERT_EQ(ask_text("SELECT count(*) FROM requests", &t), 0);
 	EXPECT(strstr(seen.coverage, "\"complete\":false") != NULL);

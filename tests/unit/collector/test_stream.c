@@ -571,7 +571,8 @@ static void test_stream__tail(void)
 	world_end(&w);
 }
 
-/* The costliest filter there may be, on texts that are made for it: the store has other things to do. */
+/* The costliest filter there may be, on texts that are made for it: the store has other things to
+ * do. */
 static void test_stream__a_costly_filter_is_cheap_or_refused(void)
 {
 	enum { TERMS = 200, LONG = 500 };
@@ -683,7 +684,8 @@ static void test_stream__status_losses_control(void)
 	hub_losses(w.hub, &past, &lost);
 	EXPECT_EQ(lost.units, 0); /* not in that range */
 
-	/* what the agent knows of earlier runs: 7 lost in seconds 10 to 20, nothing known of 20 to 30 */
+	/* what the agent knows of earlier runs: 7 lost in seconds 10 to 20, nothing known of 20 to
+	 * 30 */
 	w.earlier = true;
 	hub_status_refresh(w.hub, 0, clock_mono_ns() + 2 * NSEC_PER_SEC);
 	known = (struct loss_times){ 15 * NSEC_PER_SEC, 25 * NSEC_PER_SEC, 15 * NSEC_PER_SEC,
@@ -950,7 +952,6 @@ TEST_MAIN(TEST(test_stream__one_agent), TEST(test_stream__three_agents_in_order)
 	  TEST(test_stream__cancel_reaches_the_source), TEST(test_stream__slow_reader_is_alone),
 	  TEST(test_stream__many_small_batches), TEST(test_stream__busy_is_said),
 	  TEST(test_stream__tail), TEST(test_stream__a_costly_filter_is_cheap_or_refused),
-	  TEST(test_stream__status_losses_control),
-	  TEST(test_stream__hostile_agents), TEST(test_stream__hostile_status),
-	  TEST(test_stream__foreign_answers), TEST(test_stream__hostile_collector),
-	  TEST(test_stream__sockets))
+	  TEST(test_stream__status_losses_control), TEST(test_stream__hostile_agents),
+	  TEST(test_stream__hostile_status), TEST(test_stream__foreign_answers),
+	  TEST(test_stream__hostile_collector), TEST(test_stream__sockets))

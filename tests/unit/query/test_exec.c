@@ -378,7 +378,8 @@ static void test_exec__errors(void)
 		    "did you mean path, a column of table http?", 7);
 	check_error(&f, "SELECT retransmit FROM requests", -EINVAL, "unknown_column",
 		    "did you mean retransmits, a column of table connections?", 7);
-	check_error(&f, "SELECT statu FROM http", -EINVAL, "unknown_column", "did you mean status?", 7);
+	check_error(&f, "SELECT statu FROM http", -EINVAL, "unknown_column", "did you mean status?",
+		    7);
 	check_error(&f, "SELECT 1 FROM request", -EINVAL, "unknown_table", "requests", 14);
 	check_error(&f, "SELECT 1 FROM http WHERE host = \"shop-17\"", -EINVAL, "unknown_column",
 		    "'shop-17'", 32);

@@ -1,5 +1,5 @@
-/* Ledgers beside the rows: what is written is read, damage is absence, losses are found by time, and
- * where no run speaks it is said so. */
+/* Ledgers beside the rows: what is written is read, damage is absence, losses are found by time,
+ * and where no run speaks it is said so. */
 #include "storage/epochs.h"
 #include "storage/memscan.h"
 
@@ -31,11 +31,12 @@ static void remove_dir(void)
 	rmdir(dir);
 }
 
-static struct epoch_line line(uint8_t hop, enum epoch_kind kind, bool intentional, const char *counter,
-			      const char *unit, uint64_t value)
+static struct epoch_line line(uint8_t hop, enum epoch_kind kind, bool intentional,
+			      const char *counter, const char *unit, uint64_t value)
 {
-	struct epoch_line l = { .hop = hop, .kind = (uint8_t)kind, .intentional = intentional,
-				.value = value };
+	struct epoch_line l = {
+		.hop = hop, .kind = (uint8_t)kind, .intentional = intentional, .value = value
+	};
 
 	snprintf(l.stage, sizeof(l.stage), "stage");
 	snprintf(l.counter, sizeof(l.counter), "%s", counter);
