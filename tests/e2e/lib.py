@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -45,7 +46,7 @@ class Area:
         self.path = tempfile.mkdtemp(prefix=f"kelpie-e2e-{name}.")
         os.chmod(self.path, 0o755)  # the store works in it as another user
         self.processes = []
-        self.mounts = []
+        self.mounts, self.cgroups = [], []
         self.failed = []
         self.used_ports = set()
         atexit.register(self.close)
@@ -86,9 +87,21 @@ class Area:
         self.processes.append(p)
         return p
 
+    def cgroup(self):
+        """A control group for processes of this test: (its path, a command that runs another in it)."""
+        with open("/proc/self/mountinfo") as f:
+            mounts = [line.split() for line in f]
+        top = next(m[4] for m in mounts if m[m.index("-") + 1] == "cgroup2")
+        path = os.path.join(top, os.path.basename(self.path))
+        os.mkdir(path)
+        self.cgroups.append(path)
+        return path, ("sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', path)
+
     def close(self):
         for p in reversed(self.processes):
             p.stop()
+        for path in self.cgroups:
+            os.rmdir(path)
         for path in reversed(self.mounts):
             subprocess.run(["umount", path])
         if self.failed and os.environ.get("KELPIE_E2E_KEEP"):
@@ -211,8 +224,8 @@ class Kelpie:
     CONFIG = "query:\n  rows: 10000000\n  timeout: 120s\n  memory: 2GiB\n"
 
     def __init__(self, area, *args, data=None, config="", plain=False, wait=True, rung=None,
-                 reads=None):
-        self.area = area
+                 reads=None, agent_args=()):
+        self.area, self.agent_args = area, list(agent_args)
         self.dir = tempfile.mkdtemp(prefix="kelpie.", dir=area.path)
         os.chmod(self.dir, 0o755)
         self.data = data or os.path.join(self.dir, "data")
@@ -237,8 +250,10 @@ class Kelpie:
                 "mount -t tracefs tracefs /sys/kernel/tracing && exec \"$@\"", "sh"]
 
     def programs(self):
-        """The folder of the programs; one whose agent reads the kernel in the wanted way."""
-        if self.reads in ("", "auto"):
+        """The folder of the programs; one whose agent has the wanted options beside `kelpie run`'s."""
+        if self.reads not in ("", "auto"):
+            self.agent_args += ["--reads", self.reads]
+        if not self.agent_args:
             return BIN
         path = os.path.join(self.dir, "bin")
         os.mkdir(path)
@@ -246,7 +261,7 @@ class Kelpie:
             shutil.copy2(os.path.join(BIN, name), path)
         agent = os.path.join(path, "kelpie-agent")
         with open(agent, "w") as f:
-            f.write(f"#!/bin/sh\nexec {BIN}/kelpie-agent --reads {self.reads} \"$@\"\n")
+            f.write(f"#!/bin/sh\nexec {BIN}/kelpie-agent {shlex.join(self.agent_args)} \"$@\"\n")
         os.chmod(agent, 0o755)
         return path
 
