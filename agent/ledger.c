@@ -95,6 +95,17 @@ static bool same_account(const struct ledger_counter *a, const struct ledger_cou
 	return a->hop == b->hop && strcmp(a->stage, b->stage) == 0 && strcmp(a->unit, b->unit) == 0;
 }
 
+void ledger_mend_numbers(struct ledger *l, enum ledger_writer dead)
+{
+	uint64_t given = atomic_load(&l->parser.rows_seq), stored = atomic_load(&l->store.stored_seq);
+
+	/* What is given and not yet stored is in the queue, or died with the parser. */
+	if (dead == LEDGER_PARSER && (given < stored || given - stored >= ROWS_AHEAD_MAX))
+		atomic_store(&l->parser.rows_seq, stored);
+	else if (dead == LEDGER_STORE && stored > given && stored - given > ROWS_AHEAD_MAX)
+		atomic_store(&l->store.stored_seq, given);
+}
+
 void ledger_book_crash(struct ledger *l, enum ledger_writer dead)
 {
 	for (size_t crash = 0; crash < _LEDGER_MAX; crash++) {

@@ -100,6 +100,10 @@ extern const struct ledger_counter bpf_ledger_counters[_BC_MAX];
 
 enum ledger_writer { LEDGER_ATTACHER, LEDGER_PARSER, LEDGER_STORE, _LEDGER_WRITERS };
 
+/* Rows are numbered without holes, and no more than this can be between the parser and the store: a number
+ * beyond it is none that the parser gave. */
+#define ROWS_AHEAD_MAX (UINT64_C(1) << 20)
+
 struct ledger_attacher {
 	_Atomic uint64_t count[_LEDGER_MAX];
 	_Atomic uint32_t parser_restarts, store_restarts;
@@ -182,5 +186,9 @@ uint64_t ledger_get(const struct ledger *l, enum ledger_id id);
  * holds again. Called by the attacher before the process is started anew, with a mapping in which the
  * dead one's part is writable. */
 void ledger_book_crash(struct ledger *l, enum ledger_writer dead);
+
+/* The same moment: the numbers of rows that the dead process left are such that its successor and the
+ * other end go on. It may have been taken over. */
+void ledger_mend_numbers(struct ledger *l, enum ledger_writer dead);
 
 #endif

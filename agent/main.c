@@ -388,6 +388,7 @@ static void book_crash(enum ledger_writer dead)
 		return;
 	}
 	ledger_book_crash(l, dead);
+	ledger_mend_numbers(l, dead);
 	if (dead == LEDGER_PARSER)
 		atomic_store(&l->parser.at_conn, 0);
 	ledger_unmap(l);

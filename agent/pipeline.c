@@ -376,6 +376,16 @@ static void snapshot_step(struct pipeline *p)
 	}
 }
 
+/* A predecessor that was taken over may have numbered rows far ahead that came to the store after its
+ * death. */
+static void number_on(struct pipeline *p)
+{
+	uint64_t stored = atomic_load_explicit(&p->opts.ledger->store.stored_seq, memory_order_relaxed);
+
+	if (stored > p->seq && stored - p->seq < UINT64_C(1) << 48)
+		p->seq = stored;
+}
+
 void pipeline_commit(struct pipeline *p)
 {
 	struct ledger *l = p->opts.ledger;
@@ -386,10 +396,12 @@ void pipeline_commit(struct pipeline *p)
 	p->counts[L4_HELD] = p->held_bytes;
 	p->counts[L6_HELD] = p->pair.n_open;
 	p->counts[L6_RESP_HELD] = p->pair.n_open_answers;
+	/* Before the rows: who comes after us gives none of their numbers again. */
+	atomic_store_explicit(&l->parser.rows_seq, p->seq, memory_order_release);
 	p->opts.out.publish(p->opts.out.ctx);
+	number_on(p);
 	for (size_t i = 0; i < _LEDGER_MAX; i++)
 		ledger_set(l, LEDGER_PARSER, (enum ledger_id)i, p->counts[i]);
-	atomic_store_explicit(&l->parser.rows_seq, p->seq, memory_order_relaxed);
 	atomic_store_explicit(&l->parser.at_conn, 0, memory_order_relaxed);
 }
 

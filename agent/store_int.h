@@ -28,6 +28,7 @@ struct store_proc {
 	struct sym_text *syms; /* STORE_SYMS_MAX, this thread's */
 	uint8_t *frame;	       /* the frame in hand, copied out of shared memory */
 	uint64_t frames;
+	uint64_t again_until; /* of the queue: frames before it a predecessor may have had */
 	uint64_t base_out, base_rejected, base_disk, rejected_here;
 	uint32_t leak;
 	atomic_bool purge_wanted;

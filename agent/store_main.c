@@ -67,11 +67,24 @@ struct slice store_proc_sym(const struct store_proc *sp, uint32_t sym)
 	return sym < STORE_SYMS_MAX ? slice_of(sp->syms[sym].text, sp->syms[sym].n) : slice_of(NULL, 0);
 }
 
+static void count_rejected(struct store_proc *sp)
+{
+	count(sp, L8_REJECTED, 1);
+	sp->rejected_here++;
+}
+
 static void on_row(struct store_proc *sp, const struct row *r)
 {
-	if (r->hdr->seq <= atomic_load_explicit(&sp->ledger->store.stored_seq, memory_order_relaxed))
+	uint64_t last = atomic_load_explicit(&sp->ledger->store.stored_seq, memory_order_relaxed);
+
+	if (r->hdr->seq <= last && sp->rows.pos <= sp->again_until)
 		return; /* a predecessor had it and died before it gave the queue back */
 	count(sp, L8_IN, 1);
+	if (r->hdr->seq <= last || r->hdr->seq - last > ROWS_AHEAD_MAX) {
+		/* No number that an honest parser gives: an id twice, or none left for later rows. */
+		count_rejected(sp);
+		return;
+	}
 	atomic_store_explicit(&sp->ledger->store.stored_seq, r->hdr->seq, memory_order_relaxed);
 	if (sp->ledger->attacher.simulate_leak_hop == 8 && ++sp->leak % 1000 == 0)
 		return;
@@ -89,8 +102,7 @@ static void on_frame(struct store_proc *sp, uint32_t type, struct slice frame)
 	if (has_row && row_check(frame, &row) < 0) {
 		if (type == PIPE_ROW) {
 			count(sp, L8_IN, 1);
-			count(sp, L8_REJECTED, 1);
-			sp->rejected_here++;
+			count_rejected(sp);
 		}
 		return;
 	}
@@ -266,6 +278,7 @@ static int setup(struct store_proc *sp, char *why, size_t cap)
 	r = shmring_open(&sp->rows, a->row_ring_fd, ROW_RING_BYTES);
 	if (r < 0)
 		return r;
+	sp->again_until = sp->rows.pos; /* opened at the writer's position */
 	shmring_resume(&sp->rows);
 	if (a->bpf_counters_fd >= 0) {
 		void *p = mmap(NULL, a->bpf_counters_bytes, PROT_READ, MAP_SHARED, a->bpf_counters_fd, 0);
