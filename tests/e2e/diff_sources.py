@@ -105,7 +105,8 @@ ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
 
 
 def tshark(file, ports, *args):
-    argv = ["tshark", "-n", "-r", file, "-o", "http.decompress_body:FALSE"]
+    argv = ["tshark", "-n", "-r", file, "-o", "http.decompress_body:FALSE", "-o",
+            "tcp.reassemble_out_of_order:TRUE"]
     for port in ports:
         argv += ["-d", f"tcp.port=={port},http"]
     done = subprocess.run([*argv, *args], capture_output=True, timeout=60)

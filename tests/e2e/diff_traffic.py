@@ -25,7 +25,7 @@ PIECES = "get=30,post=15,query=3,trace=3,empty=5,medium=2,head=4,204=4,304=4,sta
 
 # name, exchanges, options of the load, of the server, the client's idea of the server's address
 LOADS = [
-    ("corners", 600, ["--mix", "corners", "--rate", "1500", "--connections", "8"], [], V4),
+    ("corners", 600, ["--mix", "corners", "--rate", "1500", "--connections", "8", "--warm", "3"], [], V4),
     ("pipelined", 800, ["--mix", PIPELINE, "--depth", "16", "--rate", "800", "--connections", "6"], [], V4),
     ("split", 200, ["--mix", PIECES, "--split", "9", "--rate", "300"], ["--split", "333"], V4),
     ("ipv6", 400, ["--mix", PIPELINE, "--depth", "4", "--rate", "800"], [], V6),
