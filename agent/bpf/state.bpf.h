@@ -103,7 +103,8 @@ static __always_inline void on_state(struct sock *sk, int old, int new, struct t
 	else if (new == TCP_CLOSE) {
 		/* From FIN_WAIT2 a socket ends with the peer's FIN, with no state between. */
 		if (old == TCP_FIN_WAIT2 && K(sk, __sk_common.skc_flags) & 1 << SOCK_DONE)
-			conn_tell_eof(n, c, EV_RX, conn_pos(c, EV_RX, K(tp, rcv_nxt) - 1, c->next[EV_RX]));
+			conn_tell_eof(n, c, EV_RX,
+				      conn_pos(c, EV_RX, K(tp, rcv_nxt) - 1, c->next[EV_RX]));
 		on_tcp_close(n, c, sk, tp, old);
 	}
 }
