@@ -379,9 +379,13 @@ int epochs_read(int dirfd, bool prune, struct epochs *ret)
 
 		file_name(list[i], SUFFIX, name);
 		r = read_file(dirfd, name, &all.v[all.n], &bytes);
+		if (r == 0 && all.v[all.n].epoch != list[i]) {
+			epoch_done(&all.v[all.n]);
+			r = -EBADMSG;
+		}
 		if (r == -ENOMEM)
 			err = r;
-		else if (r == -EBADMSG || (r == 0 && all.v[all.n].epoch != list[i]))
+		else if (r == -EBADMSG)
 			all.bad++;
 		else if (r == 0)
 			all.n++;
