@@ -14,7 +14,8 @@
 /* The counters' array is made at once; names of files are few. */
 static const struct work_bound read_bound = { "epochs_read", 128, 65536 };
 
-static char folder[] = "/dev/shm/fuzz_epochs.XXXXXX";
+/* libFuzzer ends without atexit(): scripts/fuzz gives it a TMPDIR that it removes. */
+static char folder[256];
 static int dirfd_ = -1;
 
 static void must(bool ok)
@@ -56,6 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct epochs all, again;
 
 	if (dirfd_ < 0) {
+		const char *tmp = getenv("TMPDIR");
+
+		snprintf(folder, sizeof(folder), "%s/fuzz_epochs.XXXXXX", tmp ? tmp : "/tmp");
 		must(mkdtemp(folder) != NULL);
 		dirfd_ = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		must(dirfd_ >= 0 && atexit(remove_folder) == 0);
