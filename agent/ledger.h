@@ -117,6 +117,7 @@ struct ledger_parser {
 	_Atomic uint64_t at_conn;  /* the connection that it is working on: what a crash is blamed on */
 	_Atomic uint64_t beat_ns;  /* CLOCK_BOOTTIME of its last round */
 	_Atomic uint64_t rows_seq; /* last sequence number given to a row: goes on after a crash */
+	_Atomic uint64_t opens_pos; /* of the control ring: opens before it were counted as read */
 };
 
 struct ledger_store {

@@ -11,6 +11,7 @@
 #include "base/shmring.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -19,6 +20,11 @@
 #define DRAIN_MS	20 /* between rounds; the kernel wakes nobody for a record */
 #define BUSY_DRAIN_MS	2  /* after a round that found much */
 #define BUSY_BYTES	(256 * KIB)
+/* While the store has to catch up: with less room in the queue of rows the rest stays in the rings. */
+#define CROWDED_BYTES (ROW_RING_BYTES / 4)
+#define CROWDED_MS    1
+#define CROWDED_LOOKS 32 /* records between two looks: the rows of usual ones find room in CROWDED_BYTES */
+#define STORE_WAIT_NS (2 * NSEC_PER_SEC) /* then rows are lost instead */
 #define IDLE_REQUEST_NS (300 * NSEC_PER_SEC)
 
 struct parser {
@@ -29,6 +35,8 @@ struct parser {
 	struct pipeline *pipe;
 	int wait_fd;	    /* epoll: the attacher's messages, and the ring where it fills up */
 	uint64_t opens_pos; /* of the control ring: opens before it were given to the pipeline */
+	uint64_t opens_counted; /* the same of the parser process before this one */
+	uint64_t crowded_ns;	/* since when the queue of rows is, boot time; 0: it is not */
 	uint32_t snapshot_done;
 	bool stop;
 };
@@ -60,43 +68,71 @@ static void out_want_proc(void *ctx, uint32_t tgid)
 
 /* ---- rounds ---- */
 
-/* Gives the records of the ring before `until` that are of the first (opens) or the second kind
- * (ends and closes) to the pipeline. */
-static void take_ctl(struct parser *ps, uint64_t until, bool ends)
+/* Whether what there is to read is better left in the rings for now: its rows would find no room. A
+ * store that does not come back is not waited for: then rows are lost, and counted. */
+static bool crowded(struct parser *ps)
 {
-	const struct ev_hdr *h;
-	enum ring_result r;
-
-	while ((r = ring_next(&ps->ctl, until, &h)) != RING_END) {
-		bool is_end = h->type == EV_CONN_EOF || h->type == EV_CONN_CLOSE;
-
-		if (r == RING_RECORD && is_end == ends)
-			pipeline_event(ps->pipe, h);
-		else if (r == RING_INVALID && !ends)
-			pipeline_invalid(ps->pipe);
+	if (shmring_room(&ps->rows) >= CROWDED_BYTES) {
+		ps->crowded_ns = 0;
+		return false;
 	}
+	if (!ps->crowded_ns)
+		ps->crowded_ns = boot_now_ns();
+	return boot_now_ns() - ps->crowded_ns < STORE_WAIT_NS;
 }
 
 /* The opens that are there, without taking the ends among them. */
 static void take_opens(struct parser *ps)
 {
+	uint64_t until = ring_snapshot(&ps->ctl);
+	const struct ev_hdr *h;
+	enum ring_result r;
+	bool again;
+
 	ring_rewind(&ps->ctl, ps->opens_pos);
-	take_ctl(ps, ring_snapshot(&ps->ctl), false);
+	for (;;) {
+		again = ps->ctl.pos < ps->opens_counted;
+		r = ring_next(&ps->ctl, until, &h);
+		if (r == RING_END)
+			break;
+		if (r == RING_INVALID && !again)
+			pipeline_invalid(ps->pipe);
+		if (r == RING_INVALID || h->type == EV_CONN_EOF || h->type == EV_CONN_CLOSE)
+			continue;
+		if (again)
+			pipeline_reopen(ps->pipe, h);
+		else
+			pipeline_event(ps->pipe, h);
+	}
 	ps->opens_pos = ps->ctl.pos;
 }
 
-/* One round, as agent/bpf/events.h orders it: opens, data, then ends. Returns the data bytes read.
- */
-static uint64_t drain(struct parser *ps)
+/* The ends before `until`, each of which may make rows of OPEN_MAX exchanges. False: not all of them. */
+static bool take_ends(struct parser *ps, uint64_t until)
 {
-	uint64_t ends_from = ps->ctl.pos, ends_until, data_from = ps->data.pos, data_until;
 	const struct ev_hdr *h;
 	enum ring_result r;
 
-	take_opens(ps);
-	ends_until = ps->opens_pos;
-	data_until = ring_snapshot(&ps->data);
-	while ((r = ring_next(&ps->data, data_until, &h)) != RING_END) {
+	while (!crowded(ps)) {
+		r = ring_next(&ps->ctl, until, &h);
+		if (r == RING_END)
+			return true;
+		if (r == RING_RECORD && (h->type == EV_CONN_EOF || h->type == EV_CONN_CLOSE))
+			pipeline_event(ps->pipe, h);
+	}
+	return false;
+}
+
+/* The data before `until`. False: not all of it. */
+static bool take_data(struct parser *ps, uint64_t until)
+{
+	const struct ev_hdr *h;
+	enum ring_result r;
+
+	for (size_t n = 0; n % CROWDED_LOOKS || !crowded(ps); n++) {
+		r = ring_next(&ps->data, until, &h);
+		if (r == RING_END)
+			return true;
 		if (r == RING_INVALID) {
 			pipeline_invalid(ps->pipe);
 			continue;
@@ -106,9 +142,24 @@ static uint64_t drain(struct parser *ps)
 			take_opens(ps);
 		pipeline_event(ps->pipe, h);
 	}
+	return false;
+}
+
+/* One round, as agent/bpf/events.h orders it: opens, data, then ends. Where the store has to catch up
+ * the rest stays in the rings, the ends behind the data that is left. Returns how long to wait for the
+ * next round, milliseconds. */
+static int drain(struct parser *ps)
+{
+	uint64_t ends_from = ps->ctl.pos, ends_until, data_from = ps->data.pos;
+	bool all;
+
+	take_opens(ps);
+	ends_until = ps->opens_pos;
+	all = take_data(ps, ring_snapshot(&ps->data));
 	ring_rewind(&ps->ctl, ends_from);
-	take_ctl(ps, ends_until, true);
-	return ps->data.pos - data_from;
+	if (!all || !take_ends(ps, ends_until))
+		return CROWDED_MS;
+	return ps->data.pos - data_from > BUSY_BYTES ? BUSY_DRAIN_MS : DRAIN_MS;
 }
 
 static void round_end(struct parser *ps)
@@ -123,6 +174,7 @@ static void round_end(struct parser *ps)
 	if (wanted != ps->snapshot_done && pipeline_snapshot(ps->pipe, wanted))
 		ps->snapshot_done = wanted;
 	pipeline_commit(ps->pipe);
+	atomic_store_explicit(&ps->ledger->parser.opens_pos, ps->opens_pos, memory_order_relaxed);
 	ring_release(&ps->data);
 	ring_release(&ps->ctl);
 	atomic_store_explicit(&ps->ledger->parser.beat_ns, now, memory_order_relaxed);
@@ -147,6 +199,12 @@ static void take_messages(struct parser *ps)
 		ps->stop = true; /* the attacher is gone */
 }
 
+/* Gives the store a moment. */
+static void rest(void)
+{
+	(void)poll(NULL, 0, CROWDED_MS);
+}
+
 static void run(struct parser *ps)
 {
 	int timeout = DRAIN_MS;
@@ -160,11 +218,16 @@ static void run(struct parser *ps)
 		    errno != EINTR)
 			break;
 		take_messages(ps);
-		timeout = drain(ps) > BUSY_BYTES ? BUSY_DRAIN_MS : DRAIN_MS;
+		timeout = drain(ps);
 		round_end(ps);
 	}
-	drain(ps);
-	pipeline_stop(ps->pipe);
+	while (drain(ps) == CROWDED_MS) {
+		round_end(ps);
+		rest();
+	}
+	while (!pipeline_stop(ps->pipe, 1))
+		while (crowded(ps))
+			rest();
 	round_end(ps);
 }
 
@@ -227,6 +290,7 @@ static int setup(struct parser *ps)
 	    (r = open_wait(ps)) < 0)
 		return r;
 	ps->opens_pos = ps->ctl.pos;
+	ps->opens_counted = atomic_load(&ps->ledger->parser.opens_pos);
 	ctl = mmap(NULL, a->conn_ctl_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, a->conn_ctl_fd, 0);
 	if (ctl == MAP_FAILED)
 		return -errno;

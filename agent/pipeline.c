@@ -327,6 +327,16 @@ void pipeline_event(struct pipeline *p, const struct ev_hdr *h)
 	}
 }
 
+void pipeline_reopen(struct pipeline *p, const struct ev_hdr *h)
+{
+	const void *ev = h;
+
+	p->now_ns = MAX(p->now_ns, h->ts_ns);
+	/* A failed connect has become its row then. */
+	if (h->type == EV_CONN_OPEN)
+		on_open(p, ev);
+}
+
 void pipeline_invalid(struct pipeline *p)
 {
 	count(p, L2_IN, 1);
@@ -449,12 +459,12 @@ void pipeline_resyms(struct pipeline *p)
 	join_reset_syms(p);
 }
 
-void pipeline_stop(struct pipeline *p)
+bool pipeline_stop(struct pipeline *p, size_t conns)
 {
 	struct conn *c;
 
 	p->pair.outcome = "agent_stopped";
-	while ((c = conn_idlest(&p->conns))) {
+	for (size_t n = 0; n < conns && (c = conn_idlest(&p->conns)); n++) {
 		pair_at(&p->pair, p, c, DIR_RX);
 		stream_close(p, c);
 		pair_close(p, c);
@@ -465,4 +475,5 @@ void pipeline_stop(struct pipeline *p)
 	}
 	p->pair.outcome = NULL;
 	pipeline_commit(p);
+	return !conn_idlest(&p->conns);
 }

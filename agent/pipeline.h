@@ -72,6 +72,9 @@ DEFINE_CLEANUP(struct pipeline, pipeline_free)
 
 /* One checked record. Closes and ends are to be given after the data that precedes them. */
 void pipeline_event(struct pipeline *p, const struct ev_hdr *h);
+/* A control record that an earlier parser process has read and counted, and whose connection this one
+ * does not know yet. */
+void pipeline_reopen(struct pipeline *p, const struct ev_hdr *h);
 /* Whether the connection is known: a data record of one that is not may be overtaken by its
  * EV_CONN_OPEN, which the caller then fetches first. */
 bool pipeline_knows(const struct pipeline *p, uint64_t conn);
@@ -96,7 +99,8 @@ void pipeline_poison(struct pipeline *p, uint64_t id);
 void pipeline_pause(struct pipeline *p, bool paused);
 /* The store forgot all interned texts: they are announced again as they are used. */
 void pipeline_resyms(struct pipeline *p);
-/* The agent stops: open exchanges become rows with outcome agent_stopped. */
-void pipeline_stop(struct pipeline *p);
+/* The agent stops: open exchanges become rows with outcome agent_stopped, open connections rows too,
+ * those of at most `conns` connections at a time. True when all is done and committed. */
+bool pipeline_stop(struct pipeline *p, size_t conns);
 
 #endif

@@ -268,7 +268,7 @@ int replay_main(const struct config *cfg, const char *file)
 	if (open_store(r, cfg) < 0 || open_pipeline(r, cfg) < 0)
 		return 1;
 	e = r->is_kev ? replay_kev(r, f) : replay_pcap(r, f);
-	pipeline_stop(r->pipe);
+	(void)pipeline_stop(r->pipe, SIZE_MAX);
 	pipeline_free(r->pipe);
 	(void)store_flush(r->store);
 	keep_ledger(r);

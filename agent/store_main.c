@@ -21,6 +21,8 @@
 #include <sys/stat.h>
 
 #define ROUND_MS   20
+#define BUSY_ROUND_MS 1		      /* after a round that found much: the parser waits for room */
+#define BUSY_BYTES    (ROW_RING_BYTES / 8)
 #define FRAME_MAX  (ROW_MAX + 64)
 #define TICK_NS    (200 * NSEC_PER_MSEC)
 #define LEDGER_NS  NSEC_PER_SEC /* between looks at what was lost */
@@ -135,10 +137,10 @@ static void on_frame(struct store_proc *sp, uint32_t type, struct slice frame)
 }
 
 /* What the queue holds, but no more than fits in it: a parser that writes as fast as we read does not
- * keep us from our other work. */
-static void take_rows(struct store_proc *sp)
+ * keep us from our other work. Returns how long to wait for the next look, milliseconds. */
+static int take_rows(struct store_proc *sp)
 {
-	uint64_t until = sp->rows.pos + ROW_RING_BYTES;
+	uint64_t from = sp->rows.pos, until = from + ROW_RING_BYTES;
 	struct shm_frame f;
 	int r = 0;
 
@@ -154,7 +156,9 @@ static void take_rows(struct store_proc *sp)
 	if (r < 0) {
 		log_error("the parser broke the row queue; what it held is lost");
 		shmring_reset(&sp->rows);
+		return ROUND_MS;
 	}
+	return sp->rows.pos - from > BUSY_BYTES ? BUSY_ROUND_MS : ROUND_MS;
 }
 
 /* ---- rounds ---- */
@@ -224,13 +228,14 @@ static bool stop_wanted(struct store_proc *sp, int timeout_ms)
 static void run(struct store_proc *sp)
 {
 	uint64_t last_tick = 0, last_ledger = 0;
+	int wait_ms = ROUND_MS;
 	bool stop = false;
 
 	while (!stop) {
 		uint64_t now = boot_now_ns();
 
-		stop = stop_wanted(sp, ROUND_MS);
-		take_rows(sp);
+		stop = stop_wanted(sp, wait_ms);
+		wait_ms = take_rows(sp);
 		if (atomic_exchange(&sp->purge_wanted, false))
 			store_purge(sp->store);
 		if (now - last_tick >= TICK_NS) {
@@ -243,7 +248,7 @@ static void run(struct store_proc *sp)
 			keep_ledger(sp, false);
 		}
 	}
-	take_rows(sp);
+	(void)take_rows(sp);
 	uplink_stop(sp->uplink);
 	store_flush(sp->store);
 	publish_counters(sp);

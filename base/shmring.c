@@ -79,6 +79,13 @@ void *shmring_reserve(struct shmring *r, uint32_t n)
 	return r->data + (r->pending & (r->size - 1)) + FRAME_HDR;
 }
 
+uint64_t shmring_room(const struct shmring *r)
+{
+	uint64_t used = r->pending - atomic_load_explicit(&r->hdr->tail, memory_order_relaxed);
+
+	return used < r->size ? r->size - used : 0;
+}
+
 void shmring_commit(struct shmring *r, uint32_t type, uint32_t n)
 {
 	put_hdr(r, r->pending, n, type);

@@ -38,6 +38,8 @@ void shmring_close(struct shmring *r);
 /* Writer: room for a payload of n bytes, 8-aligned, to be filled before shmring_commit(). NULL when
  * full. One at a time. */
 void *shmring_reserve(struct shmring *r, uint32_t n);
+/* Writer: bytes that are free, with what is committed and not published counted as used. */
+uint64_t shmring_room(const struct shmring *r);
 /* Writer: the reserved frame gets its type and its final length (<= n). */
 void shmring_commit(struct shmring *r, uint32_t type, uint32_t n);
 /* Writer: makes the committed frames visible. */

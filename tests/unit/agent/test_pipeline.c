@@ -519,7 +519,7 @@ static void test_pipeline__unanswered_requests_have_bounded_memory(void)
 	EXPECT(t.p->pair.memory <= PAIR_BYTES_MAX + EXCHANGE_TEXT_MAX);
 	for (uint64_t id = 1; id <= 100; id++)
 		EXPECT(conn_get(&t.p->conns, id)->open_memory <= OPEN_BYTES_MAX + EXCHANGE_TEXT_MAX);
-	pipeline_stop(t.p);
+	EXPECT(pipeline_stop(t.p, SIZE_MAX));
 	EXPECT_EQ(t.p->pair.memory, 0);
 	finish();
 }
@@ -537,7 +537,7 @@ static void test_pipeline__unfinished_lines_have_bounded_memory(void)
 	}
 	EXPECT(t.p->buf_bytes <= STREAM_BYTES_MAX);
 	EXPECT(t.p->buf_bytes > STREAM_BYTES_MAX / 2);
-	pipeline_stop(t.p);
+	EXPECT(pipeline_stop(t.p, SIZE_MAX));
 	EXPECT_EQ(t.p->buf_bytes, 0);
 	finish();
 }
@@ -568,7 +568,7 @@ static void test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue(void)
 	EXPECT_EQ(ledger_get(&t.ledger, L7_QUEUE_FULL), 0);
 	EXPECT(pipeline_snapshot(t.p, 2));
 	t.queue_max = 0;
-	pipeline_stop(t.p);
+	EXPECT(pipeline_stop(t.p, SIZE_MAX));
 	finish();
 }
 

@@ -210,7 +210,7 @@ static void one_run(uint64_t seed)
 		if (k % 16 == 0)
 			pipeline_commit(t.p);
 	}
-	pipeline_stop(t.p);
+	EXPECT(pipeline_stop(t.p, SIZE_MAX));
 	EXPECT_EQ(t.bad_rows, 0);
 	EXPECT(t.rows > 1000);
 	EXPECT_EQ(t.p->held_bytes, 0);
