@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-#define REDACT_BUF 9216 /* bytes: the longest kept text, and room for masks that are longer than what
-			 * they mask */
+#define REDACT_BUF                                                                                 \
+	9216 /* bytes: the longest kept text, and room for masks that are longer than what         \
+	      * they mask */
 
 static const struct slice masked = { (const uint8_t *)"<REDACTED>", 10 };
 
@@ -40,8 +41,8 @@ static uint8_t header_use(enum msg_kind kind, struct slice name)
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
 		if (wanted[i].kind == kind && slice_eq_nocase(name, wanted[i].name))
 			return USE_TEXT + wanted[i].text;
-	return kind == MSG_REQUEST && trace_context_header(&probe, name, SLICE_LIT("")) ? USE_TRACE :
-											  USE_NONE;
+	return kind == MSG_REQUEST && trace_context_header(&probe, name, SLICE_LIT("")) ? USE_TRACE
+											: USE_NONE;
 }
 
 static void use_header(struct exchange *x, uint8_t use, struct slice name, struct slice value)
@@ -54,7 +55,8 @@ static void use_header(struct exchange *x, uint8_t use, struct slice name, struc
 }
 
 /* "name":"value" of a header, the name in lower case, the value redacted. */
-static void make_json(struct pipeline *p, struct strbuf *json, struct slice name, struct slice value)
+static void make_json(struct pipeline *p, struct strbuf *json, struct slice name,
+		      struct slice value)
 {
 	uint8_t buf[REDACT_BUF], lower[HEADER_NAME_MAX];
 	size_t n = MIN(name.n, sizeof(lower));
@@ -120,14 +122,20 @@ const struct memo_line *pair_http_known(struct pipeline *p, struct exchange *x, 
 	const struct memo_entry *e = memo_get(&p->memo, (uint16_t)(MEMO_LINE + kind), line);
 	struct strbuf *json = &x->msg[kind].headers;
 	size_t before = json->len;
+	char *to;
 
 	if (!e)
 		return NULL;
 	if (e->line.use != USE_NONE)
 		use_header(x, e->line.use, slice_head(line, e->line.name_n),
 			   slice_of(line.p + e->line.value_at, e->line.value_n));
-	strbuf_addch(json, before ? ',' : '{');
-	strbuf_add(json, e->out, e->out_n);
+	to = strbuf_reserve(json, 1 + (size_t)e->out_n);
+	if (to) {
+		to[0] = before ? ',' : '{';
+		memcpy(to + 1, e->out, e->out_n);
+		to[1 + e->out_n] = 0;
+		json->len += 1 + (size_t)e->out_n;
+	}
 	x->truncated |= !json_fits(json, before);
 	return &e->line;
 }
@@ -200,7 +208,8 @@ static void put_status(struct pipeline *p, struct exchange *x, struct row_builde
 	row_int(b, COL_CLIENT_ERROR, x->status >= 400 && x->status < 500);
 }
 
-static void put_target(struct pipeline *p, struct conn *c, struct exchange *x, struct row_builder *b)
+static void put_target(struct pipeline *p, struct conn *c, struct exchange *x,
+		       struct row_builder *b)
 {
 	struct target t = target_split(exchange_text(x, TEXT_TARGET));
 	struct slice host = t.host.n ? t.host : exchange_text(x, TEXT_HOST);
@@ -233,7 +242,8 @@ static void put_trace(const struct trace_context *t, struct row_builder *b)
 	if (t->has_span)
 		row_text(b, COL_SPAN_ID, slice_of(t->span_id, sizeof(t->span_id)));
 	if (t->has_parent)
-		row_text(b, COL_PARENT_SPAN_ID, slice_of(t->parent_span_id, sizeof(t->parent_span_id)));
+		row_text(b, COL_PARENT_SPAN_ID,
+			 slice_of(t->parent_span_id, sizeof(t->parent_span_id)));
 }
 
 static void put_payload(struct pipeline *p, struct exchange *x, struct row_builder *b)
@@ -260,7 +270,8 @@ static void put_payload(struct pipeline *p, struct exchange *x, struct row_build
 static const char *const versions[10] = { "1.0", "1.1", "1.2", "1.3", "1.4",
 					  "1.5", "1.6", "1.7", "1.8", "1.9" };
 
-void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x, struct row_builder *b)
+void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x,
+		       struct row_builder *b)
 {
 	put_status(p, x, b);
 	put_target(p, c, x, b);
@@ -269,6 +280,7 @@ void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x, s
 	put_redacted(p, b, COL_HTTP_USER_AGENT, exchange_text(x, TEXT_USER_AGENT));
 	put_redacted(p, b, COL_HTTP_CONTENT_TYPE, exchange_text(x, TEXT_CONTENT_TYPE));
 	if (x->version >= 10)
-		join_literal(p, b, COL_HTTP_VERSION, x->version < 20 ? versions[x->version - 10] : "2");
+		join_literal(p, b, COL_HTTP_VERSION,
+			     x->version < 20 ? versions[x->version - 10] : "2");
 	put_payload(p, x, b);
 }

@@ -127,7 +127,6 @@ static void segment_shape(struct slice s, struct slice *ret_text, struct slice *
 static struct slice path_of(struct slice s)
 {
 	const uint8_t *p = s.n > 0 && s.p[0] != '/' ? memmem(s.p, s.n, "://", 3) : NULL;
-	size_t end = 0;
 
 	if (p) {
 		s = slice_from(s, (size_t)(p - s.p) + 3);
@@ -135,9 +134,8 @@ static struct slice path_of(struct slice s)
 		if (s.n == 0)
 			return SLICE_LIT("/");
 	}
-	while (end < s.n && s.p[end] != '?' && s.p[end] != '#')
-		end++;
-	return slice_head(s, end);
+	s = slice_head(s, slice_find(s, '?'));
+	return slice_head(s, slice_find(s, '#'));
 }
 
 /* The node with this key, made when it is new; NULL when there is no room. root: of the server it

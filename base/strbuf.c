@@ -117,12 +117,19 @@ char *strbuf_take(struct strbuf *b)
 	return p;
 }
 
+/* Bytes that stand for themselves in a JSON string. */
+static const bool plain[256] = {
+	[' ' ... '!'] = true,
+	['#' ... '['] = true,
+	[']' ... '~'] = true,
+};
+
 /* Length of the run at the start of s that needs no escape. */
 static size_t plain_run(struct slice s)
 {
 	size_t i = 0;
 
-	while (i < s.n && s.p[i] >= 0x20 && s.p[i] < 0x7f && s.p[i] != '"' && s.p[i] != '\\')
+	while (i < s.n && plain[s.p[i]])
 		i++;
 	return i;
 }

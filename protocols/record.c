@@ -35,7 +35,6 @@ void row_text(struct row_builder *b, uint16_t col, struct slice v)
 
 	if (kept.n < v.n)
 		b->truncated = true;
-	/* The offset is made relative to the row in row_end(). */
 	row_cell(b, col,
 		 (struct cell){ .col = col,
 				.kind = CELL_TEXT,
@@ -46,24 +45,35 @@ void row_text(struct row_builder *b, uint16_t col, struct slice v)
 	b->text_len += (uint32_t)kept.n;
 }
 
+/* Copies the cells whose bit is set, run by run: most columns have neighbours. Returns behind them.
+ */
+static struct cell *put_runs(struct cell *to, const struct cell *from, uint64_t bits)
+{
+	while (bits) {
+		size_t first = (size_t)__builtin_ctzll(bits);
+		uint64_t ends = ~(bits >> first);
+		size_t n = ends ? (size_t)__builtin_ctzll(ends) : 64;
+
+		memcpy(to, from + first, n * sizeof(*to));
+		to += n;
+		bits &= first + n < 64 ? ~(uint64_t)0 << (first + n) : 0;
+	}
+	return to;
+}
+
 size_t row_end(struct row_builder *b, uint64_t seq, uint64_t end_ns, void *out, size_t cap)
 {
 	size_t text_at = sizeof(struct row_hdr) + b->n_cells * sizeof(struct cell);
 	size_t len = (text_at + b->text_len + 7) & ~(size_t)7;
 	struct row_hdr *h = out;
 	struct cell *cells;
-	size_t n = 0;
 
 	if (len > cap || len > ROW_MAX)
 		return 0;
 	*h = (struct row_hdr){ (uint32_t)len, b->table, b->n_cells, seq, end_ns };
 	cells = (struct cell *)(h + 1);
 	for (size_t word = 0; word < ARRAY_SIZE(b->present); word++)
-		for (uint64_t bits = b->present[word]; bits; bits &= bits - 1, n++) {
-			cells[n] = b->cells[word * 64 + (size_t)__builtin_ctzll(bits)];
-			if (cells[n].kind == CELL_TEXT)
-				cells[n].v.off += text_at;
-		}
+		cells = put_runs(cells, b->cells + word * 64, b->present[word]);
 	memcpy((uint8_t *)out + text_at, b->text, b->text_len);
 	memset((uint8_t *)out + text_at + b->text_len, 0, len - text_at - b->text_len);
 	return len;
@@ -91,11 +101,11 @@ int row_check(struct slice encoded, struct row *ret)
 		last = c->col;
 		if (c->kind == CELL_INT || (c->kind == CELL_SYM && c->v.off <= UINT32_MAX))
 			continue;
-		if (c->kind != CELL_TEXT || c->v.off < text_at || c->v.off > encoded.n ||
-		    c->len > encoded.n - c->v.off)
+		if (c->kind != CELL_TEXT || c->v.off > encoded.n - text_at ||
+		    c->len > encoded.n - text_at - c->v.off)
 			return -EBADMSG;
 	}
-	*ret = (struct row){ h, cells, encoded.p };
+	*ret = (struct row){ h, cells, encoded.p + text_at };
 	return 0;
 }
 

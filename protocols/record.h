@@ -17,16 +17,16 @@
 
 enum cell_kind {
 	CELL_INT = 1,  /* v.i */
-	CELL_TEXT = 2, /* len bytes at offset v.off from the row's start */
+	CELL_TEXT = 2, /* len bytes at offset v.off from the end of the cells */
 	CELL_SYM = 3,  /* v.off: number of an interned text, announced before by the same writer */
 };
 
 struct row_hdr {
-	uint32_t len;	  /* of the row with this header */
-	uint16_t table;	  /* enum table_id */
+	uint32_t len;	/* of the row with this header */
+	uint16_t table; /* enum table_id */
 	uint16_t n_cells;
-	uint64_t seq;	  /* number of the row in the epoch */
-	uint64_t end_ns;  /* COL_END_TIME (closed for connections): unix ns; the row's place in time */
+	uint64_t seq;	 /* number of the row in the epoch */
+	uint64_t end_ns; /* COL_END_TIME (connections: closed), unix ns: the row's place in time */
 };
 
 struct cell {
@@ -44,11 +44,12 @@ _Static_assert(sizeof(struct row_hdr) == 24, "row_hdr");
 _Static_assert(sizeof(struct cell) == 16, "cell");
 
 /* Builds rows in one fixed buffer: a place for each column's cell, text kept apart until row_end().
- * Cells may come in any order; a second one for the same column replaces the first. No allocation. */
+ * Cells may come in any order; a second one for the same column replaces the first. No allocation.
+ */
 struct row_builder {
 	uint16_t table;
 	uint16_t n_cells;
-	bool truncated;	    /* some text was cut to its column's cap, or did not fit */
+	bool truncated; /* some text was cut to its column's cap, or did not fit */
 	uint32_t text_len;
 	uint64_t present[_COL_MAX / 64]; /* a bit for each column that has a cell */
 	struct cell cells[_COL_MAX];	 /* by column, valid where the bit is set */
@@ -93,16 +94,24 @@ size_t row_end(struct row_builder *b, uint64_t seq, uint64_t end_ns, void *out, 
 /* A checked view of an encoded row, borrowed from its bytes. */
 struct row {
 	const struct row_hdr *hdr;
-	const struct cell *cells; /* hdr->n_cells, ascending columns, known kinds, text inside the row */
-	const uint8_t *base;
+	const struct cell *cells; /* hdr->n_cells: ascending columns, known kinds, text inside */
+	const uint8_t *texts;	  /* behind the cells: what their offsets count from */
 };
 
 /* p: aligned to 8. 0, or -EBADMSG when anything is out of range. */
 int row_check(struct slice encoded, struct row *ret);
 
+/* The view of a row that row_check() accepted, or row_end() made. */
+static inline struct row row_of(const struct row_hdr *h)
+{
+	const struct cell *cells = (const struct cell *)(h + 1);
+
+	return (struct row){ h, cells, (const uint8_t *)(cells + h->n_cells) };
+}
+
 static inline struct slice row_cell_text(const struct row *r, const struct cell *c)
 {
-	return slice_of(r->base + c->v.off, c->len);
+	return slice_of(r->texts + c->v.off, c->len);
 }
 
 /* NULL when the column is NULL in this row. */

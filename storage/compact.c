@@ -109,7 +109,7 @@ static int append_row(struct merge_job *j, const struct cursor *c, uint32_t row)
 		if (cell->col == COL_SEQ)
 			h.seq = (uint64_t)cell->v.i;
 	}
-	r.base = (const uint8_t *)strbuf_str(&j->texts);
+	r.texts = (const uint8_t *)strbuf_str(&j->texts);
 	return j->texts.failed ? -ENOMEM : builder_append(j->builder, &r, &j->none);
 }
 

@@ -133,7 +133,7 @@ struct memscan {
 	size_t n_cols;
 	struct scan_col *cols;
 	uint16_t col_ids[SCAN_COLS_MAX];
-	uint8_t *kinds;	      /* n_cols * SCAN_BATCH_ROWS, as the next two */
+	uint8_t *kinds; /* n_cols * SCAN_BATCH_ROWS, as the next two */
 	int64_t *ints;
 	struct slice *texts;
 };
@@ -148,7 +148,7 @@ static int memscan_next(struct scan *s, struct scan_batch *ret)
 	for (size_t k = 0; k < m->n_cols; k++) {
 		for (size_t i = 0; i < n; i++) {
 			struct row_hdr *h = m->rows.rows[m->at + i].bytes;
-			struct row r = { h, (const struct cell *)(h + 1), (const uint8_t *)h };
+			struct row r = row_of(h);
 			struct value v = cell_value(&r, m->col_ids[k]);
 
 			m->kinds[k * SCAN_BATCH_ROWS + i] = v.kind;
@@ -203,7 +203,7 @@ static void keep_matching(struct memscan *m, const struct scan_plan *plan)
 	m->coverage.rows_scanned = rows->n;
 	for (size_t i = 0; i < rows->n; i++) {
 		struct row_hdr *h = rows->rows[i].bytes;
-		struct row r = { h, (const struct cell *)(h + 1), (const uint8_t *)h };
+		struct row r = row_of(h);
 
 		if (scan_row_matches(plan, &r))
 			rows->rows[kept++] = rows->rows[i];

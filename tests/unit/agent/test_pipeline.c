@@ -43,7 +43,8 @@ static void commit(void *ctx, enum pipe_frame type, uint32_t n)
 	if (type == PIPE_SYM) {
 		memcpy(&sym, t.frame, 4);
 		if (sym < ARRAY_SIZE(t.syms))
-			snprintf(t.syms[sym], sizeof(t.syms[sym]), "%.*s", (int)(n - 4), t.frame + 4);
+			snprintf(t.syms[sym], sizeof(t.syms[sym]), "%.*s", (int)(n - 4),
+				 t.frame + 4);
 	} else if (type == PIPE_ROW && t.n_rows < ROWS_MAX && n <= sizeof(t.rows[0])) {
 		memcpy(t.rows[t.n_rows++], t.frame, n);
 	}
@@ -92,7 +93,7 @@ static const char *text_of(const struct row *r, uint16_t col)
 		return "(null)";
 	if (c->kind == CELL_SYM)
 		return t.syms[c->v.off % ARRAY_SIZE(t.syms)];
-	snprintf(text, sizeof(text), "%.*s", (int)c->len, r->base + c->v.off);
+	snprintf(text, sizeof(text), "%.*s", (int)c->len, r->texts + c->v.off);
 	return text;
 }
 
@@ -154,8 +155,8 @@ static void give_bytes(uint64_t id, enum ev_dir dir, uint64_t pos, const char *b
 	struct ev_data *d = (void *)buf;
 
 	*d = (struct ev_data){
-		.h = { (uint32_t)(sizeof(*d) + n), EV_DATA, EV_VERSION, dir == EV_TX ? EV_F_TX : 0, miss,
-		       t.now += 1000000 },
+		.h = { (uint32_t)(sizeof(*d) + n), EV_DATA, EV_VERSION, dir == EV_TX ? EV_F_TX : 0,
+		       miss, t.now += 1000000 },
 		.conn = id,
 		.pos = pos,
 		.orig_len = orig,
@@ -174,7 +175,9 @@ static uint64_t give(uint64_t id, enum ev_dir dir, uint64_t pos, const char *tex
 static void give_close(uint64_t id, uint64_t rx, uint64_t tx, int err)
 {
 	struct ev_close e = { .h = { sizeof(e), EV_CONN_CLOSE, EV_VERSION, 0, 0, t.now += 1000 },
-			      .conn = id, .pos = { rx, tx }, .err = err };
+			      .conn = id,
+			      .pos = { rx, tx },
+			      .err = err };
 
 	pipeline_event(t.p, &e.h);
 }
@@ -187,8 +190,9 @@ static void expect_balanced(void)
 		{ { L2_IN }, { L2_OUT, L2_INVALID } },
 		{ { L3_IN }, { L3_OUT, L3_UNKNOWN, L3_EVICTED, L3_IGNORED, L3_POISON } },
 		{ { L3_CONN_IN }, { L3_CONN_OUT, L3_CONN_HELD, L3_CONN_EVICTED } },
-		{ { L4_IN }, { L4_OUT, L4_HELD, L4_DUPLICATE, L4_UNWANTED, L4_UNREADABLE, L4_EVICTED,
-			       L4_CUT, L4_REST } },
+		{ { L4_IN },
+		  { L4_OUT, L4_HELD, L4_DUPLICATE, L4_UNWANTED, L4_UNREADABLE, L4_EVICTED, L4_CUT,
+		    L4_REST } },
 		{ { L5_IN }, { L5_OUT, L5_RESYNCED } },
 		{ { L6_IN }, { L6_OUT, L6_HELD, L6_EVICTED } },
 		{ { L6_RESP_IN }, { L6_RESP_OUT, L6_RESP_HELD, L6_RESP_ONLY } },
@@ -213,7 +217,8 @@ static void finish(void)
 }
 
 static const char request[] = "GET /a/b?x=1 HTTP/1.1\r\nHost: h\r\nUser-Agent: ua\r\n\r\n";
-static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nhi";
+static const char response[] =
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nhi";
 
 static void test_pipeline__one_exchange_seen_by_both_ends(void)
 {
@@ -293,9 +298,11 @@ static void test_pipeline__a_lost_answer_makes_no_row_with_anothers(void)
 		if (strcmp(path, "/1") == 0)
 			EXPECT(int_of(&r, COL_STATUS_CODE) == -999);
 		if (strcmp(path, "/2") == 0)
-			EXPECT(int_of(&r, COL_STATUS_CODE) == -999 || int_of(&r, COL_STATUS_CODE) == 201);
+			EXPECT(int_of(&r, COL_STATUS_CODE) == -999 ||
+			       int_of(&r, COL_STATUS_CODE) == 201);
 		if (strcmp(path, "/3") == 0)
-			EXPECT(int_of(&r, COL_STATUS_CODE) == -999 || int_of(&r, COL_STATUS_CODE) == 202);
+			EXPECT(int_of(&r, COL_STATUS_CODE) == -999 ||
+			       int_of(&r, COL_STATUS_CODE) == 202);
 	}
 	EXPECT_EQ(count_rows(TABLE_HTTP), 3);
 	finish();
@@ -337,7 +344,8 @@ static void test_pipeline__an_unanswered_request_is_a_row(void)
 	r = nth_row(TABLE_HTTP, 0);
 	EXPECT_STR(text_of(&r, COL_OUTCOME), "reset");
 	EXPECT_STR(text_of(&r, COL_STATUS), "(null)");
-	EXPECT_EQ(int_of(&r, COL_FAILED), 1); /* the client's end was told of a reset: the server's doing */
+	EXPECT_EQ(int_of(&r, COL_FAILED),
+		  1); /* the client's end was told of a reset: the server's doing */
 	EXPECT_EQ(int_of(&r, COL_COMPLETE), 0);
 	EXPECT_EQ(count_rows(TABLE_CONNECTIONS), 1);
 	finish();
@@ -361,15 +369,16 @@ static void test_pipeline__a_reset_ends_no_body(void)
 	finish();
 }
 
-/* A beginning that is not understood, here of a proxy in front, may hide a request: the answer to that
- * one must not go to the next, nor so on for the rest of the connection. */
+/* A beginning that is not understood, here of a proxy in front, may hide a request: the answer to
+ * that one must not go to the next, nor so on for the rest of the connection. */
 static void test_pipeline__what_was_passed_over_shifts_no_answers(void)
 {
 	uint64_t rx, tx;
 
 	start();
 	give_open(SERVER_ID, true, 0);
-	rx = give(SERVER_ID, EV_RX, 0, "PROXY TCP4 10.0.0.1 10.0.0.2 1 80\r\nGET /hidden HTTP/1.1\r\n\r\n");
+	rx = give(SERVER_ID, EV_RX, 0,
+		  "PROXY TCP4 10.0.0.1 10.0.0.2 1 80\r\nGET /hidden HTTP/1.1\r\n\r\n");
 	tx = give(SERVER_ID, EV_TX, 0, "HTTP/1.1 201 OK\r\nContent-Length: 0\r\n\r\n");
 	for (int i = 0; i < 2; i++) {
 		rx = give(SERVER_ID, EV_RX, rx, request);
@@ -415,7 +424,9 @@ static void test_pipeline__lost_before_the_close(void)
 {
 	const uint64_t n = sizeof(request) - 1, m = sizeof(response) - 1;
 	struct ev_close e = { .h = { sizeof(e), EV_CONN_CLOSE, EV_VERSION, 0, 0, 0 },
-			      .conn = SERVER_ID, .pos = { n, m }, .lost_bytes = m };
+			      .conn = SERVER_ID,
+			      .pos = { n, m },
+			      .lost_bytes = m };
 	struct row r;
 
 	start();
@@ -475,7 +486,8 @@ static void test_pipeline__an_unknown_protocol_soon_costs_nothing(void)
 	start();
 	give_open(SERVER_ID, true, 0);
 	for (int i = 0; i < 20; i++)
-		pos = give(SERVER_ID, EV_RX, pos, "\x01\x02\x03 some binary protocol that nobody knows");
+		pos = give(SERVER_ID, EV_RX, pos,
+			   "\x01\x02\x03 some binary protocol that nobody knows");
 	EXPECT_EQ(t.ctl[SERVER_ID].verdict, CTL_COUNT);
 	give_close(SERVER_ID, pos, 0, 0);
 	EXPECT_EQ(count_rows(TABLE_HTTP), 0);
@@ -518,7 +530,8 @@ static void test_pipeline__unanswered_requests_have_bounded_memory(void)
 	}
 	EXPECT(t.p->pair.memory <= PAIR_BYTES_MAX + EXCHANGE_TEXT_MAX);
 	for (uint64_t id = 1; id <= 100; id++)
-		EXPECT(conn_get(&t.p->conns, id)->open_memory <= OPEN_BYTES_MAX + EXCHANGE_TEXT_MAX);
+		EXPECT(conn_get(&t.p->conns, id)->open_memory <=
+		       OPEN_BYTES_MAX + EXCHANGE_TEXT_MAX);
 	EXPECT(pipeline_stop(t.p, SIZE_MAX));
 	EXPECT_EQ(t.p->pair.memory, 0);
 	finish();
@@ -575,7 +588,8 @@ static void test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue(void)
 /* Columns that say when and where, not what. */
 static bool differs_by_nature(uint16_t col)
 {
-	return col == COL_SEQ || col == COL_TIME || col == COL_END_TIME || col == COL_REQUEST_OFFSET ||
+	return col == COL_SEQ || col == COL_TIME || col == COL_END_TIME ||
+	       col == COL_REQUEST_OFFSET ||
 	       col == COL_CONN_ID; /* as a number from the second row on */
 }
 
@@ -598,11 +612,12 @@ static void expect_same_row(const struct row *a, const struct row *b)
 /* Lines of heads are remembered, and what they were good for with them. */
 static void test_pipeline__a_head_that_comes_again_says_the_same(void)
 {
-	static const char ask[] = "POST /a HTTP/1.1\r\nHOST:h \r\nUser-Agent: ua/1\r\n"
-				  "Authorization: Basic c2VjcmV0OnNlY3JldA==\r\nX-Long: one\r\n two\r\n"
-				  "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
-				  "Accept: */*\r\nAccept: */*\r\nContent-Type: x\r\n"
-				  "Content-Length: 3\r\n\r\nabc";
+	static const char ask[] =
+		"POST /a HTTP/1.1\r\nHOST:h \r\nUser-Agent: ua/1\r\n"
+		"Authorization: Basic c2VjcmV0OnNlY3JldA==\r\nX-Long: one\r\n two\r\n"
+		"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+		"Accept: */*\r\nAccept: */*\r\nContent-Type: x\r\n"
+		"Content-Length: 3\r\n\r\nabc";
 	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nHost: no\r\n"
 				     "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
 	uint64_t rx = 0, tx = 0;
@@ -643,8 +658,9 @@ static void test_pipeline__many_heads_are_kept_apart(void)
 		struct row r;
 
 		snprintf(agent, sizeof(agent), "agent-%04u-agent", i % 3000);
-		snprintf(ask, sizeof(ask), "GET /a HTTP/1.1\r\nUser-Agent: %s\r\nX-Request-Id: %u\r\n\r\n",
-			 agent, i % 3000);
+		snprintf(ask, sizeof(ask),
+			 "GET /a HTTP/1.1\r\nUser-Agent: %s\r\nX-Request-Id: %u\r\n\r\n", agent,
+			 i % 3000);
 		t.n_rows = 0;
 		rx = give(SERVER_ID, EV_RX, rx, ask);
 		tx = give(SERVER_ID, EV_TX, tx, response);

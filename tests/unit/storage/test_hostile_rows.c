@@ -19,7 +19,8 @@ static int64_t any_int(struct model *m)
 
 static uint64_t any_time(struct fixture *f)
 {
-	const uint64_t odd[] = { 0, 1, INT64_MAX, UINT64_MAX, f->now + 86400ULL * 365 * NSEC_PER_SEC };
+	const uint64_t odd[] = { 0, 1, INT64_MAX, UINT64_MAX,
+				 f->now + 86400ULL * 365 * NSEC_PER_SEC };
 	uint64_t k = model_random(&f->m, 100);
 
 	return k < ARRAY_SIZE(odd) ? odd[k] : f->now + model_random(&f->m, NSEC_PER_SEC);
@@ -79,6 +80,12 @@ static size_t any_row(struct fixture *f, uint64_t seq, void *out)
 			if (t->columns[i]->id == id && !(t->columns[i]->flags & COL_F_COMPUTED) &&
 			    model_random(&f->m, 3) && h->n_cells < ROW_CELLS_MAX)
 				(void)put_cell(f, t->columns[i], h, out);
+	for (size_t i = 0; i < h->n_cells; i++) {
+		struct cell *c = (struct cell *)(h + 1) + i;
+
+		if (c->kind == CELL_TEXT)
+			c->v.off -= sizeof(*h) + h->n_cells * sizeof(*c);
+	}
 	return h->len;
 }
 
