@@ -184,14 +184,22 @@ static struct hit find_iban(struct slice s)
 	return (struct hit){ i, 0, SLICE_LIT("<REDACTED_IBAN>") };
 }
 
-/* Whether the last label of a domain is made of letters: `pkg@1.2.3` is no address. */
-static bool has_tld(struct slice domain)
+/* Length of the longest part of s that a domain can be: its last label is made of letters, since
+ * `pkg@1.2.3` is no address, and no digit follows. What comes behind may look like more of it. */
+static size_t domain_len(struct slice s)
 {
-	size_t n = 0;
+	size_t label = 0, best = 0; /* label: its start, 0 for the first and one not of letters */
 
-	while (n < domain.n && is(domain.p[domain.n - 1 - n], C_LOWER | C_UPPER))
-		n++;
-	return n >= 2 && n + 1 < domain.n && domain.p[domain.n - 1 - n] == '.';
+	for (size_t i = 0; i <= s.n; i++) {
+		uint8_t c = i < s.n ? s.p[i] : 0;
+
+		if (is(c, C_LOWER | C_UPPER))
+			continue;
+		if (label > 1 && i - label >= 2 && !is(c, C_DIGIT))
+			best = i;
+		label = c == '.' ? i + 1 : 0;
+	}
+	return best;
 }
 
 /* local@domain.tld, '@' also as %40. s: from where the local part begins. */
@@ -206,10 +214,8 @@ static struct hit find_email(struct slice s)
 		rest = slice_from(rest, 3);
 	else
 		return (struct hit){ 0 };
-	domain = run(rest, C_LOCAL, EMAIL_DOMAIN_MAX);
-	while (domain > 0 && rest.p[domain - 1] == '.')
-		domain--;
-	if (!has_tld(slice_head(rest, domain)))
+	domain = domain_len(slice_head(rest, run(rest, C_LOCAL, EMAIL_DOMAIN_MAX)));
+	if (domain == 0)
 		return (struct hit){ 0 };
 	return (struct hit){ (size_t)(rest.p - s.p) + domain, 0, SLICE_LIT("<REDACTED_EMAIL>") };
 }

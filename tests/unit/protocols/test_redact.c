@@ -128,6 +128,10 @@ static void test_redact__text(void)
 
 	TEXT("nothing here 12 34", "nothing here 12 34");
 	TEXT("mail ann@example.com.", "mail <REDACTED_EMAIL>.");
+	TEXT("ann@example.com- x", "<REDACTED_EMAIL>- x");
+	TEXT("ann@example.com_x", "<REDACTED_EMAIL>_x");
+	TEXT("ann@my-site.example-1.org-----BEGIN A-----", "<REDACTED_EMAIL><REDACTED_PEM>");
+	TEXT("pkg@1.2.3-beta.1 lib@v1.rc1", "pkg@1.2.3-beta.1 lib@v1.rc1");
 	TEXT("pay 4111 1111 1111 1111 now", "pay <REDACTED_PAN> now");
 	TEXT("DE89 3704 0044 0532 0130 00 ok", "<REDACTED_IBAN> ok");
 	TEXT("GB82 WEST 1234 5698 7654 32", "<REDACTED_IBAN>");
