@@ -3,8 +3,8 @@
  *	attacher (root, few capabilities) --+-- fork --> store   (its own user, its directory only)
  *	  BPF, /proc, restarts               \-- fork --> parser  (its own user, no file, no socket)
  *
- *	kernel rings ==> parser ==> row ring ==> store     memory, mapped before the fork or by
- *descriptor parser <-> attacher: struct agent_msg over a SOCK_SEQPACKET pair, as store <-> attacher
+ *	kernel rings ==> parser ==> row ring ==> store	memory, mapped before the fork or passed on
+ *	parser <-> attacher: struct agent_msg over a SOCK_SEQPACKET pair, as store <-> attacher
  */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H

@@ -1,6 +1,6 @@
 /* Capture: loads the BPF programs, chooses the hook the kernel has, attaches, and hands out the
- *maps. Lives in the attacher process, which alone may call bpf(). Nothing is pinned: everything is
- *gone when the last descriptor closes.
+ * maps. Lives in the attacher process, which alone may call bpf(). Nothing is pinned: everything is
+ * gone when the last descriptor closes.
  *
  * Order of calls:
  *	capture_new -> capture_load -> capture_attach (bytes are captured from here)

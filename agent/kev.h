@@ -1,6 +1,6 @@
 /* Kelpie's own recordings (.kev): the records of agent/bpf/events.h in the order in which the
- *pipeline takes them, behind a header. They hold payload as it was on the wire, before any
- *redaction.
+ * pipeline takes them, behind a header. They hold payload as it was on the wire, before any
+ * redaction.
  *
  *	0      8         12      16              24
  *	| "KEV1\r\n\x1a\n" | version | flags | unix - boot ns | record | record | ...

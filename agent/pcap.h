@@ -1,18 +1,18 @@
 /* Packet captures (.pcap, .pcapng) as the records of agent/bpf/events.h, so that recorded traffic
- *goes through the same hops as live events. No I/O; hostile input; bounded memory.
+ * goes through the same hops as live events. No I/O; hostile input; bounded memory.
  *
- *	bytes of the file -> packets (pcap.c) -> TCP segments (pcap_packet.c) -> streams
- *(pcap_flow.c)
+ *	bytes of the file -> packets -> TCP segments -> streams
+ *	                     pcap.c     pcap_packet.c   pcap_flow.c
  *
  * A connection is shown as its server saw it: `local` is the end that the SYN was sent to, received
  * bytes are the client's. Without a SYN the server is the end that answers, judged by the first
  * payload, else the one with the lower port. Failed connects are shown from the client's end. Times
  * are unix nanoseconds of the packet that completed what is shown; a difference between
- *CLOCK_BOOTTIME and unix time is 0.
+ * CLOCK_BOOTTIME and unix time is 0.
  *
  * Link layers: Ethernet, VLAN tags, raw IP, Linux cooked v1 and v2, BSD loopback. IPv4 and its
  * fragments, IPv6 with extension headers and fragments, TCP. Checksums are not looked at
- *(offloading leaves them wrong).
+ * (offloading leaves them wrong).
  */
 #ifndef AGENT_PCAP_H
 #define AGENT_PCAP_H

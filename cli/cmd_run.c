@@ -3,9 +3,9 @@
  *	lock DIR/run.lock -> kelpie-collector -> ready -> kelpie-agent -> ready -> "ready ADDRESS"
  *
  * A child that ends is started again, slower each time. SIGTERM or SIGINT: the agent is asked to
- *end first (it stores what it has received), then the collector; what has not ended after STOP_MS
- *is killed. SIGHUP: the configuration is read again, here to check it, then in the children. The
- *kernel ends the children when this process dies by any means.
+ * end first (it stores what it has received), then the collector; what has not ended after STOP_MS
+ * is killed. SIGHUP: the configuration is read again, here to check it, then in the children. The
+ * kernel ends the children when this process dies by any means.
  */
 #include "base/run_as.h"
 #include "cli/cli.h"

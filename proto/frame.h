@@ -5,7 +5,7 @@
  *	| flag | length, big endian | message bytes .. |
  *
  * flag 0: plain; 1 (compressed) is not spoken here and ends the stream. Both directions are
- *bounded: a peer that announces or sends more than the maximum gets an error, never memory.
+ * bounded: a peer that announces or sends more than the maximum gets an error, never memory.
  */
 #ifndef PROTO_FRAME_H
 #define PROTO_FRAME_H

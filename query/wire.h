@@ -1,14 +1,15 @@
 /* Plans, batches and coverage as bytes: the same between collector and agent (inside the messages
- *of proto/) and between a collector and its query workers. Little, versioned, and decoded as
- *hostile: every count is checked against its bound and against the bytes that are there before
- *anything is allocated.
+ * of proto/) and between a collector and its query workers. Little, versioned, and decoded as
+ * hostile: every count is checked against its bound and against the bytes that are there before
+ * anything is allocated.
  *
- *	plan     'P' version | table | flags | from | to | limit | n cols, col ... | n preds, pred
- *... batch    'B' version | rows | n cols | column ... coverage 'C' version | fields
+ *	plan     'P' version | table | flags | from | to | limit | n cols, col | n preds, pred
+ *	batch    'B' version | rows | n cols | column ...
+ *	coverage 'C' version | fields
  *
  * All numbers are LEB128, signed ones zigzag. A column of a batch says first which kind all its
- *cells are, or lists the kinds; integers are differences to the one before; a text is new (length,
- *slot, bytes) or the one last put into a slot of the column's 256.
+ * cells are, or lists the kinds; integers are differences to the one before; a text is new (length,
+ * slot, bytes) or the one last put into a slot of the column's 256.
  */
 #ifndef QUERY_WIRE_H
 #define QUERY_WIRE_H

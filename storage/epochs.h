@@ -1,7 +1,7 @@
 /* What each run of an agent counted, kept beside its rows, so that an answer about yesterday can
- *say what yesterday's agent lost. A run is an epoch; its file is EPOCH.ledger (epoch in
- *hexadecimal): lines of fields separated by tabs, replaced as a whole, the last line is the CRC-32C
- *of those before:
+ * say what yesterday's agent lost. A run is an epoch; its file is EPOCH.ledger (epoch in
+ * hexadecimal): lines of fields separated by tabs, replaced as a whole, the last line is the
+ * CRC-32C of those before:
  *
  *	kelpie-ledger 1
  *	node NAME
@@ -13,7 +13,7 @@
  *	crc HEX
  *
  * A file that is damaged or of a newer format counts as absent. Where no file speaks for a time, it
- *is not known what was lost there: a run killed by force knows itself only until its last writing.
+ * is not known what was lost there: a run killed by force knows itself only until its last writing.
  */
 #ifndef STORAGE_EPOCHS_H
 #define STORAGE_EPOCHS_H

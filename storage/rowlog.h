@@ -1,18 +1,18 @@
 /* The file of a bucket that is still being written: a header, then records, each a whole encoded
  * segment. Append-only; readers need no lock. Crash-safe by checksums alone: what follows the last
- *good record was never promised to anybody.
+ * good record was never promised to anybody.
  *
- *	file:	magic 4 | version 2 | table 2 | bucket no 4 | pad 4 | start_ns 8 | run_ns 8 | uid 8
- *| pad 20 | crc 4							(64 bytes)
+ *	file:	magic 4 | version 2 | table 2 | bucket no 4 | pad 4 | start_ns 8 | run_ns 8 |
+ *		uid 8 | pad 20 | crc 4						(64 bytes)
  *	record:	magic 4 | kind 1 | packed 1 | pad 2 | stored 4 | raw 4 | desc_len 4 | rows 4 |
  *		first_row 8 | run_ns 8 | payload crc 4 | header crc 4		(48 bytes)
- *		then `stored` bytes: descriptor and parts of the segment, zstd as a whole when
- *packed
+ *		then `stored` bytes: descriptor and parts of the segment, zstd as a whole
+ *		when packed
  *
  * Rows of a bucket are numbered by arrival. A LOG_FULL record replaces every LOG_MINI record inside
- *its range of rows: minis carry the rows of the last second to disk while the builder still
- *collects them. LOG_GAP says that rows of these numbers were lost and never written. So a range of
- *numbers that no good record covers is damage, and how much is known.
+ * its range of rows: minis carry the rows of the last second to disk while the builder still
+ * collects them. LOG_GAP says that rows of these numbers were lost and never written. So a range of
+ * numbers that no good record covers is damage, and how much is known.
  */
 #ifndef STORAGE_ROWLOG_H
 #define STORAGE_ROWLOG_H

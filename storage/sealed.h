@@ -1,14 +1,13 @@
 /* A finished bucket: SQLite files that are written once, renamed into place and never changed.
  *
- *	NAME.meta.db	bucket(id, d)			one row: the head, with an index of all
- *segments seg(id, tbl, tmin, tmax, n, d)	d: descriptor; the other columns are for people
+ *	NAME.meta.db	bucket(id, d)			one row: the head, an index of all segments
+ *			seg(id, tbl, tmin, tmax, n, d)	d: descriptor; the others are for people
  *			chunk(id, b)			parts; id = seg << 10 | part << 8 | column
- *	NAME.payload.db	bucket(id, d), chunk(id, b)	the parts of payload columns, when there are
- *any
+ *	NAME.payload.db	bucket(id, d), chunk(id, b)	parts of payload columns, if there are any
  *
  * Only checksummed bytes are trusted: the head by its own CRC-32C, each descriptor and its presence
- *by the head's index, each part by its descriptor. SQLite's b-tree is a way to find them, not a
- *witness.
+ * by the head's index, each part by its descriptor. SQLite's b-tree is a way to find them, not a
+ * witness.
  */
 #ifndef STORAGE_SEALED_H
 #define STORAGE_SEALED_H

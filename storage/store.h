@@ -1,11 +1,11 @@
 /* The event store of one node (hop 8): rows go in, columnar segments in files come out, scans read
  * them back. The directory belongs to one store at a time; docs/internals/segment.md draws the
- *files.
+ * files.
  *
  * Threads: store_append(), store_sym(), store_sym_reset(), store_tick(), store_flush(),
- *store_purge() and store_close() belong to one writer thread. The scan source, its scans and
- *store_counters() may be used by any thread at the same time; one scan object belongs to one thread
- *at a time. Every scan must be closed before store_close() or store_reader_close().
+ * store_purge() and store_close() belong to one writer thread. The scan source, its scans and
+ * store_counters() may be used by any thread at the same time; one scan object belongs to one
+ * thread at a time. Every scan must be closed before store_close() or store_reader_close().
  *
  * A row that store_append() took can be scanned at once. It is safe from kill -9 when the next
  * store_tick() or store_flush() has returned, from power loss one sync interval later.

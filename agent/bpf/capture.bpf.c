@@ -1,6 +1,6 @@
 /* Hop 1, the kernel's side: every transfer of a TCP socket becomes records in data_ring, every
  * connection's life records in ctl_ring. The rungs of the ladder are separate optional programs;
- *the loader picks one.
+ * the loader picks one.
  *
  *	socklen      tp_btf/sock_{send,recv}_length       since 6.3, no cost for other system calls
  *	sysexit      tp_btf/sys_exit                      typed arguments

@@ -1,10 +1,12 @@
 /* sendmmsg and recvmmsg on the socket-length rung: the hook fires once per message, and nothing in
- *the registers says for which.
+ * the registers says for which.
  *
  * So messages are counted per thread. A call ends early only where the hook fires too (an error, a
  * message not sent whole) or where it cannot be seen; the cases that cannot be seen (a timeout
- *given, out-of-band data) are not trusted: next message of the same call  same vector and socket,
- *earlier ones all complete anything else                  first message of a new call
+ * given, out-of-band data) are not trusted:
+ *
+ *	next message of the same call  same vector and socket, earlier ones all complete
+ *	anything else                  first message of a new call
  */
 #ifndef AGENT_BPF_MMSG_BPF_H
 #define AGENT_BPF_MMSG_BPF_H

@@ -1,12 +1,12 @@
 /* The framing of HTTP/1: where messages begin and end, in both directions of a connection.
  *
  *	START -> HEAD -> (body) -> START
- *	              body: LENGTH | CHUNK_SIZE -> CHUNK_DATA -> CHUNK_END -> ... -> TRAILERS |
- *CLOSE PEEK before the body of a response whose request is not known
+ *	body:	LENGTH | CLOSE | CHUNK_SIZE -> CHUNK_DATA -> CHUNK_END -> ... -> TRAILERS
+ *	PEEK	before the body of a response whose request is not known
  *
  * A message is read line by line, so at most one line has to be contiguous, and a body is never
- *held. Bodies are tracked by the stream position they end at: bytes that are skipped or lost inside
- *one do no harm. Invariant: `open` says that begin() was told and end() was not.
+ * held. Bodies are tracked by the stream position they end at: bytes that are skipped or lost
+ * inside one do no harm. Invariant: `open` says that begin() was told and end() was not.
  */
 #include "protocols/http1/http1.h"
 #include "protocols/http1/pairing.h"

@@ -2,8 +2,8 @@
  * bytes written, files and start-up time. One line `name value unit` each.
  *
  *	bench_storage [rows]			ingest at full speed, then scans
- *	bench_storage week RATE HOURS		HOURS of RATE rows in 1,000 seconds, on a simulated
- *clock
+ *	bench_storage week RATE HOURS		HOURS of RATE rows in 1,000 seconds, on a
+ *						simulated clock
  *
  * Rows are synthetic: 15 services, Zipf-like choice among 115 routes with random ids in the paths,
  * log-normal latency, a few hundred connections that live a while, a fifth of the rows with random

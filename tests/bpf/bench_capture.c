@@ -1,6 +1,6 @@
 /* What capture costs the captured program: a getppid() loop and a loopback echo in one thread, with
- *no capture and with each rung, interleaved; the 10th percentile of short slices, medians over
- *rounds.
+ * no capture and with each rung, interleaved; the 10th percentile of short slices, medians over
+ * rounds.
  *
  *	bench_capture [ROUNDS [RUNG]]     prints one line per rung: ns per call, ns added per
  *					  captured event

@@ -7,7 +7,7 @@
  * The first byte of the input: bit 0 mid-stream, bits 1..7 bytes of bodies wanted, in eights.
  * Checked besides what sanitizers see: the parser's contract and the sink's order, work linear in
  * the bytes, and that the same is told when the chunks are cut differently and when header lines
- *that came before are not read again.
+ * that came before are not read again.
  */
 #include "protocols/http1/http1.h"
 #include "tests/fuzz/said.h"

@@ -1,7 +1,7 @@
 /* kelpie-echo: an HTTP/1 server that does what a request's X-Do header asks and logs what it saw.
  *
  * One epoll loop per thread, each with its own listening socket (SO_REUSEPORT). A connection is
- *read while it is in CONN_READ and its output is not piling up; everything else waits:
+ * read while it is in CONN_READ and its output is not piling up; everything else waits:
  *
  *	READ --request--> DELAY --time--> READ          (long poll; GIVE_UP ends it here)
  *	READ --request--> EVENTS --time--> ... --> READ  (server-sent events)

@@ -1,5 +1,5 @@
 /* A scan source whose rows are computed: row i (from 0) of n ends at base + i steps. The tests know
- *every cell of every row without storing one.
+ * every cell of every row without storing one.
  *
  *	method     GET, POST, PUT by i % 3         status_code  500 when i % 10 == 9, else 200
  *	path       /item/<i>                       latency_ns   1,000,000 * (i % 100 + 1)

@@ -3,7 +3,7 @@
  *	testagent SOCKET NODE ROWS BASE_NS STEP_NS [hang|deaf|fail|slow=MS|tail=ROWS_PER_S]...
  *
  * Answers status and control as a store would: "paused" follows pause and resume, purge fails.
- *Prints "opened N closed N cancelled N" on SIGUSR1.
+ * Prints "opened N closed N cancelled N" on SIGUSR1.
  */
 #include "agent/uplink.h"
 #include "base/text.h"
