@@ -5,9 +5,8 @@
 
 #include <string.h>
 
-#define REDACT_BUF                                                                                 \
-	9216 /* bytes: the longest kept text, and room for masks that are longer than what         \
-	      * they mask */
+/* Bytes: the longest kept text, and room for masks that are longer than what they mask. */
+#define REDACT_BUF 9216
 
 static const struct slice masked = { (const uint8_t *)"<REDACTED>", 10 };
 

@@ -20,10 +20,9 @@
 #include "agent/bpf/events.h"
 #include "base/slice.h"
 
-#define PCAP_PACKET_MAX 262144 /* bytes of a packet; tcpdump's own maximum */
-#define PCAP_INTERFACES_MAX                                                                        \
-	64 /* of a pcapng section; packets of further ones are counted as unknown */
-#define PCAP_FLOWS_MAX	    65536 /* connections at one time; beyond it the idlest is given up */
+#define PCAP_PACKET_MAX	    262144 /* bytes of a packet; tcpdump's own maximum */
+#define PCAP_INTERFACES_MAX 64	   /* of a pcapng section; packets of others are unknown */
+#define PCAP_FLOWS_MAX	    65536  /* connections at one time; beyond it the idlest is given up */
 #define PCAP_HELD_MAX	    (64u << 20) /* bytes kept out of order, of all connections */
 #define PCAP_FLOW_HELD_MAX  (1u << 20)	/* of one direction */
 #define PCAP_FRAGMENTED_MAX 64		/* datagrams being put together at one time */

@@ -15,8 +15,8 @@
 #define STUCK_PACKETS 16
 #define HELD_MAX      1024	 /* segments out of order in one direction */
 #define JUMP_MAX      (1u << 30) /* bytes ahead of what is expected: further is no data of it */
-#define CONNECT_MAX_NS                                                                             \
-	3000000000ULL /* an unanswered SYN at the end of the file counts as failed after */
+/* An unanswered SYN at the end of the file counts as failed after this. */
+#define CONNECT_MAX_NS 3000000000ULL
 
 enum tcp_state { TCP_STATE_ESTABLISHED = 1, TCP_STATE_SYN_SENT = 2, TCP_STATE_LAST_ACK = 9 };
 

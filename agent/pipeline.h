@@ -33,8 +33,8 @@ enum pipe_frame {
 	PIPE_SNAPSHOT = 4,     /* an encoded row of `connections` that is still open; not stored */
 	PIPE_SNAPSHOT_END = 5, /* u32: the request it answers (ledger.snapshot_wanted) */
 	PIPE_PROCESS = 6,      /* an encoded row of `processes` */
-	PIPE_SNAPSHOT_BEGIN =
-		7, /* rows of an older snapshot that has not ended are to be forgotten */
+	/* Rows of an older snapshot that has not ended are to be forgotten. */
+	PIPE_SNAPSHOT_BEGIN = 7,
 };
 
 struct pipeline_out {

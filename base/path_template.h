@@ -21,10 +21,10 @@ size_t path_template(struct slice path, char *out);
 
 #define PATH_GUARD_NODES    8192 /* distinct segments remembered, of all servers together */
 #define PATH_GUARD_CHILDREN 100	 /* different segments at one place before they become `*` */
-#define PATH_GUARD_TEMPLATES                                                                       \
-	500 /* different templates of one server; further ones are cut to /... */
-#define PATH_GUARD_SERVER_NODES                                                                    \
-	1024 /* of one server: whoever asks it for made-up paths leaves room for the others */
+/* Different templates of one server; further ones are cut to /... */
+#define PATH_GUARD_TEMPLATES 500
+/* Of one server: whoever asks it for made-up paths leaves room for the others. */
+#define PATH_GUARD_SERVER_NODES 1024
 
 struct path_node {
 	uint64_t key;	    /* hash of parent and segment; 0 free */

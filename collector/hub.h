@@ -20,9 +20,8 @@
 #define HUB_NODE_MAX	 254	   /* bytes of a node's name with NUL */
 #define HUB_WINDOW_BYTES (2 * MIB) /* of one scan on one node, on its way or unread */
 #define HUB_TAILS_MAX	 16
-#define HUB_STATUS_LINES                                                                           \
-	2048 /* fields, or ledger lines, of one status: they are compared in pairs */
-#define HUB_STATUS_BYTES (512 * KIB)	    /* of one status: the last one of each node is kept */
+#define HUB_STATUS_LINES 2048	     /* fields, or ledger lines, of a status; compared in pairs */
+#define HUB_STATUS_BYTES (512 * KIB) /* of one status: the last one of each node is kept */
 #define HUB_HELLO_NS	 (5 * NSEC_PER_SEC) /* a stream without hello is closed after */
 #define HUB_SILENT_NS	 (5 * NSEC_PER_SEC) /* an agent that does not answer pings is not asked */
 #define HUB_STATUS_NS	 (5 * NSEC_PER_SEC) /* status is asked for so often */

@@ -11,10 +11,8 @@
 #include "base/slice.h"
 #include "protocols/proto_id.h"
 
-enum dir {
-	DIR_RX = 0,
-	DIR_TX = 1
-}; /* as seen by the socket's owner; index of two-element arrays */
+/* As seen by the socket's owner; index of two-element arrays. */
+enum dir { DIR_RX = 0, DIR_TX = 1 };
 
 static inline enum dir dir_other(enum dir d)
 {
@@ -66,21 +64,20 @@ enum msg_kind { MSG_REQUEST, MSG_RESPONSE, MSG_PUSH };
 enum msg_flag {
 	MSG_TRUNCATED = 1 << 0, /* stored content was cut */
 	MSG_LOST = 1 << 1,	/* bytes of the message were lost: it is not complete */
-	MSG_DEGRADED =
-		1 << 2,	      /* some field is unknown; with MSG_LOST also where the message ends */
-	MSG_CUT_EOF = 1 << 3, /* the direction ended inside the message */
-	MSG_TUNNEL = 1 << 4,  /* the exchange ends here, the connection becomes a tunnel */
+	MSG_DEGRADED = 1 << 2,	/* a field is unknown; with MSG_LOST also where it ends */
+	MSG_CUT_EOF = 1 << 3,	/* the direction ended inside the message */
+	MSG_TUNNEL = 1 << 4,	/* the exchange ends here, the connection becomes a tunnel */
 };
 
 /* Fields by number: the parser's own, mapped to columns by the record builder. */
 enum field_id {
-	FIELD_METHOD,	    /* text */
-	FIELD_TARGET,	    /* text: request target as sent */
-	FIELD_STATUS,	    /* num */
-	FIELD_VERSION,	    /* num: 10, 11, 20 */
-	FIELD_HEADER_NAME,  /* text; the value follows as FIELD_HEADER_VALUE with the same key */
-	FIELD_HEADER_VALUE, /* a second one without a name goes on with the value, after one space
-			     */
+	FIELD_METHOD,	   /* text */
+	FIELD_TARGET,	   /* text: request target as sent */
+	FIELD_STATUS,	   /* num */
+	FIELD_VERSION,	   /* num: 10, 11, 20 */
+	FIELD_HEADER_NAME, /* text; the value follows as FIELD_HEADER_VALUE with the same key */
+	/* A second one without a name goes on with the value, after one space. */
+	FIELD_HEADER_VALUE,
 	FIELD_TRAILER_NAME,
 	FIELD_TRAILER_VALUE,
 	FIELD_BODY,	  /* text: body bytes after de-chunking, in order, may come in pieces */

@@ -30,8 +30,7 @@ enum col_unit {
 
 enum col_flag {
 	COL_F_SYM = 1 << 0, /* few distinct values: interned by the agent, dictionary in segments */
-	COL_F_PAYLOAD =
-		1 << 1, /* lives in the payload class: own files, own retention, not in SELECT * */
+	COL_F_PAYLOAD = 1 << 1,	 /* own files, own retention, not in SELECT * */
 	COL_F_COMPUTED = 1 << 2, /* not stored: made by the query layer from other columns */
 	COL_F_HIDDEN = 1 << 3,	 /* stored, but no SQL column */
 	COL_F_NAME = 1 << 4,	 /* never empty: filled from a chain of fallbacks */
@@ -190,8 +189,8 @@ enum table_id {
 };
 
 enum table_flag {
-	TABLE_F_EXCHANGES =
-		1 << 0, /* has all common columns; part of `requests` and `observations` */
+	/* Has all common columns; part of `requests` and `observations`. */
+	TABLE_F_EXCHANGES = 1 << 0,
 };
 
 struct table_schema {

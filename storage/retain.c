@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#define FLOOR_SHARE                                                                                \
-	8 /* each table keeps an eighth of the budget, divided by the number of tables */
+/* Each table keeps an eighth of the budget, divided by the number of tables. */
+#define FLOOR_SHARE 8
 
 uint64_t bucket_rows(const struct bucket *b)
 {

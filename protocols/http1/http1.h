@@ -9,14 +9,11 @@
 
 #include "protocols/protocol.h"
 
-#define HTTP1_LINE_MAX                                                                             \
-	16384 /* bytes of a start, header or chunk-size line; the rest is dropped                  \
-	       */
+#define HTTP1_LINE_MAX	      16384 /* bytes of a line; the rest is dropped */
 #define HTTP1_HEADERS_MAX     256   /* header and trailer fields of a message that are emitted */
 #define HTTP1_HEAD_MAX	      65536 /* bytes of header and trailer lines that are emitted */
 #define HTTP1_OUTSTANDING_MAX 256   /* requests without an answer; more wait (PARSE_WAIT) */
-#define HTTP1_BAD_LINES_MAX                                                                        \
-	4 /* lines of a head that are no fields, before framing counts as lost */
+#define HTTP1_BAD_LINES_MAX   4	    /* of a head, that are no fields; then framing is lost */
 
 extern const struct proto_ops http1_ops;
 

@@ -2,8 +2,8 @@
 #include "protocols/http1/http1.h"
 #include "base/util.h"
 
-#define LENGTH_MAX                                                                                 \
-	((uint64_t)1 << 62)  /* no body is longer: sums with stream positions stay in range */
+/* No body is longer: sums with stream positions stay in range. */
+#define LENGTH_MAX	  ((uint64_t)1 << 62)
 #define METHOD_LIKELY_MIN 3  /* bytes of an unknown method that is believed without a version */
 #define METHOD_MAX	  24 /* bytes of a method that is looked for in unknown bytes */
 
