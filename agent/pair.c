@@ -31,6 +31,7 @@ void pair_at(struct pair *pr, struct pipeline *p, struct conn *c, enum dir dir)
 {
 	pr->p = p;
 	pr->c = c;
+	pr->ops = pair_ops_of((enum proto_id)c->proto);
 	pr->dir = dir;
 	pr->at = NULL;
 }
@@ -61,7 +62,8 @@ static struct exchange *exchange_new(struct pair *pr, uint64_t key)
 		strbuf_init(&x->msg[1].headers, 8192);
 	}
 	x->key = key;
-	x->status = x->version = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(x->num); i++)
+		x->num[i] = -1;
 	x->msg[0].body_bytes = x->msg[1].body_bytes = -1;
 	return x;
 }
@@ -85,7 +87,7 @@ static void exchange_put_back(struct pair *pr, struct exchange *x)
 	pr->n_free++;
 }
 
-void exchange_keep(struct exchange *x, enum exchange_text t, struct slice v, size_t max)
+void exchange_keep(struct exchange *x, unsigned int t, struct slice v, size_t max)
 {
 	struct text_ref *r = &x->text[t];
 	size_t room;
@@ -218,6 +220,7 @@ static bool server_gave_up(const struct conn *c, const char *outcome)
 static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const char *outcome)
 {
 	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
+	const struct pair_ops *ops = pair_ops_of((enum proto_id)c->proto);
 	struct row_builder *b = &p->join.row;
 	uint32_t flags = req->flags | resp->flags;
 	uint64_t end_ns = resp->done ? resp->last_ns : p->now_ns;
@@ -225,7 +228,7 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 
 	c->n_rows++;
 	c->rows_to = MAX(c->rows_to, req->off + 1);
-	row_begin(b, TABLE_HTTP);
+	row_begin(b, ops->table);
 	put_times(p, b, x, end_ns);
 	put_sizes(b, x);
 	join_literal(p, b, COL_PROTOCOL, proto_name((enum proto_id)c->proto));
@@ -236,7 +239,7 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	row_int(b, COL_IS_PRIMARY, server || p->opts.wire || !conn_peer_reads(c, req->off));
 	join_literal(p, b, COL_OUTCOME, outcome ? outcome : "ok");
 	join_ends(p, c, b);
-	pair_http_columns(p, c, x, b);
+	ops->columns(p, c, x, b);
 	if (outcome && server_gave_up(c, outcome)) {
 		row_int(b, COL_FAILED, 1);
 		row_int(b, COL_CLIENT_ERROR, 0);
@@ -357,24 +360,7 @@ static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id 
 		x->truncated = true;
 		return;
 	}
-	switch (f) {
-	case FIELD_METHOD:
-		exchange_keep(x, TEXT_METHOD, v, 64);
-		break;
-	case FIELD_TARGET:
-		exchange_keep(x, TEXT_TARGET, v, 8192);
-		break;
-	case FIELD_BODY:
-		if (pr->p->opts.want_bodies)
-			exchange_keep(x, kind == MSG_REQUEST ? TEXT_REQUEST_BODY : TEXT_RESPONSE_BODY, v,
-				      pr->p->opts.body_max_bytes);
-		break;
-	case FIELD_HEADER_VALUE:
-		pair_http_header(pr->p, x, kind, slice_of(pr->header_name, pr->header_name_len), v);
-		break;
-	default:
-		break;
-	}
+	pr->ops->field(pr->p, x, kind, f, v);
 	note_memory(pr, x);
 }
 
@@ -385,9 +371,9 @@ static int on_known(void *ctx, enum msg_kind kind, uint64_t key, struct slice li
 	struct exchange *x = exchange_find(pr, key);
 	const struct memo_line *l;
 
-	if (!x || kind == MSG_PUSH || !has_room(pr, x))
+	if (!x || !pr->ops->known || kind == MSG_PUSH || !has_room(pr, x))
 		return -1;
-	l = pair_http_known(pr->p, x, kind, line);
+	l = pr->ops->known(pr->p, x, kind, line);
 	if (!l)
 		return -1;
 	name_set(pr, slice_head(line, l->name_n));
@@ -401,8 +387,8 @@ static void on_learn(void *ctx, enum msg_kind kind, uint64_t key, const struct h
 	struct pair *pr = ctx;
 	struct exchange *x = exchange_find(pr, key);
 
-	if (x && kind != MSG_PUSH)
-		pair_http_learn(pr->p, x, kind, h);
+	if (x && pr->ops->learn && kind != MSG_PUSH)
+		pr->ops->learn(pr->p, x, kind, h);
 }
 
 static void on_num(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v)
@@ -412,12 +398,10 @@ static void on_num(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f,
 
 	if (!x || kind == MSG_PUSH)
 		return;
-	if (f == FIELD_STATUS)
-		x->status = v;
-	else if (f == FIELD_VERSION && (kind == MSG_REQUEST || x->version < 0))
-		x->version = v;
-	else if (f == FIELD_BODY_BYTES)
+	if (f == FIELD_BODY_BYTES)
 		x->msg[kind].body_bytes = v;
+	else
+		pr->ops->num(x, kind, f, v);
 }
 
 static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, uint32_t flags)
@@ -433,9 +417,9 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 	m->done = !(flags & MSG_CUT_EOF);
 	m->flags |= flags;
 	m->end = off;
-	m->last_ns = stream_time(&c->dir[kind == MSG_REQUEST ? c->request_dir :
-							       dir_other(c->request_dir)],
-				 off ? off - 1 : 0);
+	m->last_ns = stream_time(
+		&c->dir[kind == MSG_REQUEST ? c->request_dir : dir_other(c->request_dir)],
+		off ? off - 1 : 0);
 	if (kind == MSG_RESPONSE)
 		finish(pr->p, c, x, flags & MSG_CUT_EOF ? outcome_of_end(pr, c, x) : NULL);
 }

@@ -1,5 +1,7 @@
 /* Hop 6: requests and responses become exchanges, exchanges become rows. Receives what the parsers
  * push (struct sink_ops), keeps one bounded copy of each field, redacts before anything leaves.
+ * pair.c does what is the same for all protocols; what one protocol's fields mean and which columns
+ * they become is its struct pair_ops, in pair_NAME.c and in the table of pair_table.c.
  */
 #ifndef AGENT_PAIR_H
 #define AGENT_PAIR_H
@@ -9,13 +11,15 @@
 #include "protocols/protocol.h"
 #include "protocols/trace_context.h"
 
-#define OPEN_MAX	  1024	/* exchanges under way on one connection; then the oldest is evicted */
-#define EXCHANGE_KEEP	  4096	/* idle exchanges kept for reuse */
-#define EXCHANGE_KEEP_BYTES 8192 /* larger ones are given back */
-#define EXCHANGE_TEXT_MAX 49152 /* bytes of all texts of one exchange */
-#define HEADER_NAME_MAX	  256
-#define OPEN_BYTES_MAX	  (1 * MIB)  /* memory of all open exchanges of one connection */
-#define PAIR_BYTES_MAX	  (64 * MIB) /* and of all connections; then texts are left out */
+#define OPEN_MAX	    1024 /* exchanges under way on one connection; then the oldest is evicted */
+#define EXCHANGE_KEEP	    4096  /* idle exchanges kept for reuse */
+#define EXCHANGE_KEEP_BYTES 8192  /* larger ones are given back */
+#define EXCHANGE_TEXT_MAX   49152 /* bytes of all texts of one exchange */
+#define EXCHANGE_TEXTS	    8	  /* texts a protocol may keep of one exchange */
+#define EXCHANGE_NUMS	    4	  /* and numbers */
+#define HEADER_NAME_MAX	    256
+#define OPEN_BYTES_MAX	    (1 * MIB)  /* memory of all open exchanges of one connection */
+#define PAIR_BYTES_MAX	    (64 * MIB) /* and of all connections; then texts are left out */
 
 struct pipeline;
 struct conn;
@@ -25,23 +29,12 @@ struct text_ref {
 	uint32_t off, n;
 };
 
-enum exchange_text {
-	TEXT_METHOD,
-	TEXT_TARGET,
-	TEXT_HOST,
-	TEXT_USER_AGENT,
-	TEXT_CONTENT_TYPE,
-	TEXT_REQUEST_BODY,
-	TEXT_RESPONSE_BODY,
-	_EXCHANGE_TEXT_MAX,
-};
-
 struct message {
 	bool begun, done;
 	uint32_t flags;	   /* enum msg_flag */
 	uint64_t off, end; /* positions in its direction */
 	uint64_t first_ns, last_ns;
-	int64_t body_bytes; /* -1 unknown */
+	int64_t body_bytes;    /* -1 unknown */
 	struct strbuf headers; /* JSON object without its closing brace, redacted */
 };
 
@@ -49,22 +42,52 @@ struct exchange {
 	struct exchange *next;
 	uint64_t key;
 	struct message msg[2]; /* MSG_REQUEST, MSG_RESPONSE */
-	int64_t status, version; /* -1 unknown */
 	bool truncated;
 	struct trace_context trace;
-	struct text_ref text[_EXCHANGE_TEXT_MAX];
+	/* What the protocol's pair_ops keeps, by its own numbers. */
+	int64_t num[EXCHANGE_NUMS]; /* -1 unknown */
+	struct text_ref text[EXCHANGE_TEXTS];
 	struct strbuf bytes; /* what text[] points into */
 	size_t memory;	     /* of this, as counted in pair and conn */
 };
 
+struct memo_line;
+struct row_builder;
+
+/* What hop 6 has to know of one protocol. All arguments are borrowed for the call. */
+struct pair_ops {
+	uint16_t table; /* enum table_id: one with TABLE_F_EXCHANGES */
+	/* A field, or a piece of one, of a message that has begun. FIELD_HEADER_NAME does not come
+	 * here: the name stands in p->pair when its value comes. */
+	void (*field)(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f,
+		      struct slice v);
+	/* A number; FIELD_BODY_BYTES is the same everywhere and does not come here. */
+	void (*num)(struct exchange *x, enum msg_kind kind, enum field_id f, int64_t v);
+	/* As in struct sink_ops, both or neither: a line that was learnt does again what field() did
+	 * with it; NULL when it is not known. */
+	const struct memo_line *(*known)(struct pipeline *p, struct exchange *x, enum msg_kind kind,
+					 struct slice line);
+	void (*learn)(struct pipeline *p, struct exchange *x, enum msg_kind kind,
+		      const struct header_line *h);
+	/* The columns that are the protocol's own, and of the common ones method, resource, status,
+	 * status_code, error, the trace's, and failed and client_error as far as an answer tells. */
+	void (*columns)(struct pipeline *p, struct conn *c, struct exchange *x,
+			struct row_builder *b);
+};
+
+/* pair_table.c: never NULL for a protocol that has a parser. */
+const struct pair_ops *pair_ops_of(enum proto_id id);
+extern const struct pair_ops pair_http_ops;
+
 struct pair {
 	struct pipeline *p;
-	struct conn *c; /* whose parser is running */
+	struct conn *c;		    /* whose parser is running */
+	const struct pair_ops *ops; /* of its protocol */
 	enum dir dir;
 	struct exchange *free_list;
 	size_t n_free;
 	uint64_t n_open, n_open_answers;
-	uint64_t memory; /* bytes allocated for open exchanges */
+	uint64_t memory;		   /* bytes allocated for open exchanges */
 	char header_name[HEADER_NAME_MAX]; /* of the field whose value comes next */
 	size_t header_name_len;
 	bool learnable; /* the last header stands behind learn_from in its message's JSON */
@@ -85,24 +108,13 @@ void pair_close(struct pipeline *p, struct conn *c);
 /* Exchanges without traffic since before_ns become rows with outcome timed_out. */
 void pair_expire(struct pipeline *p, struct conn *c, uint64_t before_ns);
 
-static inline struct slice exchange_text(const struct exchange *x, enum exchange_text t)
+static inline struct slice exchange_text(const struct exchange *x, unsigned int t)
 {
 	return slice_of(x->bytes.p + x->text[t].off, x->text[t].n);
 }
 
-/* pair_http.c: one header of a message, redacted into its JSON and remembered where a column needs
- * it; and the columns of a finished exchange. */
-void pair_http_header(struct pipeline *p, struct exchange *x, enum msg_kind kind, struct slice name,
-		      struct slice value);
-/* A line that was learnt does again what pair_http_header() did; NULL when it is not known. */
-struct memo_line;
-const struct memo_line *pair_http_known(struct pipeline *p, struct exchange *x, enum msg_kind kind,
-					struct slice line);
-void pair_http_learn(struct pipeline *p, struct exchange *x, enum msg_kind kind,
-		     const struct header_line *h);
-struct row_builder;
-void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x, struct row_builder *b);
-/* Remembers a text of the exchange, cut to max bytes; appends when it has some already. */
-void exchange_keep(struct exchange *x, enum exchange_text t, struct slice v, size_t max);
+/* Remembers a text of the exchange (t < EXCHANGE_TEXTS), cut to max bytes; appends when it has some
+ * already. */
+void exchange_keep(struct exchange *x, unsigned int t, struct slice v, size_t max);
 
 #endif

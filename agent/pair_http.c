@@ -13,21 +13,37 @@ static const struct slice masked = { (const uint8_t *)"<REDACTED>", 10 };
 /* Kinds of memo entries: what becomes of a text in a column has the column's number. */
 #define MEMO_LINE _COL_MAX /* + enum msg_kind: a header line, as JSON */
 
+/* What is kept of an exchange. */
+enum http_text {
+	TEXT_METHOD,
+	TEXT_TARGET,
+	TEXT_HOST,
+	TEXT_USER_AGENT,
+	TEXT_CONTENT_TYPE,
+	TEXT_REQUEST_BODY,
+	TEXT_RESPONSE_BODY,
+	_HTTP_TEXT_MAX,
+};
+enum http_num { NUM_STATUS, NUM_VERSION, _HTTP_NUM_MAX };
+
+_Static_assert(_HTTP_TEXT_MAX <= EXCHANGE_TEXTS, "texts");
+_Static_assert(_HTTP_NUM_MAX <= EXCHANGE_NUMS, "numbers");
+
 /* What a header is good for beyond being shown. */
-enum header_use { USE_NONE, USE_TRACE, USE_TEXT /* + enum exchange_text */ };
+enum header_use { USE_NONE, USE_TRACE, USE_TEXT /* + enum http_text */ };
 
 /* Headers that columns are made from. */
 static const struct {
 	struct slice name;
 	uint8_t kind; /* enum msg_kind */
-	uint8_t text; /* enum exchange_text */
+	uint8_t text; /* enum http_text */
 } wanted[] = {
 	{ { (const uint8_t *)"host", 4 }, MSG_REQUEST, TEXT_HOST },
 	{ { (const uint8_t *)"user-agent", 10 }, MSG_REQUEST, TEXT_USER_AGENT },
 	{ { (const uint8_t *)"content-type", 12 }, MSG_RESPONSE, TEXT_CONTENT_TYPE },
 };
 
-static const uint16_t wanted_max[_EXCHANGE_TEXT_MAX] = {
+static const uint16_t wanted_max[_HTTP_TEXT_MAX] = {
 	[TEXT_HOST] = 256,
 	[TEXT_USER_AGENT] = 256,
 	[TEXT_CONTENT_TYPE] = 128,
@@ -49,8 +65,7 @@ static void use_header(struct exchange *x, uint8_t use, struct slice name, struc
 	if (use == USE_TRACE)
 		(void)trace_context_header(&x->trace, name, value);
 	else if (use >= USE_TEXT && !x->text[use - USE_TEXT].n)
-		exchange_keep(x, (enum exchange_text)(use - USE_TEXT), value,
-			      wanted_max[use - USE_TEXT]);
+		exchange_keep(x, use - USE_TEXT, value, wanted_max[use - USE_TEXT]);
 }
 
 /* "name":"value" of a header, the name in lower case, the value redacted. */
@@ -83,8 +98,8 @@ static bool json_fits(struct strbuf *json, size_t before)
 }
 
 /* A repeated name stands twice, as it was sent. */
-void pair_http_header(struct pipeline *p, struct exchange *x, enum msg_kind kind, struct slice name,
-		      struct slice value)
+static void http_header(struct pipeline *p, struct exchange *x, enum msg_kind kind,
+			struct slice name, struct slice value)
 {
 	struct strbuf *json = &x->msg[kind].headers;
 	size_t before = json->len;
@@ -100,8 +115,40 @@ void pair_http_header(struct pipeline *p, struct exchange *x, enum msg_kind kind
 	x->truncated |= !p->pair.learnable;
 }
 
-void pair_http_learn(struct pipeline *p, struct exchange *x, enum msg_kind kind,
-		     const struct header_line *h)
+static void http_field(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f,
+		       struct slice v)
+{
+	switch (f) {
+	case FIELD_METHOD:
+		exchange_keep(x, TEXT_METHOD, v, 64);
+		break;
+	case FIELD_TARGET:
+		exchange_keep(x, TEXT_TARGET, v, 8192);
+		break;
+	case FIELD_BODY:
+		if (p->opts.want_bodies)
+			exchange_keep(x,
+				      kind == MSG_REQUEST ? TEXT_REQUEST_BODY : TEXT_RESPONSE_BODY,
+				      v, p->opts.body_max_bytes);
+		break;
+	case FIELD_HEADER_VALUE:
+		http_header(p, x, kind, slice_of(p->pair.header_name, p->pair.header_name_len), v);
+		break;
+	default:
+		break;
+	}
+}
+
+static void http_num(struct exchange *x, enum msg_kind kind, enum field_id f, int64_t v)
+{
+	if (f == FIELD_STATUS)
+		x->num[NUM_STATUS] = v;
+	else if (f == FIELD_VERSION && (kind == MSG_REQUEST || x->num[NUM_VERSION] < 0))
+		x->num[NUM_VERSION] = v;
+}
+
+static void http_learn(struct pipeline *p, struct exchange *x, enum msg_kind kind,
+		       const struct header_line *h)
 {
 	struct slice made = slice_from(strbuf_slice(&x->msg[kind].headers), p->pair.learn_from);
 	struct memo_entry *e;
@@ -115,8 +162,8 @@ void pair_http_learn(struct pipeline *p, struct exchange *x, enum msg_kind kind,
 					      h->note };
 }
 
-const struct memo_line *pair_http_known(struct pipeline *p, struct exchange *x, enum msg_kind kind,
-					struct slice line)
+static const struct memo_line *http_known(struct pipeline *p, struct exchange *x,
+					  enum msg_kind kind, struct slice line)
 {
 	const struct memo_entry *e = memo_get(&p->memo, (uint16_t)(MEMO_LINE + kind), line);
 	struct strbuf *json = &x->msg[kind].headers;
@@ -195,16 +242,17 @@ static void put_redacted(struct pipeline *p, struct row_builder *b, uint16_t col
 
 static void put_status(struct pipeline *p, struct exchange *x, struct row_builder *b)
 {
+	int64_t status = x->num[NUM_STATUS];
 	char text[3];
 
-	if (x->status < 0)
+	if (status < 0)
 		return;
-	row_int(b, COL_STATUS_CODE, x->status);
-	for (int64_t i = 2, left = x->status; i >= 0; i--, left /= 10)
+	row_int(b, COL_STATUS_CODE, status);
+	for (int64_t i = 2, left = status; i >= 0; i--, left /= 10)
 		text[i] = (char)('0' + left % 10);
 	join_text(p, b, COL_STATUS, slice_of(text, sizeof(text)));
-	row_int(b, COL_FAILED, x->status >= 500);
-	row_int(b, COL_CLIENT_ERROR, x->status >= 400 && x->status < 500);
+	row_int(b, COL_FAILED, status >= 500);
+	row_int(b, COL_CLIENT_ERROR, status >= 400 && status < 500);
 }
 
 static void put_target(struct pipeline *p, struct conn *c, struct exchange *x,
@@ -269,8 +317,8 @@ static void put_payload(struct pipeline *p, struct exchange *x, struct row_build
 static const char *const versions[10] = { "1.0", "1.1", "1.2", "1.3", "1.4",
 					  "1.5", "1.6", "1.7", "1.8", "1.9" };
 
-void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x,
-		       struct row_builder *b)
+static void http_columns(struct pipeline *p, struct conn *c, struct exchange *x,
+			 struct row_builder *b)
 {
 	put_status(p, x, b);
 	put_target(p, c, x, b);
@@ -278,8 +326,17 @@ void pair_http_columns(struct pipeline *p, struct conn *c, struct exchange *x,
 	join_text(p, b, COL_METHOD, exchange_text(x, TEXT_METHOD));
 	put_redacted(p, b, COL_HTTP_USER_AGENT, exchange_text(x, TEXT_USER_AGENT));
 	put_redacted(p, b, COL_HTTP_CONTENT_TYPE, exchange_text(x, TEXT_CONTENT_TYPE));
-	if (x->version >= 10)
+	if (x->num[NUM_VERSION] >= 10)
 		join_literal(p, b, COL_HTTP_VERSION,
-			     x->version < 20 ? versions[x->version - 10] : "2");
+			     x->num[NUM_VERSION] < 20 ? versions[x->num[NUM_VERSION] - 10] : "2");
 	put_payload(p, x, b);
 }
+
+const struct pair_ops pair_http_ops = {
+	.table = TABLE_HTTP,
+	.field = http_field,
+	.num = http_num,
+	.known = http_known,
+	.learn = http_learn,
+	.columns = http_columns,
+};

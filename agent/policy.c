@@ -79,11 +79,19 @@ const char *policy_refuses_command(const struct policy *p, const char *comm)
 	return NULL;
 }
 
+/* Which key switches a protocol off, and what is said of its connections then. */
+static const struct {
+	uint8_t key; /* enum config_protocol */
+	const char *why;
+} switches[_PROTO_MAX] = {
+	[PROTO_HTTP1] = { CONFIG_HTTP, "switched off by capture.protocols.http.enabled" },
+};
+
 const char *policy_refuses_protocol(const struct policy *p, enum proto_id id)
 {
-	if (p->cfg && id == PROTO_HTTP1 && !p->cfg->capture.protocols[CONFIG_HTTP])
-		return "switched off by capture.protocols.http.enabled";
-	return NULL;
+	if (!p->cfg || !switches[id].why || p->cfg->capture.protocols[switches[id].key])
+		return NULL;
+	return switches[id].why;
 }
 
 bool policy_masks(const struct policy *p, struct slice text)

@@ -154,7 +154,7 @@ static void parse_end(struct pipeline *p, struct conn *c, const struct drive_res
 	if (r->violated)
 		stream_ignore(p, c, "parser error");
 	else if (r->st == PARSE_SWITCH)
-		stream_ignore(p, c, r->next == PROTO_WEBSOCKET ? "websocket" : "tunnel after the switch");
+		stream_ignore(p, c, r->next ? proto_name(r->next) : "tunnel after the switch");
 	else
 		stream_ignore(p, c, "not understood");
 }
@@ -228,14 +228,12 @@ static void wake_other(struct pipeline *p, struct conn *c, enum dir dir)
 
 static const char *why_recognised(enum proto_id id)
 {
-	switch (id) {
-	case PROTO_TLS:
-		return "tls";
-	case PROTO_HTTP2:
-		return "http2 is not read yet";
-	default:
-		return "recognised, not read yet";
-	}
+	static const char *const whys[_PROTO_MAX] = {
+		[PROTO_TLS] = "tls",
+		[PROTO_HTTP2] = "http2 is not read yet",
+	};
+
+	return whys[id] ? whys[id] : "recognised, not read yet";
 }
 
 static void start_parsing(struct pipeline *p, struct conn *c, enum dir request_dir)

@@ -2,8 +2,16 @@
  * a sink (hop 5). No malloc, no clock, no I/O, no locks. One state serves both directions of one
  * connection.
  *
- * To add a protocol: an id in proto_id.h, a folder with `x.c` and `x_schema.c`, an entry in
- * registry.c, golden files in tests/golden/x, a line in tests/fuzz, a page in docs/.
+ * To add a protocol x:
+ *	protocols/proto_id.h		its id
+ *	protocols/x/			the parser: struct proto_ops (below)
+ *	protocols/registry.c		parsers, names and, in the order of certainty, probes
+ *	protocols/schema.[hc]		its columns and its table, TABLE_F_EXCHANGES
+ *	agent/pair_x.c, pair_table.c	struct pair_ops: what its fields mean, which columns they become
+ *	agent/policy.c			the key capture.protocols.x.enabled
+ *	tests/				golden/x, fuzz/fuzz_x.c, unit/protocols/test_x.c; test_pair checks
+ *					that the tables above have an entry each
+ *	docs/support-matrix.md		what is read, and what is not
  */
 #ifndef PROTOCOLS_PROTOCOL_H
 #define PROTOCOLS_PROTOCOL_H
