@@ -252,7 +252,7 @@ static bool key_is_plain(struct slice key)
 		if (!digit && !(lower(c) >= 'a' && lower(c) <= 'z') && !memchr("_-.[]$%~:", c, 9))
 			return false;
 	}
-	return digits <= 4 || digits * 2 < key.n;
+	return (digits <= 4 || digits * 2 < key.n) && !secret_find(key, SECRET_IN_PATH);
 }
 
 static void put_pair(const struct redact_policy *p, struct slice pair, struct secret_out *out)

@@ -115,18 +115,46 @@ bool secret_is_key_name(struct slice name)
 	return is_key_name(name, ARRAY_SIZE(key_names));
 }
 
+/* Bytes of what stands here as c, or as its percent-encoded form: two hexadecimal digits in capitals. 0:
+ * something else. */
+static size_t char_len(struct slice s, uint8_t c, const char *hex)
+{
+	if (s.n == 0)
+		return 0;
+	if (s.p[0] == c)
+		return 1;
+	return s.p[0] == '%' && slice_eq_nocase(slice_of(s.p + 1, MIN(s.n - 1, (size_t)2)),
+						slice_of(hex, 2))
+		       ? 3
+		       : 0;
+}
+
+/* Bytes of what groups digits: one space or dash, also as a URL or a form has it. */
+static size_t group_mark_len(struct slice s)
+{
+	size_t n = char_len(s, ' ', "20");
+
+	if (n == 0)
+		n = char_len(s, '-', "2D");
+	return n > 0 ? n : char_len(s, '+', "2B");
+}
+
 /* Digits of a number that may be grouped by single spaces or dashes; *ret_n: bytes of it. */
 static size_t grouped_digits(struct slice s, uint8_t *digits, size_t max, size_t *ret_n)
 {
 	size_t n = 0, i = 0;
 
 	while (i < s.n && n < max) {
-		if (is(s.p[i], C_DIGIT))
+		size_t mark;
+
+		if (is(s.p[i], C_DIGIT)) {
 			digits[n++] = s.p[i++];
-		else if ((s.p[i] == ' ' || s.p[i] == '-') && i + 1 < s.n && is(s.p[i + 1], C_DIGIT))
-			i++;
-		else
+			continue;
+		}
+		mark = group_mark_len(slice_from(s, i));
+		if (mark == 0 || i + mark >= s.n || !is(s.p[i + mark], C_DIGIT))
 			break;
+		i += mark;
 	}
 	*ret_n = i;
 	return n;
@@ -301,21 +329,30 @@ static size_t bare_len(struct slice s, enum secret_place place)
 	return n;
 }
 
-/* `password=x`, `token: x`, `"secret" : "x y"`. name: bytes of the whole name that ends with the
- * word.
+/* Bytes of the '=' or ':' that stands between a name and its value. */
+static size_t equals_len(struct slice s)
+{
+	size_t n = char_len(s, '=', "3D");
+
+	return n > 0 ? n : char_len(s, ':', "3A");
+}
+
+/* `password=x`, `token: x`, `"secret" : "x y"`, `password%3Dx`. name: bytes of the whole name that ends
+ * with the word.
  */
 static struct hit find_named(struct slice s, size_t word, size_t name, enum secret_place place)
 {
 	size_t at = word, n;
 	uint8_t quote = 0;
 
-	if (at < s.n && s.p[at] == '"')
-		for (at++; at < s.n && s.p[at] == ' ';)
+	at += char_len(slice_from(s, at), '"', "22");
+	if (at > word)
+		while (at < s.n && s.p[at] == ' ')
 			at++;
-	if (at >= s.n || (s.p[at] != '=' && s.p[at] != ':') ||
-	    !is_key_name(slice_of(s.p + word - name, name), KEY_NAMES_IN_TEXT))
+	n = equals_len(slice_from(s, at));
+	if (n == 0 || !is_key_name(slice_of(s.p + word - name, name), KEY_NAMES_IN_TEXT))
 		return (struct hit){ 0 };
-	for (at++; at < s.n && !quote && memchr(" \t\"'", s.p[at], 4); at++)
+	for (at += n; at < s.n && !quote && memchr(" \t\"'", s.p[at], 4); at++)
 		if (s.p[at] == '"' || s.p[at] == '\'')
 			quote = s.p[at];
 	n = quote ? quoted_len(slice_from(s, at), quote) : bare_len(slice_from(s, at), place);
@@ -381,15 +418,62 @@ static struct hit find_pem(struct slice s)
 	return (struct hit){ n, 0, SLICE_LIT("<REDACTED_PEM>") };
 }
 
+/* Where user and password of a URL stand: bytes of s in front of them, when s, at byte `at` of the text,
+ * is right behind `://`, or is the end of `://` percent-encoded. -1: not there. */
+static int userinfo_skip(struct slice text, size_t at)
+{
+	const uint8_t *p = text.p + at;
+
+	if (at >= 3 && memcmp(p - 3, "://", 3) == 0)
+		return 0;
+	if (at >= 4 && memcmp(p - 4, "://", 3) == 0)
+		return 0; /* behind one byte that is in no word: `://:pw@` */
+	if (at >= 4 && p[-1] == '%' && text.n - at > 2 &&
+	    slice_eq_nocase(slice_of(p - 4, 6), SLICE_LIT("%2F%2F")))
+		return 2;
+	return -1;
+}
+
+/* `bob:pw` of `http://bob:pw@host/`. The authority ends where a slash does, encoded or not, so that no
+ * byte is looked at for two URLs. */
+static struct hit find_userinfo(struct slice s, size_t skip)
+{
+	size_t end = 0;
+
+	for (size_t i = skip; i < s.n && s.p[i] > ' ' && !memchr("/?#\"<>", s.p[i], 6); i++) {
+		struct slice rest = slice_from(s, i);
+
+		if (char_len(rest, '/', "2F") > 0)
+			break;
+		if (char_len(rest, '@', "40") > 0)
+			end = i;
+	}
+	if (end <= skip)
+		return (struct hit){ 0 };
+	return (struct hit){ end, skip, SLICE_LIT("<REDACTED>") };
+}
+
 /* Where a detector stands: at a word of `word` bytes at s, the end of a name of `name` bytes.
- * before: classes of the byte in front of it. mail: there is an '@' or a %40 somewhere. */
+ * before: classes of the byte in front of it. mail: there is an '@' or a %40 somewhere. userinfo: see
+ * userinfo_skip(). */
 struct spot {
 	struct slice s;
+	int userinfo;
 	size_t word, name;
 	unsigned int before;
 	bool mail;
 	enum secret_place place;
 };
+
+/* What has an '@' in it. */
+static struct hit find_with_at(const struct spot *at)
+{
+	struct hit h = { 0 };
+
+	if (at->userinfo >= 0)
+		h = find_userinfo(at->s, (size_t)at->userinfo);
+	return h.n == 0 && !(at->before & C_LOCAL) ? find_email(at->s) : h;
+}
 
 /* The detectors in turn, each behind a test of a byte or two: most words are harmless. */
 static struct hit find_at(const struct spot *at)
@@ -398,8 +482,8 @@ static struct hit find_at(const struct spot *at)
 	struct hit h = { 0 };
 	uint8_t first = s.p[0], behind = at->word < s.n ? s.p[at->word] : '\0';
 
-	if (at->mail && !(at->before & C_LOCAL))
-		h = find_email(s);
+	if (at->mail)
+		h = find_with_at(at);
 	if (h.n == 0 && first >= '2' && first <= '6' && s.n >= 13)
 		h = find_card(s);
 	if (h.n == 0 && first == 'e')
@@ -410,7 +494,7 @@ static struct hit find_at(const struct spot *at)
 		h = find_iban(s);
 	if (h.n == 0 && behind == ' ' && (first | 0x20) == 'b')
 		h = find_scheme(s, at->word);
-	if (h.n == 0 && at->word >= 2 && memchr("=:\"", behind, 3))
+	if (h.n == 0 && at->word >= 2 && memchr("=:\"%", behind, 4))
 		h = find_named(s, at->word, at->name, at->place);
 	if (h.n == 0 && at->place == SECRET_IN_PATH && s.n >= RANDOM_MIN)
 		h = find_random(s, at->word, !(at->before & C_TOKEN));
@@ -438,9 +522,9 @@ static struct hit find_next(struct slice s, size_t *at, bool mail, enum secret_p
 		size_t word = run(rest, C_WORD, rest.n);
 
 		if (word > 0) {
-			h = find_at(&(struct spot){ rest, word, i + word - name_from,
-						    i > 0 ? classes[s.p[i - 1]] : 0u, mail,
-						    place });
+			h = find_at(&(struct spot){
+				rest, mail ? userinfo_skip(s, i) : -1, word, i + word - name_from,
+				i > 0 ? classes[s.p[i - 1]] : 0u, mail, place });
 		} else {
 			word = 1;
 			if (rest.p[0] == '-' && rest.n > 10)

@@ -96,6 +96,10 @@ static void test_redact__query(void)
 	QUERY("ann@example.com=1", "?=?");
 	QUERY("page=ann@example.com", "page=<REDACTED_EMAIL>");
 	QUERY("&&", "&&");
+	QUERY("AKIAIOSFODNN7EXAMPLE", "?");
+	QUERY("sk_live_4eCQHqLyjWDarjtTzdpdcabcd=1", "?=?");
+	QUERY("eyJhbGciOiJIUzI.eyJzdWIiOiJ.abcdefgh=x", "?=?");
+	QUERY("fields=password%3Dhunter2", "fields=password%3D<REDACTED>");
 	QUERY("", "");
 	QUERY("filter[name]=x&$top=5", "filter[name]=?&$top=?");
 }
@@ -120,6 +124,15 @@ static void test_redact__path(void)
 	PATH("/pkg@1.2.3/x", "/pkg@1.2.3/x");
 	PATH("/iban/DE89370400440532013000", "/iban/<REDACTED_IBAN>");
 	PATH("/a;jsessionid=1F2E3D/b", "/a;jsessionid=<REDACTED>/b");
+	PATH("/card/4111%201111%201111%201111/x", "/card/<REDACTED_PAN>/x");
+	PATH("/card/4111%2d1111%2D1111%2d1111", "/card/<REDACTED_PAN>");
+	PATH("/set/password%3Dhunter2/x", "/set/password%3D<REDACTED>/x");
+	PATH("/q/%22token%22%3a%22abc%22", "/q/%22token%22%3a<REDACTED>");
+	PATH("/my%20password%20rules", "/my%20password%20rules");
+	PATH("/proxy/http://bob:hunter2@intern/x", "/proxy/http://<REDACTED>@intern/x");
+	PATH("/go/https%3A%2f%2Fbob%3Ahunter2%40intern%2Fx",
+	     "/go/https%3A%2f%2F<REDACTED>%40intern%2Fx");
+	PATH("/proxy/http://intern/pkg@1.2.3", "/proxy/http://intern/pkg@1.2.3");
 }
 
 static void test_redact__text(void)
@@ -150,6 +163,11 @@ static void test_redact__text(void)
 	TEXT("{\"token\":\"\",\"a\":\"b\"}", "{\"token\":\"\",\"a\":\"b\"}");
 	TEXT("token=ab/cd== x", "token=<REDACTED> x");
 	TEXT("monkey: banana", "monkey: banana");
+	TEXT("card=4111+1111+1111+1111&x", "card=<REDACTED_PAN>&x");
+	TEXT("bot (+http://bob:hunt@er2@intern/)", "bot (+http://<REDACTED>@intern/)");
+	TEXT("redis://:hunter2@cache:6379/0", "redis://:<REDACTED>@cache:6379/0");
+	TEXT("postgres://bob@db", "postgres://<REDACTED>@db");
+	TEXT("see http://intern/ ann@home", "see http://intern/ ann@home");
 	TEXT("a -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- b",
 	     "a <REDACTED_PEM> b");
 	TEXT("a -----BEGIN KEY-----\nMIIE", "a <REDACTED_PEM>");
