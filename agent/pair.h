@@ -18,8 +18,10 @@
 #define EXCHANGE_TEXTS	    8	  /* texts a protocol may keep of one exchange */
 #define EXCHANGE_NUMS	    4	  /* and numbers */
 #define HEADER_NAME_MAX	    256
-#define OPEN_BYTES_MAX	    (1 * MIB)  /* memory of all open exchanges of one connection */
-#define PAIR_BYTES_MAX	    (64 * MIB) /* and of all connections; then texts are left out */
+/* Bytes of a body behind those that are stored, so that a secret that is cut there is known as one. */
+#define BODY_MARGIN    512
+#define OPEN_BYTES_MAX (1 * MIB)  /* memory of all open exchanges of one connection */
+#define PAIR_BYTES_MAX (64 * MIB) /* and of all connections; then texts are left out */
 
 struct pipeline;
 struct conn;

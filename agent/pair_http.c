@@ -2,11 +2,15 @@
  * finished exchange. Everything is redacted here, before it can leave the parser process.
  */
 #include "agent/pipeline_int.h"
+#include "protocols/secrets.h"
+#include "base/text.h"
 
 #include <string.h>
 
 /* Bytes: the longest kept text, and room for masks that are longer than what they mask. */
 #define REDACT_BUF 9216
+#define TARGET_MAX 8192
+#define BODY_BUF   32768 /* the same for bodies; what is stored of one is at most half of it */
 
 static const struct slice masked = { (const uint8_t *)"<REDACTED>", 10 };
 
@@ -60,12 +64,31 @@ static uint8_t header_use(enum msg_kind kind, struct slice name)
 											: USE_NONE;
 }
 
-static void use_header(struct exchange *x, uint8_t use, struct slice name, struct slice value)
+/* What is kept of a value. What would not be seen to be secret without its end is left out too. */
+static void keep_header(struct pipeline *p, struct exchange *x, unsigned int text,
+			struct slice value)
+{
+	size_t max = wanted_max[text];
+
+	if (value.n <= max) {
+		exchange_keep(x, text, value, max);
+		return;
+	}
+	x->truncated = true;
+	exchange_keep(x, text,
+		      policy_masks(&p->policy, value)
+			      ? masked
+			      : secret_safe_head(value, max, SECRET_IN_TEXT),
+		      max);
+}
+
+static void use_header(struct pipeline *p, struct exchange *x, uint8_t use, struct slice name,
+		       struct slice value)
 {
 	if (use == USE_TRACE)
 		(void)trace_context_header(&x->trace, name, value);
 	else if (use >= USE_TEXT && !x->text[use - USE_TEXT].n)
-		exchange_keep(x, use - USE_TEXT, value, wanted_max[use - USE_TEXT]);
+		keep_header(p, x, use - USE_TEXT, value);
 }
 
 /* "name":"value" of a header, the name in lower case, the value redacted. */
@@ -80,7 +103,7 @@ static void make_json(struct pipeline *p, struct strbuf *json, struct slice name
 	if (policy_masks(&p->policy, value))
 		value = masked;
 	value = redact_header_value(&p->policy.redact, name, value, buf, sizeof(buf));
-	strbuf_add_json(json, slice_of(lower, n));
+	strbuf_add_json(json, secret_find(name, SECRET_IN_PATH) ? masked : slice_of(lower, n));
 	strbuf_addch(json, ':');
 	strbuf_add_json(json, value);
 }
@@ -104,7 +127,7 @@ static void http_header(struct pipeline *p, struct exchange *x, enum msg_kind ki
 	struct strbuf *json = &x->msg[kind].headers;
 	size_t before = json->len;
 
-	use_header(x, header_use(kind, name), name, value);
+	use_header(p, x, header_use(kind, name), name, value);
 	p->pair.learnable = false;
 	if (!p->opts.want_headers)
 		return;
@@ -123,13 +146,15 @@ static void http_field(struct pipeline *p, struct exchange *x, enum msg_kind kin
 		exchange_keep(x, TEXT_METHOD, v, 64);
 		break;
 	case FIELD_TARGET:
-		exchange_keep(x, TEXT_TARGET, v, 8192);
+		x->truncated |= v.n > TARGET_MAX;
+		exchange_keep(x, TEXT_TARGET, secret_safe_head(v, TARGET_MAX, SECRET_IN_PATH),
+			      TARGET_MAX);
 		break;
 	case FIELD_BODY:
 		if (p->opts.want_bodies)
 			exchange_keep(x,
 				      kind == MSG_REQUEST ? TEXT_REQUEST_BODY : TEXT_RESPONSE_BODY,
-				      v, p->opts.body_max_bytes);
+				      v, (size_t)p->opts.body_max_bytes + BODY_MARGIN);
 		break;
 	case FIELD_HEADER_VALUE:
 		http_header(p, x, kind, slice_of(p->pair.header_name, p->pair.header_name_len), v);
@@ -173,7 +198,7 @@ static const struct memo_line *http_known(struct pipeline *p, struct exchange *x
 	if (!e)
 		return NULL;
 	if (e->line.use != USE_NONE)
-		use_header(x, e->line.use, slice_head(line, e->line.name_n),
+		use_header(p, x, e->line.use, slice_head(line, e->line.name_n),
 			   slice_of(line.p + e->line.value_at, e->line.value_n));
 	to = strbuf_reserve(json, 1 + (size_t)e->out_n);
 	if (to) {
@@ -259,7 +284,7 @@ static void put_target(struct pipeline *p, struct conn *c, struct exchange *x,
 		       struct row_builder *b)
 {
 	struct target t = target_split(exchange_text(x, TEXT_TARGET));
-	struct slice host = t.host.n ? t.host : exchange_text(x, TEXT_HOST);
+	struct slice host = t.host.n ? t.host : redact_host(exchange_text(x, TEXT_HOST));
 	uint8_t buf[REDACT_BUF];
 	char tmpl[PATH_TEMPLATE_MAX];
 	size_t n;
@@ -293,6 +318,33 @@ static void put_trace(const struct trace_context *t, struct row_builder *b)
 			 slice_of(t->parent_span_id, sizeof(t->parent_span_id)));
 }
 
+/* The text without a character that was cut at its end; nothing of what is no UTF-8 text: in what is
+ * compressed or binary no secret could be seen. */
+static struct slice readable(struct slice s)
+{
+	size_t at = 0, n;
+
+	while (at < s.n && s.p[at] && (n = utf8_len(slice_from(s, at))) > 0)
+		at += n;
+	return slice_head(s, at == s.n || (s.p[at] && s.n - at < 4) ? at : 0);
+}
+
+/* A body with a hole is not kept either: what follows a lost `password=` is no longer known as one. */
+static void put_body(struct pipeline *p, struct exchange *x, struct row_builder *b,
+		     enum msg_kind kind)
+{
+	uint8_t buf[BODY_BUF];
+	struct slice s = readable(
+		exchange_text(x, kind == MSG_REQUEST ? TEXT_REQUEST_BODY : TEXT_RESPONSE_BODY));
+
+	if (!s.n || (x->msg[kind].flags & MSG_LOST))
+		return;
+	x->truncated |= s.n > p->opts.body_max_bytes;
+	s = policy_masks(&p->policy, s) ? masked : redact_text(s, buf, sizeof(buf));
+	row_text(b, kind == MSG_REQUEST ? COL_HTTP_REQUEST_BODY : COL_HTTP_RESPONSE_BODY,
+		 readable(slice_head(s, p->opts.body_max_bytes)));
+}
+
 static void put_payload(struct pipeline *p, struct exchange *x, struct row_builder *b)
 {
 	static const uint16_t cols[] = { COL_HTTP_REQUEST_HEADERS, COL_HTTP_RESPONSE_HEADERS };
@@ -308,10 +360,8 @@ static void put_payload(struct pipeline *p, struct exchange *x, struct row_build
 	}
 	if (!p->opts.want_bodies)
 		return;
-	if (x->text[TEXT_REQUEST_BODY].n)
-		put_redacted(p, b, COL_HTTP_REQUEST_BODY, exchange_text(x, TEXT_REQUEST_BODY));
-	if (x->text[TEXT_RESPONSE_BODY].n)
-		put_redacted(p, b, COL_HTTP_RESPONSE_BODY, exchange_text(x, TEXT_RESPONSE_BODY));
+	put_body(p, x, b, MSG_REQUEST);
+	put_body(p, x, b, MSG_RESPONSE);
 }
 
 static const char *const versions[10] = { "1.0", "1.1", "1.2", "1.3", "1.4",
@@ -323,7 +373,7 @@ static void http_columns(struct pipeline *p, struct conn *c, struct exchange *x,
 	put_status(p, x, b);
 	put_target(p, c, x, b);
 	put_trace(&x->trace, b);
-	join_text(p, b, COL_METHOD, exchange_text(x, TEXT_METHOD));
+	put_redacted(p, b, COL_METHOD, exchange_text(x, TEXT_METHOD));
 	put_redacted(p, b, COL_HTTP_USER_AGENT, exchange_text(x, TEXT_USER_AGENT));
 	put_redacted(p, b, COL_HTTP_CONTENT_TYPE, exchange_text(x, TEXT_CONTENT_TYPE));
 	if (x->num[NUM_VERSION] >= 10)

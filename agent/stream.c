@@ -251,6 +251,8 @@ static void start_parsing(struct pipeline *p, struct conn *c, enum dir request_d
 	c->role_known = true;
 	c->verdict = CTL_COPY;
 	c->ops->init(c->parser, request_dir, mid);
+	if (p->opts.want_bodies && c->ops->want_bodies)
+		c->ops->want_bodies(c->parser, (uint64_t)p->opts.body_max_bytes + BODY_MARGIN);
 	tell_kernel(p, c);
 	parse_buffer(p, c, request_dir, false);
 	if (c->state == CONN_PARSING && c->dir[dir_other(request_dir)].len)
@@ -262,7 +264,8 @@ static void infer(struct pipeline *p, struct conn *c, enum dir dir)
 {
 	struct stream *s = &c->dir[dir];
 	bool is_request = false, more = false;
-	enum proto_id id = proto_infer(slice_head(slice_of(s->buf, s->len), PROBE_MAX), &is_request, &more);
+	enum proto_id id = proto_infer(slice_head(slice_of(s->buf, s->len), PROBE_MAX), &is_request,
+				       &more);
 
 	if (id != PROTO_UNKNOWN) {
 		c->proto = (uint8_t)id;
@@ -319,7 +322,8 @@ static void overflow(struct pipeline *p, struct conn *c, enum dir dir, struct sl
 static void payload(struct pipeline *p, struct conn *c, enum dir dir, struct slice v)
 {
 	struct stream *s = &c->dir[dir];
-	uint64_t unwanted = s->next < s->skip_until ? MIN(s->skip_until - s->next, (uint64_t)v.n) : 0;
+	uint64_t unwanted = s->next < s->skip_until ? MIN(s->skip_until - s->next, (uint64_t)v.n)
+						    : 0;
 
 	if (unwanted) {
 		count(p, L4_UNWANTED, unwanted);

@@ -179,6 +179,9 @@ struct proto_ops {
 	/* st: state_size zeroed bytes. client: the direction in which requests travel.
 	 * mid: the connection is older than our first byte of it. */
 	void (*init)(void *st, enum dir client, bool mid);
+	/* How many bytes of each message body are emitted as FIELD_BODY; 0, the default, emits none,
+	 * and all that need not be looked at is skipped. st: after init(). NULL: never any. */
+	void (*want_bodies)(void *st, uint64_t max_bytes);
 	struct parse_result (*parse)(void *st, const struct parse_in *in, struct sink *out);
 	/* Offset in buf of the next plausible start of a message; buf.n when there is none. */
 	size_t (*resync)(const void *st, struct slice buf, enum dir dir);

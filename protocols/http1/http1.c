@@ -772,7 +772,7 @@ static void http1_init(void *st, enum dir client, bool mid)
 	h->half[0].lost = h->half[1].lost = mid;
 }
 
-void http1_want_bodies(void *st, uint64_t max_bytes)
+static void http1_want_bodies(void *st, uint64_t max_bytes)
 {
 	struct http1 *h = st;
 
@@ -868,6 +868,7 @@ const struct proto_ops http1_ops = {
 	.max_need = HTTP1_LINE_MAX,
 	.probe = http1_probe,
 	.init = http1_init,
+	.want_bodies = http1_want_bodies,
 	.parse = http1_parse,
 	.resync = http1_resync,
 	.gap = http1_gap,

@@ -20,8 +20,4 @@ extern const struct proto_ops http1_ops;
 /* See struct proto_ops. Looks at most at PROBE_MAX bytes. */
 enum probe_result http1_probe(struct slice head);
 
-/* How many bytes of each message body are emitted as FIELD_BODY; 0, the default, emits none, and
- * all that need not be looked at is skipped. st: after init(). */
-void http1_want_bodies(void *st, uint64_t max_bytes);
-
 #endif

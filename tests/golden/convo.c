@@ -1,5 +1,4 @@
 #include "tests/golden/convo.h"
-#include "protocols/http1/http1.h"
 
 #define LOG_MAX	   (64 * MIB)
 #define WINDOW_MAX (4 * MIB)
@@ -151,8 +150,8 @@ void convo_init(struct convo *c, enum proto_id proto, enum dir client, bool mid,
 	c->ops = proto_get(proto);
 	c->st = calloc(1, c->ops->state_size);
 	c->ops->init(c->st, client, mid);
-	if (proto == PROTO_HTTP1)
-		http1_want_bodies(c->st, bodies);
+	if (c->ops->want_bodies)
+		c->ops->want_bodies(c->st, bodies);
 	c->sink = (struct sink){ .ops = &log_ops, .ctx = &c->log };
 	for (int i = 0; i < 2; i++) {
 		strbuf_init(&c->dir[i].buf, WINDOW_MAX);

@@ -51,7 +51,7 @@ struct convo {
 	uint64_t resynced, passed; /* bytes behind a switch or stop */
 };
 
-/* client: direction of requests. bodies: see http1_want_bodies(). */
+/* client: direction of requests. bodies: see want_bodies() of struct proto_ops. */
 void convo_init(struct convo *c, enum proto_id proto, enum dir client, bool mid, uint64_t bodies);
 void convo_done(struct convo *c);
 void convo_play(struct convo *c, const struct turn *t);
