@@ -163,16 +163,23 @@ void redact_policy_init(struct redact_policy *p)
 		list_add(&p->queries, queries_kept[i]);
 }
 
+struct slice redact_host(struct slice s)
+{
+	size_t at;
+
+	while ((at = slice_find(s, '@')) < s.n)
+		s = slice_from(s, at + 1);
+	return s;
+}
+
 /* Splits off scheme and authority; what is left starts with the path. */
 static struct slice authority_split(struct slice s, struct target *t)
 {
-	size_t end = 0, at;
+	size_t end = 0;
 
 	while (end < s.n && s.p[end] != '/' && s.p[end] != '?' && s.p[end] != '#')
 		end++;
-	t->host = slice_head(s, end);
-	while ((at = slice_find(t->host, '@')) < t->host.n)
-		t->host = slice_from(t->host, at + 1);
+	t->host = redact_host(slice_head(s, end));
 	return slice_from(s, end);
 }
 
@@ -230,6 +237,8 @@ static struct slice length_mark(size_t n, void *buf, size_t cap)
 struct slice redact_header_value(const struct redact_policy *p, struct slice name, struct slice s,
 				 void *buf, size_t cap)
 {
+	if (slice_eq_nocase(name, SLICE_LIT("host")))
+		s = redact_host(s);
 	if (list_holds(&p->headers, name))
 		return redact_text(s, buf, cap);
 	if (redact_header_is_secret(name))

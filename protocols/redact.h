@@ -54,6 +54,8 @@ struct slice redact_header_value(const struct redact_policy *p, struct slice nam
 /* The keys of a query string, values as `?` except those on the list. */
 struct slice redact_query(const struct redact_policy *p, struct slice s, void *buf, size_t cap);
 /* A path as sent, with segments masked that look like secrets. */
+/* A Host header or an authority without the user in front of it. */
+struct slice redact_host(struct slice s);
 struct slice redact_path(struct slice s, void *buf, size_t cap);
 /* Any other text that is kept: card numbers, e-mail addresses, tokens, keys, bank accounts and
  * values of names like `password` are masked. */

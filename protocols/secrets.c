@@ -565,3 +565,22 @@ void secret_put_masked(struct secret_out *out, struct slice s, enum secret_place
 		from = at;
 	}
 }
+
+struct slice secret_safe_head(struct slice s, size_t max, enum secret_place place)
+{
+	bool mail = has_mail_mark(s);
+	size_t at = 0;
+
+	if (s.n <= max)
+		return s;
+	while (at < max) {
+		struct hit h = find_next(s, &at, mail, place);
+
+		if (h.n == 0 || at >= max)
+			break;
+		if (at + h.n > max)
+			return slice_head(s, at);
+		at += h.n;
+	}
+	return slice_head(s, max);
+}

@@ -20,6 +20,9 @@ void secret_put(struct secret_out *out, struct slice s);
 void secret_put_masked(struct secret_out *out, struct slice s, enum secret_place place);
 /* Whether there is any. */
 bool secret_find(struct slice s, enum secret_place place);
+/* At most max leading bytes of s, fewer where a secret would be cut in two: the part of one may be known
+ * for none any more. */
+struct slice secret_safe_head(struct slice s, size_t max, enum secret_place place);
 /* Whether a name says that its value is secret: password, token, signature, ... */
 bool secret_is_key_name(struct slice name);
 
