@@ -18,7 +18,7 @@ static struct {
 	_Alignas(8) uint8_t frame[ROW_MAX];
 	_Alignas(8) uint8_t rows[ROWS_MAX][8192];
 	size_t n_rows;
-	char syms[1024][128];
+	char syms[1024][272];
 	uint64_t now;
 	size_t queued, queue_max; /* bytes since the last round; 0: no limit */
 	size_t n_snapshot, n_snapshot_ends;
@@ -682,6 +682,56 @@ static void test_pipeline__many_heads_are_kept_apart(void)
 	finish();
 }
 
+/* Secrets where nobody expects them, and one that the column's limit cuts in two. */
+static void test_pipeline__secrets_anywhere_in_a_head(void)
+{
+	static const char *const asks[] = {
+		"AKIAIOSFODNN7EXAMPLE /m HTTP/1.1\r\nHost: bob:hunter2@intern\r\n"
+		"ghp_abcdefghijklmnopqrst: x\r\n\r\n",
+		"GET /proxy/http://bob:hunter2@intern/x?ghp_abcdefghijklmnopqrst=1 HTTP/1.1\r\n"
+		"Host: a\r\nVia: 1.1 http://bob:hunter2@intern/\r\n\r\n",
+	};
+	char ask[400], agent[251];
+	uint64_t rx = 0, tx = 0;
+	struct row r;
+
+	memset(agent, 'x', 250);
+	agent[250] = 0;
+	start();
+	give_open(SERVER_ID, true, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+		rx = give(SERVER_ID, EV_RX, rx, asks[i]);
+		tx = give(SERVER_ID, EV_TX, tx, response);
+	}
+	snprintf(ask, sizeof(ask),
+		 "GET /ua HTTP/1.1\r\nUser-Agent: %.240s 4111111111111111\r\n\r\n", agent);
+	rx = give(SERVER_ID, EV_RX, rx, ask);
+	tx = give(SERVER_ID, EV_TX, tx, response);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 3);
+	for (size_t i = 0; i < 3; i++) {
+		static const uint16_t cols[] = {
+			COL_METHOD,	COL_HTTP_HOST,	     COL_HTTP_PATH,	      COL_RESOURCE,
+			COL_HTTP_QUERY, COL_HTTP_USER_AGENT, COL_HTTP_REQUEST_HEADERS
+		};
+
+		r = nth_row(TABLE_HTTP, i);
+		for (size_t k = 0; k < ARRAY_SIZE(cols); k++) {
+			const char *text = text_of(&r, cols[k]);
+
+			EXPECT(!strstr(text, "hunter2") && !strstr(text, "AKIA") &&
+			       !strstr(text, "ghp_") && !strstr(text, "4111"));
+		}
+	}
+	r = nth_row(TABLE_HTTP, 0);
+	EXPECT_STR(text_of(&r, COL_METHOD), "<REDACTED_KEY>");
+	EXPECT_STR(text_of(&r, COL_HTTP_HOST), "intern");
+	r = nth_row(TABLE_HTTP, 2);
+	snprintf(ask, sizeof(ask), "%.240s ", agent);
+	EXPECT_STR(text_of(&r, COL_HTTP_USER_AGENT), ask);
+	EXPECT_EQ(int_of(&r, COL_TRUNCATED), 1);
+	finish();
+}
+
 /* A request with this body and its empty answer, as a row. In two records, cut behind `cut` bytes of
  * the body; lost: the first part never comes. */
 static struct row post(const char *body, size_t n, size_t cut, bool lost, uint32_t body_max_bytes)
@@ -775,6 +825,7 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
 	  TEST(test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue),
 	  TEST(test_pipeline__a_head_that_comes_again_says_the_same),
 	  TEST(test_pipeline__many_heads_are_kept_apart),
+	  TEST(test_pipeline__secrets_anywhere_in_a_head),
 	  TEST(test_pipeline__bodies_are_kept_when_asked_for),
 	  TEST(test_pipeline__bodies_are_cut_behind_a_character_and_no_secret),
 	  TEST(test_pipeline__bodies_that_cannot_be_read_are_not_kept))
