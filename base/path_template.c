@@ -210,6 +210,22 @@ static size_t as_it_is(struct slice s, char *out)
 	return s.n;
 }
 
+/* What is no path: `*`, host:port, whatever a client made up. The guard holds for it too, at a place
+ * of its own. */
+static size_t name_guarded(struct path_guard *g, struct path_node *root, struct slice name,
+			   char *out)
+{
+	struct writer w = { .out = out };
+	struct slice text = slice_head(name, PATH_TEMPLATE_MAX), ext = SLICE_LIT("");
+	struct path_node *node;
+	bool fresh = false;
+
+	node = node_get(g, root, child_key(g, root, SLICE_LIT(""), SLICE_LIT("name")), &fresh);
+	if (node)
+		node = descend(g, root, node, &text, &ext);
+	return node && may_end(root, node) ? as_it_is(text, out) : cut(&w);
+}
+
 /* g: NULL for form alone. */
 static size_t template_make(struct path_guard *g, struct path_node *root, struct slice path,
 			    char *out)
@@ -263,8 +279,11 @@ size_t path_guard_template(struct path_guard *g, uint64_t server, struct slice p
 	bool fresh = false;
 
 	path = path_of(path);
-	if (path.n == 0 || path.p[0] != '/')
-		return as_it_is(path, out);
+	if (path.n == 0)
+		return 0;
 	root = node_get(g, NULL, hash_u64(server ^ g->key.k0), &fresh);
-	return root ? template_make(g, root, path, out) : cut(&w);
+	if (!root)
+		return cut(&w);
+	return path.p[0] == '/' ? template_make(g, root, path, out)
+				: name_guarded(g, root, path, out);
 }

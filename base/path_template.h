@@ -4,7 +4,7 @@
  * A segment is variable when it is a number, a UUID, eight or more hexadecimal digits with a
  * decimal one, mostly digits, long with digits in it, over 64 bytes, or has one of % @ = : ; < in
  * it. `v1` and a file extension stay. Query and fragment are left out; so are scheme and host of a
- * whole URL. What does not start with a slash (a star alone, host:port) is returned as it is.
+ * whole URL. What does not start with a slash (a star alone, host:port) stays as it is.
  */
 #ifndef BASE_PATH_TEMPLATE_H
 #define BASE_PATH_TEMPLATE_H
@@ -35,9 +35,9 @@ struct path_node {
 };
 
 /* What keeps names, slugs and other unformatted ids from flooding the set of templates: where a
- * server shows too many different segments at one place, they become `*` from then on. About 128
- * KiB; what finds no room is cut to /... . The answers depend only on the paths seen before, in
- * their order. Single-threaded. */
+ * server shows too many different segments at one place, they become `*` from then on; so do
+ * targets that are no paths, among themselves. About 128 KiB; what finds no room is cut to /... .
+ * The answers depend only on the paths seen before, in their order. Single-threaded. */
 struct path_guard {
 	struct hash_key key;
 	struct path_node nodes[PATH_GUARD_NODES];

@@ -145,7 +145,28 @@ static void test_path_guard__one_server_cannot_fill_it(void)
 	test_check_mem(out, n, "/shop/cart", 10, __FILE__, __LINE__, "another server");
 }
 
+/* A client may ask for what is no path too: `GET made-up HTTP/1.1`, CONNECT to any host. */
+static void test_path_guard__targets_that_are_no_paths(void)
+{
+	char target[32], out[PATH_TEMPLATE_MAX];
+	size_t n, stars = 0;
+
+	path_guard_init(&guard);
+	for (int i = 0; i < 1000; i++) {
+		n = (size_t)snprintf(target, sizeof(target), "%c%c%c:443", 'g' + i % 10,
+				     'g' + i / 10 % 10, 'g' + i / 100);
+		n = path_guard_template(&guard, 80, slice_of(target, n), out);
+		stars += n == 1 && out[0] == '*';
+	}
+	EXPECT_EQ(stars, 1000 - PATH_GUARD_CHILDREN);
+	n = path_guard_template(&guard, 81, SLICE_LIT("shop:443"), out);
+	EXPECT_MEM(out, n, "shop:443", 8);
+	n = path_guard_template(&guard, 80, SLICE_LIT("/shop/cart"), out);
+	EXPECT_MEM(out, n, "/shop/cart", 10);
+}
+
 TEST_MAIN(TEST(test_path_template__segments), TEST(test_path_template__targets),
 	  TEST(test_path_template__bounds), TEST(test_path_guard__collapses),
 	  TEST(test_path_guard__templates_of_a_server), TEST(test_path_guard__full),
-	  TEST(test_path_guard__one_server_cannot_fill_it))
+	  TEST(test_path_guard__one_server_cannot_fill_it),
+	  TEST(test_path_guard__targets_that_are_no_paths))
