@@ -28,6 +28,7 @@ static void slot_clear(struct red_slot *s)
 	}
 	free(s->entries);
 	hashmap_done(&s->by_key);
+	hashmap_done(&s->by_server);
 	*s = (struct red_slot){ 0 };
 }
 
@@ -63,22 +64,10 @@ static char *join_texts(const struct red_sample *s)
 	return out;
 }
 
-/* The entry of these texts, a new one when there is room. NULL without memory. */
-static struct red_entry *entry_for(struct red *r, struct red_slot *slot, const struct red_sample *s)
+static struct red_entry *entry_new(struct red *r, struct red_slot *slot, const struct red_sample *s)
 {
-	static const struct red_sample other = { .texts = { { (const uint8_t *)"(other)", 7 },
-							    { (const uint8_t *)"(other)", 7 } } };
-	uint64_t key = key_of(r, s), at;
 	struct red_entry *e;
 
-	if (hashmap_get(&slot->by_key, key, &at))
-		return &slot->entries[at];
-	if (slot->n >= RED_KEYS_MAX) {
-		key = key_of(r, &other);
-		if (hashmap_get(&slot->by_key, key, &at))
-			return &slot->entries[at];
-		s = &other;
-	}
 	if (!slot->entries)
 		slot->entries = calloc(RED_KEYS_MAX + 1, sizeof(*slot->entries));
 	if (!slot->entries)
@@ -86,12 +75,36 @@ static struct red_entry *entry_for(struct red *r, struct red_slot *slot, const s
 	e = &slot->entries[slot->n];
 	*e = (struct red_entry){ .texts = join_texts(s) };
 	sketch_init(&e->latency);
-	if (!e->texts || hashmap_put(&slot->by_key, key, slot->n) < 0) {
+	if (!e->texts || hashmap_put(&slot->by_key, key_of(r, s), slot->n) < 0) {
 		free(e->texts);
 		return NULL;
 	}
 	slot->n++;
 	return e;
+}
+
+/* The entry of these texts, a new one when there is room. NULL without memory. */
+static struct red_entry *entry_for(struct red *r, struct red_slot *slot, const struct red_sample *s)
+{
+	static const struct slice other = { (const uint8_t *)"(other)", 7 };
+	struct red_sample sum = { .texts = { s->texts[0], other } };
+	uint64_t server = hash_bytes(&r->key, s->texts[0]), of_server = 0, at;
+
+	if (hashmap_get(&slot->by_key, key_of(r, s), &at))
+		return &slot->entries[at];
+	(void)hashmap_get(&slot->by_server, server, &of_server);
+	if (slot->n >= RED_KEYS_MAX || of_server >= RED_SERVER_KEYS_MAX) {
+		if (hashmap_get(&slot->by_key, key_of(r, &sum), &at))
+			return &slot->entries[at];
+		if (slot->n >= RED_KEYS_MAX)
+			sum.texts[0] = other;
+		if (hashmap_get(&slot->by_key, key_of(r, &sum), &at))
+			return &slot->entries[at];
+		s = &sum;
+	} else if (hashmap_put(&slot->by_server, server, of_server + 1) < 0) {
+		return NULL;
+	}
+	return entry_new(r, slot, s);
 }
 
 void red_add(struct red *r, const struct red_sample *sample)
@@ -109,6 +122,7 @@ void red_add(struct red *r, const struct red_sample *sample)
 	if (slot->start_ns != start) {
 		slot_clear(slot);
 		hashmap_init(&slot->by_key, RED_KEYS_MAX + 1);
+		hashmap_init(&slot->by_server, RED_KEYS_MAX + 1);
 		slot->start_ns = start;
 	}
 	e = entry_for(r, slot, s);
@@ -124,7 +138,8 @@ void red_add(struct red *r, const struct red_sample *sample)
 static int put_row(const struct red_slot *slot, const struct red_entry *e, const char *node,
 		   struct row_builder *b, struct mem_rows *to)
 {
-	struct strbuf bytes = STRBUF_INIT(SKETCH_BYTES_MAX), text = STRBUF_INIT(2 * SKETCH_BYTES_MAX);
+	struct strbuf bytes = STRBUF_INIT(SKETCH_BYTES_MAX),
+		      text = STRBUF_INIT(2 * SKETCH_BYTES_MAX);
 	uint64_t end = slot->start_ns + RED_SLOT_NS - 1;
 	const char *t = e->texts;
 	int r;
@@ -149,7 +164,8 @@ static int put_row(const struct red_slot *slot, const struct red_entry *e, const
 	return r;
 }
 
-int red_rows(const struct red *r, uint64_t from_ns, uint64_t to_ns, const char *node, struct mem_rows *to)
+int red_rows(const struct red *r, uint64_t from_ns, uint64_t to_ns, const char *node,
+	     struct mem_rows *to)
 {
 	_cleanup_(freep) struct row_builder *b = malloc(sizeof(*b));
 	int err = b ? 0 : -ENOMEM;
@@ -157,7 +173,8 @@ int red_rows(const struct red *r, uint64_t from_ns, uint64_t to_ns, const char *
 	for (size_t i = 0; i < RED_SLOTS && !err; i++) {
 		const struct red_slot *slot = &r->slots[i];
 
-		if (!slot->start_ns || slot->start_ns + RED_SLOT_NS <= from_ns || slot->start_ns > to_ns)
+		if (!slot->start_ns || slot->start_ns + RED_SLOT_NS <= from_ns ||
+		    slot->start_ns > to_ns)
 			continue;
 		for (size_t k = 0; k < slot->n && !err; k++)
 			err = put_row(slot, &slot->entries[k], node, b, to);

@@ -12,14 +12,18 @@
 #define RED_SLOT_NS  (5 * NSEC_PER_SEC)
 #define RED_SLOTS    62	 /* five minutes and the slot in hand */
 #define RED_KEYS_MAX 512 /* of one slot; further ones are added up under one key without names */
-#define RED_TEXTS    5
-#define RED_TEXT_MAX 512 /* bytes of one; longer ones are cut */
+/* Keys of one server: clients that make up methods leave room for the others. Further ones are added up
+ * under the server's name. */
+#define RED_SERVER_KEYS_MAX 256
+#define RED_TEXTS	    5
+#define RED_TEXT_MAX	    512 /* bytes of one; longer ones are cut */
 
 struct red_entry;
 
 struct red_slot {
-	uint64_t start_ns;     /* unix; 0: empty */
-	struct hashmap by_key; /* hash of the texts -> position in entries */
+	uint64_t start_ns;	  /* unix; 0: empty */
+	struct hashmap by_key;	  /* hash of the texts -> position in entries */
+	struct hashmap by_server; /* hash of the server's name -> its keys */
 	struct red_entry *entries;
 	size_t n;
 };

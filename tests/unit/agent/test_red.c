@@ -4,6 +4,8 @@
 #include "protocols/schema.h"
 #include "tests/lib/test.h"
 
+#include <stdio.h>
+
 #define NOW_NS (UINT64_C(1800000000) * NSEC_PER_SEC)
 #define LAP_NS (RED_SLOTS * RED_SLOT_NS)
 
@@ -63,4 +65,53 @@ static void test_red__the_future_does_not_stay(void)
 	}
 }
 
-TEST_MAIN(TEST(test_red__keeps_a_lap), TEST(test_red__the_future_does_not_stay))
+static void add_named(struct red *r, const char *server, const char *method)
+{
+	struct red_sample s = { .end_ns = NOW_NS, .latency_ns = 1000 };
+
+	s.texts[0] = slice_str(server);
+	s.texts[3] = slice_str(method);
+	red_add(r, &s);
+}
+
+static uint64_t requests_of(const struct red *r, const char *server, const char *method)
+{
+	struct mem_rows rows;
+	uint64_t sum = 0;
+
+	mem_rows_init(&rows, 10000);
+	EXPECT_EQ(red_rows(r, 0, UINT64_MAX, "node", &rows), 0);
+	for (size_t i = 0; i < rows.n; i++) {
+		struct row row = row_of(rows.rows[i].bytes);
+		const struct cell *s = row_find(&row, COL_SERVER_NAME),
+				  *m = row_find(&row, COL_METHOD);
+
+		if (s && slice_eq_str(row_cell_text(&row, s), server) &&
+		    (!method || (m && slice_eq_str(row_cell_text(&row, m), method))))
+			sum += (uint64_t)row_find(&row, COL_REQUESTS)->v.i;
+	}
+	mem_rows_done(&rows);
+	return sum;
+}
+
+/* A client makes up methods: what it asks stays its server's, and the others keep their names. */
+static void test_red__one_server_cannot_fill_it(void)
+{
+	static struct red r;
+	char method[16];
+
+	red_init(&r);
+	for (unsigned int i = 0; i < 3000; i++) {
+		snprintf(method, sizeof(method), "M%u", i);
+		add_named(&r, "attacked", method);
+	}
+	add_named(&r, "shop", "GET");
+	EXPECT_EQ(requests_of(&r, "shop", "GET"), 1);
+	EXPECT_EQ(requests_of(&r, "attacked", NULL), 3000);
+	EXPECT_EQ(requests_of(&r, "attacked", "M7"), 1);
+	EXPECT_EQ(requests_of(&r, "(other)", NULL), 0);
+	red_done(&r);
+}
+
+TEST_MAIN(TEST(test_red__keeps_a_lap), TEST(test_red__the_future_does_not_stay),
+	  TEST(test_red__one_server_cannot_fill_it))
