@@ -498,11 +498,6 @@ uint32_t capture_cpus(const struct capture *c)
 	return c->cpus;
 }
 
-const struct feature_state *capture_features(const struct capture *c)
-{
-	return c->features;
-}
-
 enum capture_rung capture_rung(const struct capture *c)
 {
 	return c->rung;

@@ -81,9 +81,6 @@ int capture_counters_fd(
 uint32_t capture_conns_max(const struct capture *c);
 uint32_t capture_cpus(const struct capture *c);
 
-/* _FEATURE_MAX entries, as tried by capture_load(); borrowed. */
-const struct feature_state *capture_features(const struct capture *c);
-
 enum capture_rung capture_rung(const struct capture *c);
 enum capture_read capture_read(const struct capture *c);
 const char *capture_rung_name(enum capture_rung rung); /* "socklen", ... */

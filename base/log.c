@@ -26,15 +26,6 @@ void log_setup(const char *program, enum log_level least, enum log_format format
 	setup.format = format;
 }
 
-enum log_level log_level_parse(const char *name)
-{
-	enum log_level l = LOG_DEBUG;
-
-	while (l < _LOG_LEVEL_MAX && strcmp(level_names[l], name) != 0)
-		l++;
-	return l;
-}
-
 /* Whether the site may speak now; counts what it holds back. */
 static bool site_allows(struct log_site *site, uint64_t now_s, uint32_t *ret_held)
 {

@@ -20,8 +20,6 @@ struct log_site {
 
 /* program: the "proc" field, borrowed for ever (a literal). */
 void log_setup(const char *program, enum log_level least, enum log_format format);
-/* Name of a level ("debug", "info", "warn", "error"); _LOG_LEVEL_MAX when unknown. */
-enum log_level log_level_parse(const char *name);
 
 void log_write(struct log_site *site, enum log_level level, const char *fmt, ...) __printf(3, 4);
 

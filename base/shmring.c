@@ -125,12 +125,6 @@ void shmring_release(struct shmring *r)
 	atomic_store_explicit(&r->hdr->tail, r->pos, memory_order_release);
 }
 
-uint64_t shmring_used(const struct shmring *r)
-{
-	return atomic_load_explicit(&r->hdr->head, memory_order_acquire) -
-	       atomic_load_explicit(&r->hdr->tail, memory_order_acquire);
-}
-
 void shmring_resume(struct shmring *r)
 {
 	uint64_t tail = atomic_load_explicit(&r->hdr->tail, memory_order_acquire);

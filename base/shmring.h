@@ -51,8 +51,6 @@ int shmring_next(struct shmring *r, struct shm_frame *ret);
 /* Reader: gives back everything that shmring_next() returned so far. */
 void shmring_release(struct shmring *r);
 
-/* Bytes between writer and reader, as either side sees it; for gauges. */
-uint64_t shmring_used(const struct shmring *r);
 /* Reader, after shmring_open() in the place of a reader that died: goes on behind what that one
  * gave back. Frames that it had read and not given back come again. */
 void shmring_resume(struct shmring *r);

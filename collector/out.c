@@ -25,14 +25,6 @@ struct out *out_new(struct MHD_Connection *conn)
 	return o;
 }
 
-struct out *out_get(struct out *o)
-{
-	pthread_mutex_lock(&o->lock);
-	o->refs++;
-	pthread_mutex_unlock(&o->lock);
-	return o;
-}
-
 void out_put(struct out *o)
 {
 	unsigned int left;

@@ -35,7 +35,6 @@ struct out {
 
 /* With one reference. NULL without memory. */
 struct out *out_new(struct MHD_Connection *conn);
-struct out *out_get(struct out *o);
 void out_put(struct out *o);
 
 /* Producer. */

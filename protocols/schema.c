@@ -327,14 +327,6 @@ const struct column *schema_column(uint16_t id)
 	return id < _COL_MAX ? by_id[id] : NULL;
 }
 
-const struct column *schema_find(const struct table_schema *t, const char *name)
-{
-	for (size_t i = 0; i < t->n_columns; i++)
-		if (slice_eq_nocase(slice_str(t->columns[i]->name), slice_str(name)))
-			return t->columns[i];
-	return NULL;
-}
-
 const struct column *const *schema_common(size_t *ret_n)
 {
 	*ret_n = ARRAY_SIZE(common_ids);

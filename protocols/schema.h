@@ -1,5 +1,5 @@
-/* Record types: the single source of columns for storage, SQL catalogue, API, export mapping,
- * golden printer, redaction class and generated documentation.
+/* Record types: the single source of columns for storage, SQL catalogue, API and command line, with
+ * the OpenTelemetry name of each. What of a text is masked is decided where the row is made (hop 6).
  *
  * A column is known by its number, everywhere and for ever; names may be added to, numbers are
  * never used again. The tables of exchanges share the common columns (1..99) and add their own
@@ -210,8 +210,6 @@ const struct table_schema *schema_table_by_name(const char *name);
 const struct table_schema *const *schema_tables(size_t *ret_n);
 /* The column with this number in any table; NULL when unknown. */
 const struct column *schema_column(uint16_t id);
-/* Within one table, by name (case folded); NULL when absent. */
-const struct column *schema_find(const struct table_schema *t, const char *name);
 /* The common columns in order (the columns of `requests`). */
 const struct column *const *schema_common(size_t *ret_n);
 

@@ -206,25 +206,6 @@ uint64_t sketch_count_le(const struct sketch *s, double x)
 	return n;
 }
 
-void sketch_each(const struct sketch *s,
-		 void (*fn)(void *ctx, double lower, double upper, uint64_t count), void *ctx)
-{
-	for (uint32_t i = s->negative.n; i > 0; i--) {
-		int32_t index = s->negative.base + (int32_t)i - 1;
-
-		if (s->negative.counts[i - 1])
-			fn(ctx, -edge_of(index), -edge_of(index - 1), s->negative.counts[i - 1]);
-	}
-	if (s->zero)
-		fn(ctx, 0, 0, s->zero);
-	for (uint32_t i = 0; i < s->positive.n; i++) {
-		int32_t index = s->positive.base + (int32_t)i;
-
-		if (s->positive.counts[i])
-			fn(ctx, edge_of(index - 1), edge_of(index), s->positive.counts[i]);
-	}
-}
-
 static void put_number(struct strbuf *out, uint64_t v)
 {
 	uint8_t bytes[10];

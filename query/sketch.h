@@ -42,11 +42,6 @@ double sketch_quantile(const struct sketch *s, double q);
 /* How many of the values are <= x, within the values' relative error. */
 uint64_t sketch_count_le(const struct sketch *s, double x);
 
-/* Calls fn(ctx, lower, upper, count) for each non-empty bin, ascending; lower < value <= upper for
- * positive values, reversed for negative ones, 0..0 for zeros. */
-void sketch_each(const struct sketch *s,
-		 void (*fn)(void *ctx, double lower, double upper, uint64_t count), void *ctx);
-
 /* Appends the sparse form: version, alpha, counts as varints of (gap, count). */
 void sketch_put(struct strbuf *out, const struct sketch *s);
 /* Whole of in. ret: uninitialised; sketch_done() it after success. 0, -EBADMSG, -ENOMEM. */
