@@ -17,12 +17,14 @@ const struct ledger_counter ledger_counters[_LEDGER_MAX] = {
 };
 
 const struct ledger_counter bpf_ledger_counters[_BC_MAX] = {
-#define X(name, unit, kind, intentional) [name] = { 1, LEDGER_##kind, intentional, "kernel", #name, unit },
+#define X(name, unit, kind, intentional)                                                           \
+	[name] = { 1, LEDGER_##kind, intentional, "kernel", #name, unit },
 	BPF_COUNTERS(X)
 #undef X
 };
 
-static_assert(sizeof(struct ledger) == (size_t)_LEDGER_WRITERS * LEDGER_PART_BYTES, "one part each");
+static_assert(sizeof(struct ledger) == (size_t)_LEDGER_WRITERS * LEDGER_PART_BYTES,
+	      "one part each");
 
 int ledger_create(struct ledger_fds *ret)
 {
@@ -50,7 +52,8 @@ void ledger_fds_of(const struct ledger_fds *fds, enum ledger_writer self, int *r
 
 struct ledger *ledger_map(const struct ledger_fds *fds, enum ledger_writer self)
 {
-	uint8_t *all = mmap(NULL, sizeof(struct ledger), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *all = mmap(NULL, sizeof(struct ledger), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0);
 	int part[_LEDGER_WRITERS];
 
 	if (all == MAP_FAILED)
@@ -97,7 +100,8 @@ static bool same_account(const struct ledger_counter *a, const struct ledger_cou
 
 void ledger_mend_numbers(struct ledger *l, enum ledger_writer dead)
 {
-	uint64_t given = atomic_load(&l->parser.rows_seq), stored = atomic_load(&l->store.stored_seq);
+	uint64_t given = atomic_load(&l->parser.rows_seq),
+		 stored = atomic_load(&l->store.stored_seq);
 
 	/* What is given and not yet stored is in the queue, or died with the parser. */
 	if (dead == LEDGER_PARSER && (given < stored || given - stored >= ROWS_AHEAD_MAX))

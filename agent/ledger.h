@@ -31,9 +31,9 @@ enum ledger_kind { LEDGER_IN, LEDGER_OUT, LEDGER_HELD, LEDGER_LOSS };
 	X(L3_IGNORED, 3, "connection", "not_wanted", LOSS, 1, "records")                           \
 	X(L3_POISON, 3, "connection", "crashed_parser", LOSS, 0, "records")                        \
 	X(L3_CRASH, 3, "connection", "lost_in_crash", LOSS, 0, "records")                          \
-	X(L3_SAMPLE_IN, 3, "sampling", "opened", IN, 0, "connections")                          \
-	X(L3_SAMPLE_OUT, 3, "sampling", "taken", OUT, 0, "connections")                          \
-	X(L3_SAMPLED, 3, "sampling", "sampled", LOSS, 1, "connections")                          \
+	X(L3_SAMPLE_IN, 3, "sampling", "opened", IN, 0, "connections")                             \
+	X(L3_SAMPLE_OUT, 3, "sampling", "taken", OUT, 0, "connections")                            \
+	X(L3_SAMPLED, 3, "sampling", "sampled", LOSS, 1, "connections")                            \
 	X(L3_CONN_IN, 3, "connections", "opened", IN, 0, "connections")                            \
 	X(L3_CONN_OUT, 3, "connections", "closed", OUT, 0, "connections")                          \
 	X(L3_CONN_HELD, 3, "connections", "open", HELD, 0, "connections")                          \
@@ -114,9 +114,10 @@ struct ledger_attacher {
 
 struct ledger_parser {
 	_Atomic uint64_t count[_LEDGER_MAX];
-	_Atomic uint64_t at_conn;  /* the connection that it is working on: what a crash is blamed on */
-	_Atomic uint64_t beat_ns;  /* CLOCK_BOOTTIME of its last round */
-	_Atomic uint64_t rows_seq; /* last sequence number given to a row: goes on after a crash */
+	_Atomic uint64_t
+		at_conn; /* the connection that it is working on: what a crash is blamed on */
+	_Atomic uint64_t beat_ns;   /* CLOCK_BOOTTIME of its last round */
+	_Atomic uint64_t rows_seq;  /* last sequence number given to a row: goes on after a crash */
 	_Atomic uint64_t opens_pos; /* of the control ring: opens before it were counted as read */
 };
 
@@ -159,7 +160,8 @@ void ledger_unmap(struct ledger *l);
 void ledger_fds_of(const struct ledger_fds *fds, enum ledger_writer self, int *ret);
 
 /* A counter in the part of one writer. */
-static inline _Atomic uint64_t *ledger_count(struct ledger *l, enum ledger_writer w, enum ledger_id id)
+static inline _Atomic uint64_t *ledger_count(struct ledger *l, enum ledger_writer w,
+					     enum ledger_id id)
 {
 	_Atomic uint64_t *const parts[] = { l->attacher.count, l->parser.count, l->store.count };
 

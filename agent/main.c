@@ -26,12 +26,12 @@
 #include <sys/wait.h>
 
 #define BUDGET_STEP_NS NSEC_PER_SEC
-#define ANSWERS_MAX  256   /* questions of the parser answered in one round */
-#define START_MS     10000 /* for a child to say that it is ready */
-#define STOP_MS	     2000  /* for a child to finish */
+#define ANSWERS_MAX    256   /* questions of the parser answered in one round */
+#define START_MS       10000 /* for a child to say that it is ready */
+#define STOP_MS	       2000  /* for a child to finish */
 #define RESTART_MIN_NS (100 * NSEC_PER_MSEC)
 #define RESTART_MAX_NS (400 * NSEC_PER_MSEC) /* the row queue bridges about half a second */
-#define CALM_NS	     (60 * NSEC_PER_SEC) /* alive so long: the next crash starts the backoff anew */
+#define CALM_NS	       (60 * NSEC_PER_SEC) /* alive so long: the next crash starts the backoff anew */
 
 enum child_id { CHILD_STORE, CHILD_PARSER, _CHILD_MAX };
 
@@ -48,7 +48,7 @@ struct attacher {
 	const char *collector, *simulate, *reads, *cgroup, *replay, *record;
 	uint64_t record_ns;
 	uint16_t ports[CFG_PORTS]; /* record only these; none: all */
-	uint8_t leak_hop; /* 0: none */
+	uint8_t leak_hop;	   /* 0: none */
 	int ready_fd;
 	uint64_t epoch;
 	struct hash_key id_key;
@@ -97,12 +97,13 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-static const char usage[] =
-	"usage: kelpie-agent [--data-dir DIR] [--collector unix:PATH] [--config FILE] [--node NAME]\n"
-	"                    [--ready-fd N] [--set KEY=VALUE]\n"
-	"       kelpie-agent --replay FILE --data-dir DIR\n"
-	"       kelpie-agent --record FILE [--for 10s] [--port N,N]\n"
-	"Watches the connections of this machine and stores what they carry. Started by `kelpie run`.\n";
+static const char usage[] = "usage: kelpie-agent [--data-dir DIR] [--collector unix:PATH] "
+			    "[--config FILE] [--node NAME]\n"
+			    "                    [--ready-fd N] [--set KEY=VALUE]\n"
+			    "       kelpie-agent --replay FILE --data-dir DIR\n"
+			    "       kelpie-agent --record FILE [--for 10s] [--port N,N]\n"
+			    "Watches the connections of this machine and stores what they carry. "
+			    "Started by `kelpie run`.\n";
 
 #define FLAGS_MAX 16
 
@@ -138,7 +139,8 @@ static int parse_ports(struct slice list)
 		struct slice one = slice_head(list, slice_find(list, ','));
 		uint64_t port;
 
-		if (i == CFG_PORTS - 1 || parse_u64(one, &port) < 0 || port < 1 || port > UINT16_MAX)
+		if (i == CFG_PORTS - 1 || parse_u64(one, &port) < 0 || port < 1 ||
+		    port > UINT16_MAX)
 			return -EINVAL;
 		at.ports[i] = (uint16_t)port;
 		list = slice_from(list, one.n + 1);
@@ -187,7 +189,8 @@ static int parse_option(int opt, struct flags *f)
 		at.simulate = optarg;
 		return 0;
 	case 'l':
-		if (parse_u64(slice_str(strncmp(optarg, "hop=", 4) ? optarg : optarg + 4), &number) < 0 ||
+		if (parse_u64(slice_str(strncmp(optarg, "hop=", 4) ? optarg : optarg + 4),
+			      &number) < 0 ||
 		    number < 1 || number > 10)
 			return -EINVAL;
 		at.leak_hop = (uint8_t)number;
@@ -280,9 +283,18 @@ static int child_main(enum child_id id, int fd)
 	int l[_LEDGER_WRITERS];
 
 	ledger_fds_of(&at.ledger_fds, at.child[id].writer, l);
-	const int store_keep[] = { l[0], l[1], l[2], fd, at.row_ring_fd, store.bpf_counters_fd, -1 };
-	const int parser_keep[] = { l[0], l[1], l[2], fd, at.row_ring_fd, parser.data_ring_fd,
-				    parser.ctl_ring_fd, parser.conn_ctl_fd, -1 };
+	const int store_keep[] = {
+		l[0], l[1], l[2], fd, at.row_ring_fd, store.bpf_counters_fd, -1
+	};
+	const int parser_keep[] = { l[0],
+				    l[1],
+				    l[2],
+				    fd,
+				    at.row_ring_fd,
+				    parser.data_ring_fd,
+				    parser.ctl_ring_fd,
+				    parser.conn_ctl_fd,
+				    -1 };
 
 	if (sandbox_child(id == CHILD_STORE ? store_keep : parser_keep) < 0)
 		return 1;
@@ -384,7 +396,8 @@ static void book_crash(enum ledger_writer dead)
 	struct ledger *l = ledger_map(&at.ledger_fds, dead);
 
 	if (!l) {
-		log_error("what the dead process held cannot be booked as lost: %s", strerror(errno));
+		log_error("what the dead process held cannot be booked as lost: %s",
+			  strerror(errno));
 		return;
 	}
 	ledger_book_crash(l, dead);
@@ -403,8 +416,8 @@ static void on_death(enum child_id id, int status)
 	close(c->fd);
 	c->fd = -1;
 	log_error("the %s process died (%s %d); it is started again", c->name,
-		  WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) :
-										 WEXITSTATUS(status));
+		  WIFSIGNALED(status) ? "signal" : "exit",
+		  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	book_crash(c->writer);
 	if (id == CHILD_PARSER) {
 		atomic_fetch_add(&at.ledger->attacher.parser_restarts, 1);
@@ -416,9 +429,9 @@ static void on_death(enum child_id id, int status)
 		/* Now, not when the next one starts: what is queued until then is to be readable. */
 		tell(CHILD_PARSER, MSG_RESYMS);
 	}
-	c->backoff_ns = now - c->started_ns > CALM_NS || !c->backoff_ns ?
-				RESTART_MIN_NS :
-				MIN(c->backoff_ns * 2, RESTART_MAX_NS);
+	c->backoff_ns = now - c->started_ns > CALM_NS || !c->backoff_ns
+				? RESTART_MIN_NS
+				: MIN(c->backoff_ns * 2, RESTART_MAX_NS);
 	c->retry_ns = now + c->backoff_ns;
 }
 
@@ -460,7 +473,9 @@ static void answer_parser(void)
 	struct agent_msg m;
 
 	/* Not more at once than it may keep us from signals and from its own end. */
-	for (int i = 0; i < ANSWERS_MAX && c->fd >= 0 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) == sizeof(m); i++) {
+	for (int i = 0;
+	     i < ANSWERS_MAX && c->fd >= 0 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) == sizeof(m);
+	     i++) {
 		if (m.type != MSG_WANT_PROC)
 			continue;
 		m.type = MSG_PROC;
@@ -499,8 +514,10 @@ static void keep_budget(void)
 	for (int i = 0; i < _CHILD_MAX; i++)
 		cpu += at.child[i].pid ? cpu_ns_of(at.child[i].pid) : 0;
 	if (budget_step(&at.budget, now, cpu)) {
-		log_warn("capture.budgetCores: the agent uses %u thousandths of a core; of new connections "
-			 "one in %u is read", at.budget.used, 1u << at.budget.shift);
+		log_warn("capture.budgetCores: the agent uses %u thousandths of a core; of new "
+			 "connections "
+			 "one in %u is read",
+			 at.budget.used, 1u << at.budget.shift);
 		atomic_store(&l->sample_shift, at.budget.shift);
 	}
 	atomic_store(&l->cpu_millicores, at.budget.used);
@@ -515,7 +532,8 @@ static void run(void)
 			{ .fd = at.child[CHILD_PARSER].fd, .events = POLLIN },
 		};
 
-		if (poll(fds, ARRAY_SIZE(fds), at.child[0].pid && at.child[1].pid ? 1000 : 50) < 0 &&
+		if (poll(fds, ARRAY_SIZE(fds), at.child[0].pid && at.child[1].pid ? 1000 : 50) <
+			    0 &&
 		    errno != EINTR)
 			break;
 		take_signals();
@@ -569,19 +587,25 @@ static int make_data_dir(void)
 	run_as_find(RUN_AS_STORE, &at.store_ids);
 	run_as_find(RUN_AS_PARSER, &at.parser_ids);
 	if (mkdir(dir, 0770) < 0 && errno != EEXIST) {
-		fprintf(stderr, "kelpie-agent: cannot make the data directory %s: %s; choose another with "
-				"--data-dir\n", dir, strerror(errno));
+		fprintf(stderr,
+			"kelpie-agent: cannot make the data directory %s: %s; choose another with "
+			"--data-dir\n",
+			dir, strerror(errno));
 		return -errno;
 	}
 	/* Its owner is changed, so it is no link that somebody else may have put there. */
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0) {
-		fprintf(stderr, "kelpie-agent: cannot use the data directory %s: %s; it must be a directory "
-				"and no symbolic link to one\n", dir, strerror(errno));
+		fprintf(stderr,
+			"kelpie-agent: cannot use the data directory %s: %s; it must be a "
+			"directory "
+			"and no symbolic link to one\n",
+			dir, strerror(errno));
 		return -errno;
 	}
 	if (fchown(fd, 0, at.store_ids.gid) < 0 || fchmod(fd, 0770) < 0 || adopt_files(fd) < 0) {
-		fprintf(stderr, "kelpie-agent: cannot hand %s to the store: %s\n", dir, strerror(errno));
+		fprintf(stderr, "kelpie-agent: cannot hand %s to the store: %s\n", dir,
+			strerror(errno));
 		return -errno;
 	}
 	return 0;
@@ -603,9 +627,11 @@ static int load_capture(void)
 	if (r < 0) {
 		fprintf(stderr,
 			"kelpie-agent: cannot capture: %s"
-			"That is all there is to try (%s). It needs root and a kernel with BTF and ring "
+			"That is all there is to try (%s). It needs root and a kernel with BTF and "
+			"ring "
 			"buffers (5.10 or later); `kelpie doctor` says what this machine lacks\n",
-			at.capture && *capture_why(at.capture) ? capture_why(at.capture) : "not allowed\n",
+			at.capture && *capture_why(at.capture) ? capture_why(at.capture)
+							       : "not allowed\n",
 			strerror(-r));
 		return r;
 	}
@@ -670,7 +696,9 @@ static const int attacher_caps[] = { CAP_BPF,	 CAP_PERFMON, CAP_SYS_PTRACE, CAP_
 static int confine(void)
 {
 	static const int *const children[] = { calls_parser, calls_store, NULL };
-	const struct sandbox box = { .name = "attacher", .syscalls = calls_attacher, .for_children = children };
+	const struct sandbox box = { .name = "attacher",
+				     .syscalls = calls_attacher,
+				     .for_children = children };
 	const char *what = "capabilities";
 	int r = sandbox_keep_caps(attacher_caps);
 
@@ -679,7 +707,8 @@ static int confine(void)
 	if (r == 0)
 		r = sandbox_filter(&box, &what);
 	if (r < 0)
-		fprintf(stderr, "kelpie-agent: cannot give up privileges: %s: %s\n", what, strerror(-r));
+		fprintf(stderr, "kelpie-agent: cannot give up privileges: %s: %s\n", what,
+			strerror(-r));
 	return r;
 }
 

@@ -17,14 +17,15 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#define DRAIN_MS	20 /* between rounds; the kernel wakes nobody for a record */
-#define BUSY_DRAIN_MS	2  /* after a round that found much */
-#define BUSY_BYTES	(256 * KIB)
+#define DRAIN_MS      20 /* between rounds; the kernel wakes nobody for a record */
+#define BUSY_DRAIN_MS 2	 /* after a round that found much */
+#define BUSY_BYTES    (256 * KIB)
 /* While the store has to catch up: with less room in the queue of rows the rest stays in the rings. */
 #define CROWDED_BYTES (ROW_RING_BYTES / 4)
 #define CROWDED_MS    1
-#define CROWDED_LOOKS 32 /* records between two looks: the rows of usual ones find room in CROWDED_BYTES */
-#define STORE_WAIT_NS (2 * NSEC_PER_SEC) /* then rows are lost instead */
+#define CROWDED_LOOKS                                                                              \
+	32 /* records between two looks: the rows of usual ones find room in CROWDED_BYTES */
+#define STORE_WAIT_NS	(2 * NSEC_PER_SEC) /* then rows are lost instead */
 #define IDLE_REQUEST_NS (300 * NSEC_PER_SEC)
 
 struct parser {

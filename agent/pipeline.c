@@ -6,11 +6,11 @@
 
 #include <string.h>
 
-#define SWEEP_NS     (1 * NSEC_PER_SEC) /* between looks at idle connections */
-#define TCP_ESTABLISHED 1 /* enum of the kernel's include/net/tcp_states.h */
+#define SWEEP_NS	(1 * NSEC_PER_SEC) /* between looks at idle connections */
+#define TCP_ESTABLISHED 1		   /* enum of the kernel's include/net/tcp_states.h */
 #define TCP_CLOSE_WAIT	8
-#define SNAPSHOT_ROUND 2048 /* rows of a snapshot in a round: about a quarter of the queue */
-#define WAIT_NS	     (1 * NSEC_PER_SEC) /* the other direction's bytes come within this, or never */
+#define SNAPSHOT_ROUND	2048 /* rows of a snapshot in a round: about a quarter of the queue */
+#define WAIT_NS		(1 * NSEC_PER_SEC) /* the other direction's bytes come within this, or never */
 
 struct pipeline *pipeline_new(const struct pipeline_opts *opts)
 {
@@ -73,8 +73,8 @@ static const char *errno_word(int err)
 		int err;
 		const char *word;
 	} words[] = {
-		{ 104, "reset" },	 { 111, "refused" },	   { 110, "timed out" },
-		{ 32, "broken pipe" },	 { 113, "host unreachable" }, { 101, "network unreachable" },
+		{ 104, "reset" },      { 111, "refused" },	    { 110, "timed out" },
+		{ 32, "broken pipe" }, { 113, "host unreachable" }, { 101, "network unreachable" },
 		{ 103, "aborted" },
 	};
 
@@ -86,9 +86,9 @@ static const char *errno_word(int err)
 
 static const char *initiator_word(uint8_t initiator)
 {
-	return initiator == EV_INITIATOR_LOCAL	? "local" :
-	       initiator == EV_INITIATOR_REMOTE ? "remote" :
-						  NULL;
+	return initiator == EV_INITIATOR_LOCAL	  ? "local"
+	       : initiator == EV_INITIATOR_REMOTE ? "remote"
+						  : NULL;
 }
 
 static void put_own_ends(struct pipeline *p, struct conn *c, struct row_builder *b)
@@ -105,7 +105,8 @@ static void put_own_ends(struct pipeline *p, struct conn *c, struct row_builder 
 		join_text(p, b, COL_CONN_COMM, slice_of(c->comm, strnlen(c->comm, EV_COMM_LEN)));
 }
 
-static void emit_connection(struct pipeline *p, struct conn *c, const char *state, enum pipe_frame type)
+static void emit_connection(struct pipeline *p, struct conn *c, const char *state,
+			    enum pipe_frame type)
 {
 	struct row_builder *b = &p->join.row;
 	uint64_t end = join_unix_ns(p, c->closed_ns ? c->closed_ns : p->now_ns);
@@ -162,7 +163,8 @@ void pipeline_poison(struct pipeline *p, uint64_t id)
 /* The agent is over its CPU budget: a part of the connections is not read. */
 static bool sampled_out(struct pipeline *p, uint64_t identity)
 {
-	uint32_t shift = atomic_load_explicit(&p->opts.ledger->attacher.sample_shift, memory_order_relaxed);
+	uint32_t shift = atomic_load_explicit(&p->opts.ledger->attacher.sample_shift,
+					      memory_order_relaxed);
 	bool taken = budget_takes(shift, identity);
 
 	count(p, L3_SAMPLE_IN, 1);
@@ -223,8 +225,8 @@ static void on_close(struct pipeline *p, const struct ev_close *ev)
 	c->closing = true;
 	c->closed_ns = ev->h.ts_ns;
 	c->err = ev->err;
-	c->aborted = ev->err ? ev->h.flags & EV_F_TX :
-			       !c->eof_first && (ev->from_state == TCP_ESTABLISHED ||
+	c->aborted = ev->err ? ev->h.flags & EV_F_TX
+			     : !c->eof_first && (ev->from_state == TCP_ESTABLISHED ||
 						 ev->from_state == TCP_CLOSE_WAIT);
 	c->srtt_us = ev->srtt_us;
 	c->retransmits = ev->retransmits;
@@ -390,7 +392,8 @@ static void snapshot_step(struct pipeline *p)
  * death. */
 static void number_on(struct pipeline *p)
 {
-	uint64_t stored = atomic_load_explicit(&p->opts.ledger->store.stored_seq, memory_order_relaxed);
+	uint64_t stored = atomic_load_explicit(&p->opts.ledger->store.stored_seq,
+					       memory_order_relaxed);
 
 	if (stored > p->seq && stored - p->seq < UINT64_C(1) << 48)
 		p->seq = stored;

@@ -20,12 +20,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define ROUND_MS   20
-#define BUSY_ROUND_MS 1		      /* after a round that found much: the parser waits for room */
+#define ROUND_MS      20
+#define BUSY_ROUND_MS 1 /* after a round that found much: the parser waits for room */
 #define BUSY_BYTES    (ROW_RING_BYTES / 8)
-#define FRAME_MAX  (ROW_MAX + 64)
-#define TICK_NS    (200 * NSEC_PER_MSEC)
-#define LEDGER_NS  NSEC_PER_SEC /* between looks at what was lost */
+#define FRAME_MAX     (ROW_MAX + 64)
+#define TICK_NS	      (200 * NSEC_PER_MSEC)
+#define LEDGER_NS     NSEC_PER_SEC /* between looks at what was lost */
 
 static void count(struct store_proc *sp, enum ledger_id id, uint64_t n)
 {
@@ -66,7 +66,8 @@ static void forget_syms(struct store_proc *sp)
 
 struct slice store_proc_sym(const struct store_proc *sp, uint32_t sym)
 {
-	return sym < STORE_SYMS_MAX ? slice_of(sp->syms[sym].text, sp->syms[sym].n) : slice_of(NULL, 0);
+	return sym < STORE_SYMS_MAX ? slice_of(sp->syms[sym].text, sp->syms[sym].n)
+				    : slice_of(NULL, 0);
 }
 
 static void count_rejected(struct store_proc *sp)
@@ -171,7 +172,8 @@ static void publish_counters(struct store_proc *sp)
 	store_counters(sp->store, &c);
 	ledger_set(l, LEDGER_STORE, L8_OUT, sp->base_out + c.rows_written);
 	ledger_set(l, LEDGER_STORE, L8_HELD, c.rows_held);
-	ledger_set(l, LEDGER_STORE, L8_REJECTED, sp->base_rejected + sp->rejected_here + c.rows_rejected);
+	ledger_set(l, LEDGER_STORE, L8_REJECTED,
+		   sp->base_rejected + sp->rejected_here + c.rows_rejected);
 	ledger_set(l, LEDGER_STORE, L8_DISK, sp->base_disk + c.rows_lost);
 	ledger_set(l, LEDGER_STORE, L8_KEPT_IN, c.rows_found + c.rows_written);
 	ledger_set(l, LEDGER_STORE, L8_KEPT_HELD, c.rows_stored);
@@ -191,8 +193,9 @@ static void copy_counter(void *ctx, const struct ledger_counter *c, uint64_t val
 
 	if (to->n == EPOCH_LINES_MAX)
 		return;
-	*l = (struct epoch_line){ .hop = c->hop, .kind = c->kind, .intentional = c->intentional,
-				  .value = value };
+	*l = (struct epoch_line){
+		.hop = c->hop, .kind = c->kind, .intentional = c->intentional, .value = value
+	};
 	snprintf(l->stage, sizeof(l->stage), "%s", c->stage);
 	snprintf(l->counter, sizeof(l->counter), "%s", c->counter);
 	snprintf(l->unit, sizeof(l->unit), "%s", c->unit);
@@ -286,7 +289,8 @@ static int setup(struct store_proc *sp, char *why, size_t cap)
 	sp->again_until = sp->rows.pos; /* opened at the writer's position */
 	shmring_resume(&sp->rows);
 	if (a->bpf_counters_fd >= 0) {
-		void *p = mmap(NULL, a->bpf_counters_bytes, PROT_READ, MAP_SHARED, a->bpf_counters_fd, 0);
+		void *p = mmap(NULL, a->bpf_counters_bytes, PROT_READ, MAP_SHARED,
+			       a->bpf_counters_fd, 0);
 
 		if (p == MAP_FAILED)
 			return -errno;
@@ -336,15 +340,18 @@ static int start_uplink(struct store_proc *sp, char *why, size_t cap)
 	int r = sp->args->collector ? uplink_start(&u, &sp->uplink) : 0;
 
 	if (r < 0)
-		snprintf(why, cap, "store: cannot start the stream to the collector: %s", strerror(-r));
+		snprintf(why, cap, "store: cannot start the stream to the collector: %s",
+			 strerror(-r));
 	return r;
 }
 
 int store_main(const struct store_args *a)
 {
 	static struct store_proc sp;
-	struct sandbox box = { .name = "store", .become = &a->ids,
-			       .writable_dir = a->cfg->data_dir, .syscalls = calls_store };
+	struct sandbox box = { .name = "store",
+			       .become = &a->ids,
+			       .writable_dir = a->cfg->data_dir,
+			       .syscalls = calls_store };
 	struct agent_msg hello = { .type = MSG_READY };
 	const char *what = "";
 	int r;
@@ -355,12 +362,14 @@ int store_main(const struct store_args *a)
 	r = setup(&sp, hello.text, sizeof(hello.text));
 	if (r == 0) {
 		/* The files are opened as the user who will own them: identity first, filter last. */
-		struct sandbox identity = { .name = "store", .become = &a->ids,
+		struct sandbox identity = { .name = "store",
+					    .become = &a->ids,
 					    .writable_dir = a->cfg->data_dir };
 
 		r = sandbox_enter(&identity, &what);
 		if (r < 0)
-			snprintf(hello.text, sizeof(hello.text), "store: %s: %s", what, strerror(-r));
+			snprintf(hello.text, sizeof(hello.text), "store: %s: %s", what,
+				 strerror(-r));
 	}
 	if (r == 0)
 		r = open_store(&sp, hello.text, sizeof(hello.text));
@@ -369,14 +378,16 @@ int store_main(const struct store_args *a)
 	if (r == 0) {
 		r = sandbox_filter(&box, &what);
 		if (r < 0)
-			snprintf(hello.text, sizeof(hello.text), "store: %s: %s", what, strerror(-r));
+			snprintf(hello.text, sizeof(hello.text), "store: %s: %s", what,
+				 strerror(-r));
 	}
 	if (r < 0)
 		hello.type = MSG_FAILED;
 	if (send(a->attacher_fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 || r < 0)
 		return 1;
 	if (a->simulate && strcmp(a->simulate, "store-intruder") == 0)
-		intruder_turn(&(struct intruder){ sp.ledger, LEDGER_STORE, a->attacher, a->cfg->data_dir },
+		intruder_turn(&(struct intruder){ sp.ledger, LEDGER_STORE, a->attacher,
+						  a->cfg->data_dir },
 			      atomic_load(&sp.ledger->attacher.store_restarts));
 	run(&sp);
 	return 0;

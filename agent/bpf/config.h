@@ -15,12 +15,12 @@
 struct capture_cfg {
 	__u64 cgroup_id;	  /* only tasks below this cgroup v2 directory; 0: all */
 	__u64 probe_budget_bytes; /* copied per direction of a connection nobody has judged yet */
-	__u64 window_bytes;	  /* of one direction of a judged connection that may wait in the ring */
-	__u32 cgroup_level;	  /* depth of cgroup_id, root = 0 */
-	__u32 pidns_ino;  /* inode of the agent's pid namespace when it is not the initial one */
-	__u32 wake_bytes; /* one forced wakeup each time so many bytes have gathered unread */
-	__u32 conns_max;  /* slots in use: <= EV_CONNS_MAX */
-	__u32 flags;	  /* CFG_F_* */
+	__u64 window_bytes; /* of one direction of a judged connection that may wait in the ring */
+	__u32 cgroup_level; /* depth of cgroup_id, root = 0 */
+	__u32 pidns_ino;    /* inode of the agent's pid namespace when it is not the initial one */
+	__u32 wake_bytes;   /* one forced wakeup each time so many bytes have gathered unread */
+	__u32 conns_max;    /* slots in use: <= EV_CONNS_MAX */
+	__u32 flags;	    /* CFG_F_* */
 	__u32 pad;
 	__u16 deny_ports[CFG_PORTS];  /* 0 ends the list */
 	__u16 allow_ports[CFG_PORTS]; /* when not empty: only these */

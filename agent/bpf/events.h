@@ -18,38 +18,41 @@
 
 #define EV_VERSION 1
 
-#define EV_CHUNK_MAX	  24576 /* bytes: the largest payload of one EV_DATA record */
-#define EV_CALL_MAX	  (1u << 20) /* bytes of one system call that are copied at most */
-#define EV_CONNS_MAX	  65536 /* connections with a control block at one time */
-#define EV_NO_SLOT	  0xffffffffu
-#define EV_COMM_LEN	  16 /* TASK_COMM_LEN */
+#define EV_CHUNK_MAX 24576	/* bytes: the largest payload of one EV_DATA record */
+#define EV_CALL_MAX  (1u << 20) /* bytes of one system call that are copied at most */
+#define EV_CONNS_MAX 65536	/* connections with a control block at one time */
+#define EV_NO_SLOT   0xffffffffu
+#define EV_COMM_LEN  16 /* TASK_COMM_LEN */
 
 enum ev_type {
-	EV_CONN_OPEN = 1,  /* struct ev_conn: a connection became known; ctl_ring */
-	EV_CONN_EOF = 2,   /* struct ev_eof: one direction has ended (FIN sent or received); ctl_ring */
-	EV_CONN_CLOSE = 3, /* struct ev_close: TCP_CLOSE or destroyed; ctl_ring */
+	EV_CONN_OPEN = 1, /* struct ev_conn: a connection became known; ctl_ring */
+	EV_CONN_EOF =
+		2, /* struct ev_eof: one direction has ended (FIN sent or received); ctl_ring */
+	EV_CONN_CLOSE = 3,  /* struct ev_close: TCP_CLOSE or destroyed; ctl_ring */
 	EV_CONN_FAILED = 4, /* struct ev_conn: SYN_SENT -> CLOSE, err says why; ctl_ring */
-	EV_DATA = 5,	   /* struct ev_data; data_ring */
+	EV_DATA = 5,	    /* struct ev_data; data_ring */
 };
 
 /* Direction as seen by the socket's owner. Index of every two-element array here. */
 enum ev_dir { EV_RX = 0, EV_TX = 1 };
 
 enum ev_flag {
-	EV_F_TX = 1 << 0,	 /* EV_DATA, EV_CONN_EOF: direction is EV_TX; EV_CONN_CLOSE of a packet
+	EV_F_TX = 1 << 0, /* EV_DATA, EV_CONN_EOF: direction is EV_TX; EV_CONN_CLOSE of a packet
 				  * capture: this end sent the reset that err tells of */
 	EV_F_UNORDERED = 1 << 1, /* EV_DATA: another transfer raced; pos is not certain */
 	EV_F_MORE = 1 << 2,	 /* EV_DATA: further records of the same system call follow */
 	EV_F_OLD = 1 << 3,	 /* EV_CONN_OPEN: found open by the walk, not seen being opened */
-	EV_F_KNOWN = 1 << 4,	 /* EV_CONN_OPEN: announced before, told again (after a parser restart) */
+	EV_F_KNOWN =
+		1 << 4, /* EV_CONN_OPEN: announced before, told again (after a parser restart) */
 };
 
 /* Why bytes that an EV_DATA record stands for are not in it (ev_data.orig_len > cap_len). */
 enum ev_miss {
 	EV_MISS_NONE = 0,
-	EV_MISS_SKIP = 1,      /* below skip_until: the parser did not want them */
-	EV_MISS_BUDGET = 2,    /* over the probing budget of a connection nobody has judged */
-	EV_MISS_NOPAYLOAD = 3, /* sendfile, splice, io_uring, MSG_TRUNC, ...: not in the caller's memory */
+	EV_MISS_SKIP = 1,   /* below skip_until: the parser did not want them */
+	EV_MISS_BUDGET = 2, /* over the probing budget of a connection nobody has judged */
+	EV_MISS_NOPAYLOAD =
+		3, /* sendfile, splice, io_uring, MSG_TRUNC, ...: not in the caller's memory */
 	EV_MISS_UNTRUSTED = 4, /* the registers could not be tied to this socket */
 	EV_MISS_LIMIT = 5,     /* beyond EV_CALL_MAX or the vector limit */
 	EV_MISS_FAULT = 6,     /* the caller's page could not be read */
@@ -59,35 +62,35 @@ enum ev_miss {
 
 /* Every record starts with this. */
 struct ev_hdr {
-	__u32 len;     /* bytes of the record with this header */
-	__u8 type;     /* enum ev_type */
-	__u8 version;  /* EV_VERSION */
-	__u8 flags;    /* enum ev_flag */
-	__u8 miss;     /* enum ev_miss, EV_DATA only */
-	__u64 ts_ns;   /* CLOCK_BOOTTIME when the hook ran: completion of the system call */
+	__u32 len;    /* bytes of the record with this header */
+	__u8 type;    /* enum ev_type */
+	__u8 version; /* EV_VERSION */
+	__u8 flags;   /* enum ev_flag */
+	__u8 miss;    /* enum ev_miss, EV_DATA only */
+	__u64 ts_ns;  /* CLOCK_BOOTTIME when the hook ran: completion of the system call */
 };
 
 /* EV_CONN_OPEN, EV_CONN_FAILED. IPv4 is written as ::ffff:a.b.c.d. */
 struct ev_conn {
 	struct ev_hdr h;
-	__u64 conn;	 /* identity for the life of the BPF maps: never 0, never used again */
-	__u64 inode;	 /* of the socket: the N of socket:[N]; 0 unknown */
-	__u64 cgroup;	 /* cgroup v2 id of the first task seen on it; 0 unknown */
-	__u64 pos[2];	 /* offset from the connection's start of the next byte, per direction */
-	__u32 isn[2];	 /* sequence number of the first data byte, per direction; both ends agree */
-	__u32 slot;	 /* index into conn_ctl, EV_NO_SLOT when all were taken */
-	__u32 netns;	 /* inode of the network namespace; 0 unknown */
-	__u32 tgid;	 /* of the first task seen on it, in the agent's pid namespace; 0 unknown */
-	__s32 err;	 /* EV_CONN_FAILED: positive errno (ECONNREFUSED, ETIMEDOUT...), 0 unknown */
+	__u64 conn;   /* identity for the life of the BPF maps: never 0, never used again */
+	__u64 inode;  /* of the socket: the N of socket:[N]; 0 unknown */
+	__u64 cgroup; /* cgroup v2 id of the first task seen on it; 0 unknown */
+	__u64 pos[2]; /* offset from the connection's start of the next byte, per direction */
+	__u32 isn[2]; /* sequence number of the first data byte, per direction; both ends agree */
+	__u32 slot;   /* index into conn_ctl, EV_NO_SLOT when all were taken */
+	__u32 netns;  /* inode of the network namespace; 0 unknown */
+	__u32 tgid;   /* of the first task seen on it, in the agent's pid namespace; 0 unknown */
+	__s32 err;    /* EV_CONN_FAILED: positive errno (ECONNREFUSED, ETIMEDOUT...), 0 unknown */
 	__u8 local[16];
 	__u8 remote[16];
-	__u16 local_port;  /* host order */
+	__u16 local_port; /* host order */
 	__u16 remote_port;
-	__u8 family;	   /* AF_INET or AF_INET6 as the socket has it */
-	__u8 initiator;	   /* enum ev_initiator */
-	__u8 isn_known;	   /* 1: isn[] can be relied on */
-	__u8 tcp_state;	   /* TCP_ESTABLISHED... at that moment */
-	__u64 connect_ns;  /* time since the SYN was sent, when we saw it; else 0 */
+	__u8 family;	  /* AF_INET or AF_INET6 as the socket has it */
+	__u8 initiator;	  /* enum ev_initiator */
+	__u8 isn_known;	  /* 1: isn[] can be relied on */
+	__u8 tcp_state;	  /* TCP_ESTABLISHED... at that moment */
+	__u64 connect_ns; /* time since the SYN was sent, when we saw it; else 0 */
 	char comm[EV_COMM_LEN];
 };
 
@@ -104,14 +107,14 @@ struct ev_eof {
 struct ev_close {
 	struct ev_hdr h;
 	__u64 conn;
-	__u64 pos[2];	      /* final positions: all bytes the socket carried */
-	__u64 copied_bytes;   /* of both directions: payload submitted to data_ring */
-	__u64 skipped_bytes;  /* left out on purpose: skip_until, verdict, budget, no payload */
-	__u64 lost_bytes;     /* left out by accident: ring full, fault, limit, untrusted */
-	__u32 srtt_us;	      /* smoothed round trip, microseconds; 0 unknown */
-	__u32 retransmits;    /* segments */
-	__s32 err;	      /* positive errno of the socket (ECONNRESET, EPIPE, ETIMEDOUT), else 0 */
-	__u8 from_state;      /* TCP state it was left from */
+	__u64 pos[2];	     /* final positions: all bytes the socket carried */
+	__u64 copied_bytes;  /* of both directions: payload submitted to data_ring */
+	__u64 skipped_bytes; /* left out on purpose: skip_until, verdict, budget, no payload */
+	__u64 lost_bytes;    /* left out by accident: ring full, fault, limit, untrusted */
+	__u32 srtt_us;	     /* smoothed round trip, microseconds; 0 unknown */
+	__u32 retransmits;   /* segments */
+	__s32 err;	 /* positive errno of the socket (ECONNRESET, EPIPE, ETIMEDOUT), else 0 */
+	__u8 from_state; /* TCP state it was left from */
 	__u8 pad[3];
 };
 
@@ -121,9 +124,9 @@ struct ev_data {
 	__u64 conn;
 	__u64 pos;
 	__u32 orig_len;
-	__u32 cap_len;	/* <= EV_CHUNK_MAX */
-	__u32 tgid;	/* of the caller, in the agent's pid namespace; 0 unknown */
-	__u32 slot;	/* as in ev_conn */
+	__u32 cap_len; /* <= EV_CHUNK_MAX */
+	__u32 tgid;    /* of the caller, in the agent's pid namespace; 0 unknown */
+	__u32 slot;    /* as in ev_conn */
 	__u8 data[];
 };
 
@@ -131,13 +134,14 @@ struct ev_data {
  * `conn_ctl`, read by the BPF programs, which believe it only when `conn` is the connection that
  * owns the slot, and check every value. */
 enum ctl_verdict {
-	CTL_UNJUDGED = 0, /* copy everything up to the probing budget, then tell holes, then nothing */
-	CTL_COPY = 1,	  /* copy everything from skip_until on, as far as the window allows */
-	CTL_COUNT = 2,	  /* copy nothing: counters only */
+	CTL_UNJUDGED =
+		0,     /* copy everything up to the probing budget, then tell holes, then nothing */
+	CTL_COPY = 1,  /* copy everything from skip_until on, as far as the window allows */
+	CTL_COUNT = 2, /* copy nothing: counters only */
 };
 
 struct conn_ctl {
-	__u64 conn;	     /* 0: no opinion, as CTL_UNJUDGED */
+	__u64 conn; /* 0: no opinion, as CTL_UNJUDGED */
 	/* Bytes before this position are not wanted. A call whose bytes all lie below is silent
 	 * (counted only), unless it reaches the position exactly or crosses it: then a record is
 	 * submitted (without payload for the part below), because its time ends a message. */
@@ -147,7 +151,7 @@ struct conn_ctl {
 	 * connection's, so that a long body, unwanted as soon as the parser has seen its head, does
 	 * not push everybody else's records out. */
 	__u32 taken[2];
-	__u32 verdict;	     /* enum ctl_verdict */
+	__u32 verdict; /* enum ctl_verdict */
 	__u32 pad;
 };
 
@@ -157,33 +161,35 @@ struct conn_ctl {
  *	BC_CALLS_IN = BC_CALLS_OUT + every BC_C_*      (a call counts once, under its first cause)
  */
 #define BPF_COUNTERS(X)                                                                            \
-	X(BC_CALLS_IN, "calls", IN, 0)          /* transfers of >= 1 byte on a TCP socket */       \
+	X(BC_CALLS_IN, "calls", IN, 0) /* transfers of >= 1 byte on a TCP socket */                \
 	X(BC_BYTES_IN, "bytes", IN, 0)                                                             \
-	X(BC_CALLS_OUT, "calls", OUT, 0)        /* at least one record submitted */                \
-	X(BC_BYTES_OUT, "bytes", OUT, 0)        /* payload submitted */                            \
-	X(BC_C_SELF, "calls", LOSS, 1)          /* the agent's own sockets */                      \
+	X(BC_CALLS_OUT, "calls", OUT, 0) /* at least one record submitted */                       \
+	X(BC_BYTES_OUT, "bytes", OUT, 0) /* payload submitted */                                   \
+	X(BC_C_SELF, "calls", LOSS, 1)	 /* the agent's own sockets */                             \
 	X(BC_B_SELF, "bytes", LOSS, 1)                                                             \
-	X(BC_C_SCOPE, "calls", LOSS, 1)         /* other cgroup subtree, pid namespace, denied port */ \
+	X(BC_C_SCOPE, "calls", LOSS, 1) /* other cgroup subtree, pid namespace, denied port */     \
 	X(BC_B_SCOPE, "bytes", LOSS, 1)                                                            \
-	X(BC_C_VERDICT, "calls", LOSS, 1)       /* CTL_COUNT */                                    \
+	X(BC_C_VERDICT, "calls", LOSS, 1) /* CTL_COUNT */                                          \
 	X(BC_B_VERDICT, "bytes", LOSS, 1)                                                          \
-	X(BC_C_SKIP, "calls", LOSS, 1)          /* below skip_until */                             \
+	X(BC_C_SKIP, "calls", LOSS, 1) /* below skip_until */                                      \
 	X(BC_B_SKIP, "bytes", LOSS, 1)                                                             \
-	X(BC_C_BUDGET, "calls", LOSS, 1)        /* unjudged and over the probing budget */         \
+	X(BC_C_BUDGET, "calls", LOSS, 1) /* unjudged and over the probing budget */                \
 	X(BC_B_BUDGET, "bytes", LOSS, 1)                                                           \
-	X(BC_B_WINDOW, "bytes", LOSS, 1)        /* reader too far behind on the connection: hole announced */ \
-	X(BC_B_NOPAYLOAD, "bytes", LOSS, 1)     /* sendfile, splice, io_uring, MSG_TRUNC: hole announced */ \
+	X(BC_B_WINDOW, "bytes", LOSS,                                                              \
+	  1) /* reader too far behind on the connection: hole announced */                         \
+	X(BC_B_NOPAYLOAD, "bytes", LOSS,                                                           \
+	  1) /* sendfile, splice, io_uring, MSG_TRUNC: hole announced */                           \
 	X(BC_B_UNTRUSTED, "bytes", LOSS, 0)                                                        \
 	X(BC_B_LIMIT, "bytes", LOSS, 0)                                                            \
 	X(BC_B_FAULT, "bytes", LOSS, 0)                                                            \
-	X(BC_C_RING, "calls", LOSS, 0)          /* data ring full, nothing of the call submitted */ \
+	X(BC_C_RING, "calls", LOSS, 0) /* data ring full, nothing of the call submitted */         \
 	X(BC_B_RING, "bytes", LOSS, 0)                                                             \
-	X(BC_C_CONN, "calls", LOSS, 0)          /* no room in the connection map */                \
+	X(BC_C_CONN, "calls", LOSS, 0) /* no room in the connection map */                         \
 	X(BC_B_CONN, "bytes", LOSS, 0)                                                             \
-	X(BC_EV_DATA, "records", OUT, 0)        /* submitted to data_ring */                       \
-	X(BC_EV_CTL_IN, "records", IN, 0)       /* connection records that had to be told */       \
-	X(BC_EV_CTL, "records", OUT, 0)         /* submitted to ctl_ring */                        \
-	X(BC_EV_CTL_RING, "records", LOSS, 0)   /* ctl_ring full */                                \
+	X(BC_EV_DATA, "records", OUT, 0)      /* submitted to data_ring */                         \
+	X(BC_EV_CTL_IN, "records", IN, 0)     /* connection records that had to be told */         \
+	X(BC_EV_CTL, "records", OUT, 0)	      /* submitted to ctl_ring */                          \
+	X(BC_EV_CTL_RING, "records", LOSS, 0) /* ctl_ring full */                                  \
 	X(BC_CONNS_OPENED, "connections", IN, 0)                                                   \
 	X(BC_CONNS_CLOSED, "connections", OUT, 0)
 

@@ -39,11 +39,11 @@ struct {
 /* State of one connection. Created by connect(), by the handshake's end, by the walk over open
  * files or by the first transfer; deleted when the kernel destroys the socket. */
 struct conn {
-	__u64 id;		     /* ev_conn.conn */
-	__u64 next[2];		     /* position expected of the next transfer */
-	__u64 copied[2];	     /* payload submitted, per direction */
-	__u64 skipped, lost;	     /* as in ev_close */
-	__u64 syn_ns;		     /* when connect() began, 0 unknown */
+	__u64 id;	     /* ev_conn.conn */
+	__u64 next[2];	     /* position expected of the next transfer */
+	__u64 copied[2];     /* payload submitted, per direction */
+	__u64 skipped, lost; /* as in ev_close */
+	__u64 syn_ns;	     /* when connect() began, 0 unknown */
 	__u64 cgroup;
 	__u64 eof[2]; /* position of the FIN, ~0 none yet */
 	__u32 isn[2];

@@ -6,9 +6,9 @@
 #ifndef AGENT_BPF_XFER_BPF_H
 #define AGENT_BPF_XFER_BPF_H
 
-#define VECS_MAX   1024 /* UIO_MAXIOV */
+#define VECS_MAX   1024	 /* UIO_MAXIOV */
 #define JUDGE_SOON 65536 /* bytes of a new connection's direction that do not wait for the timer */
-#define HOLES_MAX  1024 /* calls over the probing budget that are told, per direction */
+#define HOLES_MAX  1024	 /* calls over the probing budget that are told, per direction */
 
 #ifdef KREAD_PROBE
 #define STEPS_MAX 128 /* bounded loop: 43 full records of 1 MiB, the rest for small vectors */

@@ -60,9 +60,11 @@ static void test_ledger__no_way_around(void)
 	l = ledger_map(&fds, LEDGER_PARSER);
 	ASSERT(l != NULL);
 	ledger_fds_of(&fds, LEDGER_PARSER, own);
-	EXPECT(mprotect(&l->store, LEDGER_PART_BYTES, PROT_READ | PROT_WRITE) < 0 && errno == EACCES);
+	EXPECT(mprotect(&l->store, LEDGER_PART_BYTES, PROT_READ | PROT_WRITE) < 0 &&
+	       errno == EACCES);
 	for (int w = 0; w < _LEDGER_WRITERS; w++) {
-		void *p = mmap(NULL, LEDGER_PART_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, own[w], 0);
+		void *p = mmap(NULL, LEDGER_PART_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, own[w],
+			       0);
 
 		EXPECT_EQ(p != MAP_FAILED, w == LEDGER_PARSER);
 		if (p != MAP_FAILED)
@@ -106,7 +108,8 @@ static void test_ledger__numbers_are_mended(void)
 		{ 80, 90, LEDGER_PARSER, 90, 90 },
 		{ 80, 90, LEDGER_STORE, 80, 90 }, /* the queue's rows come before their number */
 		{ UINT64_MAX - 5, 90, LEDGER_PARSER, 90, 90 },
-		{ UINT64_MAX - 5, 90, LEDGER_STORE, UINT64_MAX - 5, 90 }, /* the living is asked for itself */
+		{ UINT64_MAX - 5, 90, LEDGER_STORE, UINT64_MAX - 5,
+		  90 }, /* the living is asked for itself */
 		{ 80, UINT64_MAX, LEDGER_STORE, 80, 80 },
 		{ 89 + ROWS_AHEAD_MAX, 90, LEDGER_PARSER, 89 + ROWS_AHEAD_MAX, 90 },
 		{ 90 + ROWS_AHEAD_MAX, 90, LEDGER_PARSER, 90, 90 },
