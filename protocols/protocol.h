@@ -7,10 +7,10 @@
  *	protocols/x/			the parser: struct proto_ops (below)
  *	protocols/registry.c		parsers, names and, in the order of certainty, probes
  *	protocols/schema.[hc]		its columns and its table, TABLE_F_EXCHANGES
- *	agent/pair_x.c, pair_table.c	struct pair_ops: what its fields mean, which columns they become
+ *	agent/pair_x.c, pair_table.c	struct pair_ops: what its fields mean, its columns
  *	agent/policy.c			the key capture.protocols.x.enabled
- *	tests/				golden/x, fuzz/fuzz_x.c, unit/protocols/test_x.c; test_pair checks
- *					that the tables above have an entry each
+ *	tests/				golden/x, fuzz/fuzz_x.c, unit/protocols/test_x.c
+ *					(unit/agent/test_pair.c looks for an entry in each table)
  *	docs/support-matrix.md		what is read, and what is not
  */
 #ifndef PROTOCOLS_PROTOCOL_H
