@@ -11,7 +11,7 @@
 
 #define RED_SLOT_NS  (5 * NSEC_PER_SEC)
 #define RED_SLOTS    62	 /* five minutes and the slot in hand */
-#define RED_KEYS_MAX 512 /* of one slot; further ones are added up under one key without names */
+#define RED_KEYS_MAX 512 /* of one slot; further ones are added up as "(other)" */
 /* Keys of one server: clients that make up methods leave room for the others. Further ones are added up
  * under the server's name. */
 #define RED_SERVER_KEYS_MAX 256
