@@ -261,7 +261,7 @@ static const struct column *lists[_TABLE_MAX][LIST_MAX];
 	[tid] = { tid, ver, fl, nm, docs, lists[tid], ARRAY_SIZE(ids) }
 
 static const struct table_schema tables[_TABLE_MAX] = {
-	TABLE(TABLE_HTTP, 1, TABLE_F_EXCHANGES, "http", http_ids, "HTTP/1 and HTTP/2 exchanges"),
+	TABLE(TABLE_HTTP, 1, TABLE_F_EXCHANGES, "http", http_ids, "HTTP exchanges"),
 	TABLE(TABLE_CONNECTIONS, 1, 0, "connections", connections_ids,
 	      "connections, one row per end; those that failed too"),
 	TABLE(TABLE_PROCESSES, 1, 0, "processes", processes_ids, "processes that own connections"),
