@@ -430,6 +430,9 @@ int cmd_run(const struct options *o)
 		return cli_fail(diag.flag ? EXIT_USAGE : EXIT_ERROR, "%s", diag.message);
 	if (privileges_check(&t) < 0)
 		return cli_fail(t.code, "%s", t.message);
+	code = privileges_limit();
+	if (code < 0)
+		return cli_fail(EXIT_ERROR, "cannot give up capabilities: %s", strerror(-code));
 	code = take_lock(r);
 	if (code == EXIT_OK)
 		code = set_up(r);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 /* linux/capability.h has these since 5.8 and 5.8 */
@@ -29,7 +30,7 @@ static const struct need {
 	{ CAP_FOWNER, "FOWNER", "sets their mode" },
 };
 
-static int effective(uint64_t *ret)
+static int get_caps(uint64_t *ret)
 {
 	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct d[2] = { 0 };
@@ -37,6 +38,26 @@ static int effective(uint64_t *ret)
 	if (syscall(SYS_capget, &h, d) < 0)
 		return -errno;
 	*ret = (uint64_t)d[1].effective << 32 | d[0].effective;
+	return 0;
+}
+
+static int set_caps(uint64_t mask)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2] = {
+		{ (uint32_t)mask, (uint32_t)mask, 0 },
+		{ (uint32_t)(mask >> 32), (uint32_t)(mask >> 32), 0 },
+	};
+
+	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
+}
+
+static int effective(uint64_t *ret)
+{
+	int err = get_caps(ret);
+
+	if (err < 0)
+		return err;
 	/* What SYS_ADMIN may, includes these two. */
 	if (*ret >> CAP_SYS_ADMIN & 1)
 		*ret |= 1ULL << BIT_BPF | 1ULL << BIT_PERFMON;
@@ -69,4 +90,22 @@ int privileges_check(struct trouble *t)
 			   "CapabilityBoundingSet): let it keep %s, in a container with%s",
 			   n == 1 ? "a capability" : "capabilities", strbuf_str(&missing),
 			   n == 1 ? "it" : "them", n == 1 ? "it" : "them", strbuf_str(&give));
+}
+
+int privileges_limit(void)
+{
+	uint64_t have, keep = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_SYS_RESOURCE;
+	int err = get_caps(&have);
+
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+		keep |= 1ULL << needs[i].bit;
+	if (!(have >> BIT_BPF & have >> BIT_PERFMON & 1))
+		keep |= 1ULL << CAP_SYS_ADMIN; /* instead of these two */
+	for (int cap = 0; cap < 64; cap++)
+		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -errno;
+	return set_caps(have & keep);
 }
