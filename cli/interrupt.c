@@ -6,16 +6,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 static int pipe_fds[2] = { -1, -1 };
-static volatile sig_atomic_t seen;
+static atomic_bool seen; /* lock-free: a handler may set it */
 
 static void on_signal(int sig)
 {
 	int keep = errno;
 
 	(void)sig;
-	seen = 1;
+	atomic_store(&seen, true);
 	if (pipe_fds[1] >= 0)
 		(void)!write(pipe_fds[1], "", 1);
 	errno = keep;
@@ -38,14 +39,19 @@ int interrupt_install(void)
 
 bool interrupted(void)
 {
-	return seen;
+	return atomic_load(&seen);
+}
+
+const atomic_bool *interrupt_flag(void)
+{
+	return &seen;
 }
 
 void interrupt_clear(void)
 {
 	char drop[64];
 
-	seen = 0;
+	atomic_store(&seen, false);
 	while (pipe_fds[0] >= 0 && read(pipe_fds[0], drop, sizeof(drop)) > 0)
 		;
 }

@@ -2,11 +2,14 @@
 #ifndef CLI_INTERRUPT_H
 #define CLI_INTERRUPT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* SIGINT, SIGTERM and SIGHUP are noted from here on. 0 or negative errno. Once per program. */
 int interrupt_install(void);
 bool interrupted(void);
+/* What interrupted() reads, for a query to look at while it runs. */
+const atomic_bool *interrupt_flag(void);
 /* Forgets it (the prompt goes on). */
 void interrupt_clear(void);
 /* Readable while interrupted() holds; -1 before interrupt_install(). */

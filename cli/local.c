@@ -1,6 +1,7 @@
 /* Bare files: storage's reader under the query layer, in this process. */
 #include "cli/source.h"
 
+#include "cli/interrupt.h"
 #include "query/query.h"
 #include "storage/store.h"
 
@@ -164,7 +165,8 @@ int local_ask(struct local *l, const struct question *q, const struct answer_sin
 			     .range = { q->from_ns, q->to_ns, q->is_default },
 			     .params = params,
 			     .n_params = q->n_params,
-			     .limits = { .timeout_ns = LOCAL_TIMEOUT_NS } };
+			     .limits = { .timeout_ns = LOCAL_TIMEOUT_NS },
+			     .cancel = interrupt_flag() };
 	int r;
 
 	if (!relay)
@@ -172,7 +174,9 @@ int local_ask(struct local *l, const struct question *q, const struct answer_sin
 	relay->sink = sink;
 	set_params(q, params, names);
 	r = query_run(l->conn, &run, &own, &cov, &error);
-	if (r < 0 && *error.message)
+	if (r == -ECANCELED)
+		r = -EINTR;
+	else if (r < 0 && *error.message)
 		r = fail(&error, t);
 	if (r == 0)
 		cover(l, &cov);

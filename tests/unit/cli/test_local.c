@@ -1,5 +1,6 @@
 /* A data directory read in this process: rows that storage wrote come back through --data-dir, with
  * the filters, parameters, ranges and coverage that a running Kelpie gives. */
+#include "cli/interrupt.h"
 #include "cli/source.h"
 #include "cli/sqlgen.h"
 #include "cli/views.h"
@@ -9,7 +10,9 @@
 #include "tests/lib/test.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 
 #define ROWS 500
@@ -222,6 +225,22 @@ static void test_local__top_and_errors(void)
 	question_done(&q);
 }
 
+/* An endless statement ends at a signal, not after ten minutes. */
+static void test_local__interrupted(void)
+{
+	struct question q;
+	struct trouble t;
+
+	question_init(&q);
+	strbuf_adds(&q.sql, "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) "
+			    "SELECT count(*) FROM r");
+	ASSERT_EQ(interrupt_install(), 0);
+	ASSERT_EQ(raise(SIGTERM), 0);
+	EXPECT_EQ(ask(&q, &t), -EINTR);
+	interrupt_clear();
+	question_done(&q);
+}
+
 static void test_local__range(void)
 {
 	struct question q;
@@ -298,5 +317,5 @@ static void test_local__fill(void)
 }
 
 TEST_MAIN(TEST(test_local__fill), TEST(test_local__counts), TEST(test_local__filters),
-	  TEST(test_local__top_and_errors), TEST(test_local__range), TEST(test_local__wrong),
-	  TEST(test_local__ledger))
+	  TEST(test_local__top_and_errors), TEST(test_local__interrupted), TEST(test_local__range),
+	  TEST(test_local__wrong), TEST(test_local__ledger))
