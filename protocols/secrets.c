@@ -462,6 +462,7 @@ struct spot {
 	size_t word, name;
 	unsigned int before;
 	bool mail;
+	bool inside; /* a word before belongs to the same local part of an address */
 	enum secret_place place;
 };
 
@@ -472,7 +473,7 @@ static struct hit find_with_at(const struct spot *at)
 
 	if (at->userinfo >= 0)
 		h = find_userinfo(at->s, (size_t)at->userinfo);
-	return h.n == 0 && !(at->before & C_LOCAL) ? find_email(at->s) : h;
+	return h.n == 0 && !at->inside ? find_email(at->s) : h;
 }
 
 /* The detectors in turn, each behind a test of a byte or two: most words are harmless. */
@@ -515,6 +516,7 @@ static bool has_mail_mark(struct slice s)
 static struct hit find_next(struct slice s, size_t *at, bool mail, enum secret_place place)
 {
 	size_t i = *at, name_from = *at;
+	bool inside = false;
 
 	while (i < s.n) {
 		struct slice rest = slice_from(s, i);
@@ -524,9 +526,11 @@ static struct hit find_next(struct slice s, size_t *at, bool mail, enum secret_p
 		if (word > 0) {
 			h = find_at(&(struct spot){
 				rest, mail ? userinfo_skip(s, i) : -1, word, i + word - name_from,
-				i > 0 ? classes[s.p[i - 1]] : 0u, mail, place });
+				i > 0 ? classes[s.p[i - 1]] : 0u, mail, inside, place });
+			inside = true;
 		} else {
 			word = 1;
+			inside = inside && is(rest.p[0], C_LOCAL);
 			if (rest.p[0] == '-' && rest.n > 10)
 				h = find_pem(rest);
 			if (rest.p[0] != '-' && rest.p[0] != '_')

@@ -141,6 +141,8 @@ static void test_redact__text(void)
 
 	TEXT("nothing here 12 34", "nothing here 12 34");
 	TEXT("mail ann@example.com.", "mail <REDACTED_EMAIL>.");
+	TEXT("a _ann@example.com +b.c@example.com", "a _<REDACTED_EMAIL> +<REDACTED_EMAIL>");
+	TEXT("-----BEGIN A-----\n-----END A-----ann@example.com", "<REDACTED_PEM><REDACTED_EMAIL>");
 	TEXT("ann@example.com- x", "<REDACTED_EMAIL>- x");
 	TEXT("ann@example.com_x", "<REDACTED_EMAIL>_x");
 	TEXT("ann@my-site.example-1.org-----BEGIN A-----", "<REDACTED_EMAIL><REDACTED_PEM>");
