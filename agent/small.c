@@ -115,6 +115,14 @@ void small_add_red(struct store_proc *sp, const struct row *r)
 	pthread_mutex_unlock(&sp->lock);
 }
 
+void small_forget_red(struct store_proc *sp)
+{
+	pthread_mutex_lock(&sp->lock);
+	red_done(&sp->red);
+	red_init(&sp->red);
+	pthread_mutex_unlock(&sp->lock);
+}
+
 static int running(struct store_proc *sp, const struct scan_plan *plan, struct mem_rows *to)
 {
 	int r;

@@ -51,6 +51,8 @@ void small_init(struct store_proc *sp);
 void small_add_process(struct store_proc *sp, const struct row *r);
 /* Adds an exchange to the running seconds when it stands for itself (is_primary). */
 void small_add_red(struct store_proc *sp, const struct row *r);
+/* A purge: what is counted of rows goes with them. */
+void small_forget_red(struct store_proc *sp);
 void small_begin_open(struct store_proc *sp);
 void small_add_open(struct store_proc *sp, const struct row *r);
 void small_end_open(struct store_proc *sp, struct slice number);

@@ -239,8 +239,10 @@ static void run(struct store_proc *sp)
 
 		stop = stop_wanted(sp, wait_ms);
 		wait_ms = take_rows(sp);
-		if (atomic_exchange(&sp->purge_wanted, false))
+		if (atomic_exchange(&sp->purge_wanted, false)) {
 			store_purge(sp->store);
+			small_forget_red(sp);
+		}
 		if (now - last_tick >= TICK_NS) {
 			last_tick = now;
 			store_tick(sp->store, unix_now_ns(), now);

@@ -305,6 +305,9 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 			return r;
 		strbuf_addf(&q->sql, "%serror IS NOT NULL AND requests = 0",
 			    o->n_filters ? " AND " : " WHERE ");
+		/* A refused connection has no name that `show` could be asked for. */
+		if (o->output == OUTPUT_NAME)
+			strbuf_adds(&q->sql, " AND conn_id IS NOT NULL");
 	}
 	r = add_order(q, o,
 		      "time end_time latency_ns client_name server_name method resource status",
