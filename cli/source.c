@@ -155,7 +155,7 @@ static int on_schema(struct decode *d, const struct json_node *line)
 		copy_text(col->name, sizeof(col->name), json_text(json_get(&d->doc, c, "name")));
 		copy_text(col->type, sizeof(col->type), json_text(json_get(&d->doc, c, "type")));
 		copy_text(col->unit, sizeof(col->unit), json_text(json_get(&d->doc, c, "unit")));
-		col->shape = shape_of(col->name, col->unit);
+		col->shape = (uint8_t)shape_of(col->name, col->unit);
 	}
 	d->have_columns = true;
 	return d->sink->columns(d->sink->ctx, d->cols, d->n_cols);
