@@ -1,6 +1,6 @@
 /* The parser process: drains the kernel's rings through the pipeline into the store's queue. The
  * only process that touches hostile bytes, so the one with nothing to give away: no capability, no
- * file, no socket but the pair to the attacher, a dozen system calls.
+ * file, no socket but the pair to the attacher, the few system calls of agent/calls.c.
  */
 #include "agent/agent.h"
 #include "agent/calls.h"
