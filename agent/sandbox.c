@@ -1,5 +1,6 @@
 #include "agent/sandbox.h"
 
+#include "base/caps.h"
 #include "base/strbuf.h"
 #include "base/util.h"
 
@@ -19,30 +20,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#define CAPS_MAX 64
 #define MAPS_MAX (4 * MIB) /* of /proc/self/maps */
-
-static int set_caps(uint64_t mask)
-{
-	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct d[2] = {
-		{ (uint32_t)mask, (uint32_t)mask, 0 },
-		{ (uint32_t)(mask >> 32), (uint32_t)(mask >> 32), 0 },
-	};
-
-	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
-}
-
-static int drop_bounding(uint64_t keep)
-{
-	for (int cap = 0; cap < CAPS_MAX; cap++) {
-		if (keep & 1ULL << cap || prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 1)
-			continue;
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return -errno;
-	}
-	return 0;
-}
 
 int sandbox_keep_caps(const int *numbers)
 {
@@ -53,8 +31,8 @@ int sandbox_keep_caps(const int *numbers)
 		mask |= 1ULL << *numbers;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return -errno;
-	r = drop_bounding(mask);
-	return r < 0 ? r : set_caps(mask);
+	r = caps_bound(mask);
+	return r < 0 ? r : caps_set(mask);
 }
 
 static int drop_identity(const struct sandbox *s)
@@ -76,13 +54,13 @@ static int drop_caps(const struct sandbox *s)
 	(void)s;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return -errno;
-	return (r = set_caps(0)) < 0 ? r : 0;
+	return (r = caps_set(0)) < 0 ? r : 0;
 }
 
 static int drop_bounds(const struct sandbox *s)
 {
 	(void)s;
-	return drop_bounding(0);
+	return caps_bound(0);
 }
 
 static int no_new_privs(const struct sandbox *s)

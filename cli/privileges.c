@@ -1,13 +1,11 @@
 #include "cli/privileges.h"
 
+#include "base/caps.h"
 #include "base/strbuf.h"
 #include "cli/cli.h"
 
-#include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
 /* linux/capability.h has these since 5.8 and 5.8 */
 #define BIT_PERFMON 38
@@ -30,31 +28,9 @@ static const struct need {
 	{ CAP_FOWNER, "FOWNER", "sets their mode" },
 };
 
-static int get_caps(uint64_t *ret)
-{
-	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct d[2] = { 0 };
-
-	if (syscall(SYS_capget, &h, d) < 0)
-		return -errno;
-	*ret = (uint64_t)d[1].effective << 32 | d[0].effective;
-	return 0;
-}
-
-static int set_caps(uint64_t mask)
-{
-	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct d[2] = {
-		{ (uint32_t)mask, (uint32_t)mask, 0 },
-		{ (uint32_t)(mask >> 32), (uint32_t)(mask >> 32), 0 },
-	};
-
-	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
-}
-
 static int effective(uint64_t *ret)
 {
-	int err = get_caps(ret);
+	int err = caps_get(ret);
 
 	if (err < 0)
 		return err;
@@ -95,7 +71,7 @@ int privileges_check(struct trouble *t)
 int privileges_limit(void)
 {
 	uint64_t have, keep = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_SYS_RESOURCE;
-	int err = get_caps(&have);
+	int err = caps_get(&have);
 
 	if (err < 0)
 		return err;
@@ -103,9 +79,6 @@ int privileges_limit(void)
 		keep |= 1ULL << needs[i].bit;
 	if (!(have >> BIT_BPF & have >> BIT_PERFMON & 1))
 		keep |= 1ULL << CAP_SYS_ADMIN; /* instead of these two */
-	for (int cap = 0; cap < 64; cap++)
-		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
-		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return -errno;
-	return set_caps(have & keep);
+	err = caps_bound(keep);
+	return err < 0 ? err : caps_set(have & keep);
 }

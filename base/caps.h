@@ -1,0 +1,15 @@
+/* Capabilities of the calling thread, as a mask with bit CAP_x for each (linux/capability.h). */
+#ifndef BASE_CAPS_H
+#define BASE_CAPS_H
+
+#include <stdint.h>
+
+/* What is effective. 0 or a negative errno. */
+int caps_get(uint64_t *ret);
+/* Effective and permitted become `mask`, inheritable becomes empty. 0 or a negative errno. */
+int caps_set(uint64_t mask);
+/* Takes all but `keep` from the bounding set: nothing that is started gets them back. Needs
+ * CAP_SETPCAP where there is something to take. 0 or a negative errno. */
+int caps_bound(uint64_t keep);
+
+#endif
