@@ -114,7 +114,10 @@ class Area:
 
 
 class Process:
-    def __init__(self, area, argv, log=None, env=None, cwd=None):
+    """stop_signal: what ends it in good order."""
+
+    def __init__(self, area, argv, log=None, env=None, cwd=None, stop_signal=signal.SIGTERM):
+        self.stop_signal = stop_signal
         number = len(area.processes)
         self.argv = argv
         self.log_path = log or area.file(f"{number}-{os.path.basename(argv[0])}.log")
@@ -137,11 +140,11 @@ class Process:
         except subprocess.TimeoutExpired:
             return None
 
-    def stop(self, sig=signal.SIGTERM, seconds=8):
+    def stop(self, sig=None, seconds=8):
         """Returns the exit status, None when it had to be killed."""
         if not self.alive():
             return self.popen.returncode
-        self.popen.send_signal(sig)
+        self.popen.send_signal(sig or self.stop_signal)
         status = self.wait(seconds)
         if status is None:
             self.popen.kill()
