@@ -124,6 +124,44 @@ static const struct column columns[] = {
 	TEXT(COL_HTTP_REQUEST_BODY, "request_body", 16384, COL_F_PAYLOAD, NULL, "off by default"),
 	TEXT(COL_HTTP_RESPONSE_BODY, "response_body", 16384, COL_F_PAYLOAD, NULL, "off by default"),
 
+	TEXT(COL_DB_DATABASE, "database", 64, COL_F_SYM, "db.namespace", "of the session"),
+	TEXT(COL_DB_USER, "user", 64, COL_F_SYM, NULL, "who the session was opened as"),
+	TEXT(COL_DB_STATEMENT, "statement", 4096, COL_F_SYM, "db.query.text",
+	     "as sent, without comments, literals removed; NULL: prepared before the agent came"),
+	INT(COL_DB_PREPARED, "prepared", UNIT_BOOL, 0, NULL, "1: executes a prepared statement"),
+	INT(COL_DB_ROWS, "rows", UNIT_COUNT, 0, "db.response.returned_rows", "rows returned"),
+	TEXT(COL_DB_SQLSTATE, "sqlstate", 5, COL_F_SYM, "db.response.status_code",
+	     "of the error; NULL: none"),
+	TEXT(COL_DB_MESSAGE, "message", 512, 0, NULL,
+	     "the server's words, quoted literals removed"),
+	TEXT(COL_DB_COMMAND_TAG, "command_tag", 64, COL_F_SYM, NULL,
+	     "what the server says it did, without counts"),
+	TEXT(COL_DB_SEVERITY, "severity", 16, COL_F_SYM, NULL, "ERROR, FATAL, NOTICE, ..."),
+	TEXT(COL_DB_COMMAND, "command", 48, COL_F_SYM, NULL,
+	     "the protocol's own name of the request: COM_QUERY, HGET, ..."),
+	INT(COL_DB_AFFECTED_ROWS, "affected_rows", UNIT_COUNT, 0, NULL,
+	    "rows changed, as the server says"),
+	TEXT(COL_DB_KEY, "key", 256, 0, NULL, "first key, secret-looking parts masked"),
+	TEXT(COL_DB_ARGS, "args", 512, 0, NULL, "further arguments, values removed"),
+	TEXT(COL_DB_REPLY_TYPE, "reply_type", 16, COL_F_SYM, NULL,
+	     "simple, error, integer, bulk, array, ..."),
+
+	TEXT(COL_DNS_QUESTION, "question", 256, COL_F_SYM, "dns.question.name",
+	     "name that was asked for, lower case"),
+	TEXT(COL_DNS_TYPE, "type", 16, COL_F_SYM, NULL, "of the question: A, AAAA, ..."),
+	{ COL_DNS_ANSWERS, 0, COL_TEXT, UNIT_JSON, 4096, "answers", "dns.answers",
+	  "array of the records of the answer: name, type, ttl, data" },
+	TEXT(COL_DNS_RCODE, "rcode", 16, COL_F_SYM, NULL, "NOERROR, NXDOMAIN, ..."),
+	TEXT(COL_DNS_RESOLVER, "resolver", 128, COL_F_SYM, NULL,
+	     "address and port of who was asked"),
+	TEXT(COL_DNS_TRANSPORT, "transport", 8, COL_F_SYM, "network.transport", "udp or tcp"),
+	INT(COL_DNS_AUTHORITATIVE, "authoritative", UNIT_BOOL, 0, NULL, "1: the answer's AA bit"),
+	INT(COL_DNS_TRUNCATED_ANSWER, "truncated_answer", UNIT_BOOL, 0, NULL,
+	    "1: the answer's TC bit, to be asked again over TCP"),
+	INT(COL_DNS_RECURSION_AVAILABLE, "recursion_available", UNIT_BOOL, 0, NULL,
+	    "1: the answer's RA bit"),
+	INT(COL_DNS_QUERY_ID, "query_id", UNIT_NONE, 0, NULL, "that ties answer to query"),
+
 	INT(COL_CONN_OPENED, "opened", UNIT_TIME_NS, 0, NULL,
 	    "when it was opened; NULL: before the agent"),
 	INT(COL_CONN_CLOSED, "closed", UNIT_TIME_NS, COL_F_SORTED, NULL, "NULL while it is open"),
@@ -206,6 +244,27 @@ static const uint16_t http_ids[] = {
 	COL_HTTP_REQUEST_BODY,
 	COL_HTTP_RESPONSE_BODY,
 };
+#define DB_IDS COMMON_IDS, COL_DB_DATABASE, COL_DB_USER
+#define SQL_IDS                                                                                    \
+	DB_IDS, COL_DB_STATEMENT, COL_DB_PREPARED, COL_DB_ROWS, COL_DB_SQLSTATE, COL_DB_MESSAGE
+
+static const uint16_t pgsql_ids[] = { SQL_IDS, COL_DB_COMMAND_TAG, COL_DB_SEVERITY };
+static const uint16_t mysql_ids[] = { SQL_IDS, COL_DB_COMMAND, COL_DB_AFFECTED_ROWS };
+static const uint16_t redis_ids[] = { DB_IDS,	   COL_DB_COMMAND,    COL_DB_KEY,
+				      COL_DB_ARGS, COL_DB_REPLY_TYPE, COL_DB_MESSAGE };
+static const uint16_t dns_ids[] = {
+	COMMON_IDS,
+	COL_DNS_QUESTION,
+	COL_DNS_TYPE,
+	COL_DNS_ANSWERS,
+	COL_DNS_RCODE,
+	COL_DNS_RESOLVER,
+	COL_DNS_TRANSPORT,
+	COL_DNS_AUTHORITATIVE,
+	COL_DNS_TRUNCATED_ANSWER,
+	COL_DNS_RECURSION_AVAILABLE,
+	COL_DNS_QUERY_ID,
+};
 static const uint16_t connections_ids[] = {
 	COL_CONN_ID,
 	COL_CONN_OPENED,
@@ -270,6 +329,11 @@ static const struct table_schema tables[_TABLE_MAX] = {
 	TABLE(TABLE_STATUS, 1, 0, "kelpie_status", status_ids, "the agent about itself"),
 	TABLE(TABLE_RED, 1, 0, "kelpie_red", red_ids,
 	      "running seconds of rate, errors and duration by server, client and resource"),
+	TABLE(TABLE_PGSQL, 1, TABLE_F_EXCHANGES, "pgsql", pgsql_ids, "PostgreSQL statements"),
+	TABLE(TABLE_MYSQL, 1, TABLE_F_EXCHANGES, "mysql", mysql_ids,
+	      "MySQL and MariaDB commands and statements"),
+	TABLE(TABLE_REDIS, 1, TABLE_F_EXCHANGES, "redis", redis_ids, "Redis and Valkey commands"),
+	TABLE(TABLE_DNS, 1, TABLE_F_EXCHANGES, "dns", dns_ids, "DNS queries"),
 };
 
 static const uint16_t *const id_lists[_TABLE_MAX] = {
@@ -280,9 +344,14 @@ static const uint16_t *const id_lists[_TABLE_MAX] = {
 	[TABLE_LEDGER] = ledger_ids,
 	[TABLE_STATUS] = status_ids,
 	[TABLE_RED] = red_ids,
+	[TABLE_PGSQL] = pgsql_ids,
+	[TABLE_MYSQL] = mysql_ids,
+	[TABLE_REDIS] = redis_ids,
+	[TABLE_DNS] = dns_ids,
 };
 
 _Static_assert(ARRAY_SIZE(http_ids) <= LIST_MAX, "LIST_MAX");
+_Static_assert(ARRAY_SIZE(pgsql_ids) <= LIST_MAX && ARRAY_SIZE(dns_ids) <= LIST_MAX, "LIST_MAX");
 _Static_assert(ARRAY_SIZE(connections_ids) <= LIST_MAX, "LIST_MAX");
 
 static const struct table_schema *listed[_TABLE_MAX];

@@ -125,6 +125,34 @@ enum col_id {
 	COL_HTTP_REQUEST_BODY = 108,
 	COL_HTTP_RESPONSE_BODY = 109,
 
+	/* pgsql, mysql, redis: the same name is the same column */
+	COL_DB_DATABASE = 110,
+	COL_DB_USER = 111,
+	COL_DB_STATEMENT = 112,
+	COL_DB_PREPARED = 113,
+	COL_DB_ROWS = 114,
+	COL_DB_SQLSTATE = 115,
+	COL_DB_MESSAGE = 116,
+	COL_DB_COMMAND_TAG = 117,
+	COL_DB_SEVERITY = 118,
+	COL_DB_COMMAND = 119,
+	COL_DB_AFFECTED_ROWS = 120,
+	COL_DB_KEY = 121,
+	COL_DB_ARGS = 122,
+	COL_DB_REPLY_TYPE = 123,
+
+	/* dns */
+	COL_DNS_QUESTION = 130,
+	COL_DNS_TYPE = 131,
+	COL_DNS_ANSWERS = 132,
+	COL_DNS_RCODE = 133,
+	COL_DNS_RESOLVER = 134,
+	COL_DNS_TRANSPORT = 135,
+	COL_DNS_AUTHORITATIVE = 136,
+	COL_DNS_TRUNCATED_ANSWER = 137,
+	COL_DNS_RECURSION_AVAILABLE = 138,
+	COL_DNS_QUERY_ID = 139,
+
 	/* connections */
 	COL_CONN_OPENED = 200,
 	COL_CONN_CLOSED = 201,
@@ -185,6 +213,10 @@ enum table_id {
 	TABLE_LEDGER = 4, /* kelpie_ledger */
 	TABLE_STATUS = 5, /* kelpie_status */
 	TABLE_RED = 6,	  /* kelpie_red: the running seconds behind `top` */
+	TABLE_PGSQL = 7,
+	TABLE_MYSQL = 8,
+	TABLE_REDIS = 9,
+	TABLE_DNS = 10,
 	_TABLE_MAX = 16,
 };
 
