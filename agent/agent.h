@@ -14,7 +14,7 @@
 #include "base/run_as.h"
 #include "config/config.h"
 
-#define ROW_RING_BYTES (4u * MIB)
+#define ROW_RING_BYTES (8u * MIB)
 #define POISON_MAX     16
 
 enum agent_msg_type {

@@ -14,11 +14,14 @@
 #define STREAM_BUF_MAX	 (PROTO_NEED_MAX + EV_CHUNK_MAX) /* bytes held back per direction */
 #define STREAM_BYTES_MAX (64 * MIB) /* memory of the buffers of all directions */
 #define INFER_CHUNKS_MAX 8	    /* looks at a direction's beginnings before giving up */
+#define INFER_HOLD_MAX	 8192	    /* bytes of a direction that wait for what could decide */
 #define TIME_MARKS	 8	    /* (position, time) pairs remembered per direction */
 #define IDENTITY_SYMS	 12	    /* columns of one end's identity, see COL_CLIENT_ADDR.. */
 
-struct exchange;
 struct conn;
+struct exchange;
+struct session;
+struct stmts;
 
 struct time_mark {
 	uint64_t pos, ts_ns;
@@ -84,7 +87,10 @@ struct conn {
 	/* hop 6: open exchanges, oldest first */
 	struct exchange *open_head, *open_tail;
 	uint32_t n_open;
-	uint64_t open_memory; /* bytes allocated for them */
+	uint64_t open_memory;	 /* bytes allocated for them */
+	uint64_t keys_to;	 /* requests and answers below it have begun; those above are new */
+	struct session *session; /* NULL: nothing known */
+	struct stmts *stmts;	 /* prepared statements, NULL: none seen */
 	uint64_t n_rows;
 	uint64_t rows_to; /* requests that begin below this position have become rows here */
 	uint64_t oldest_open_ns;

@@ -67,6 +67,11 @@ enum ledger_kind { LEDGER_IN, LEDGER_OUT, LEDGER_HELD, LEDGER_LOSS };
 	X(L6_RESP_HELD, 6, "pair", "open_answers", HELD, 0, "responses")                           \
 	X(L6_RESP_ONLY, 6, "pair", "response_only", LOSS, 0, "responses")                          \
 	X(L6_RESP_CRASH, 6, "pair", "lost_in_crash", LOSS, 0, "responses")                         \
+	X(L6_DROPPED, 6, "pair", "no_request", LOSS, 1, "exchanges")                               \
+	X(L6_PUSH_IN, 6, "pushes", "pushes", IN, 0, "pushes")                                      \
+	X(L6_PUSH_OUT, 6, "pushes", "rows", OUT, 0, "pushes")                                      \
+	X(L6_PUSH_HELD, 6, "pushes", "open", HELD, 0, "pushes")                                    \
+	X(L6_PUSH_CRASH, 6, "pushes", "lost_in_crash", LOSS, 0, "pushes")                          \
 	X(L7_IN, 7, "join", "rows", IN, 0, "rows")                                                 \
 	X(L7_OUT, 7, "join", "queued", OUT, 0, "rows")                                             \
 	X(L7_QUEUE_FULL, 7, "join", "queue_full", LOSS, 0, "rows")                                 \

@@ -120,10 +120,14 @@ void exchange_keep(struct exchange *x, unsigned int t, struct slice v, size_t ma
 	r->n += (uint32_t)v.n;
 }
 
+/* Exchanges stand in the order of their requests, answers come in about that order, and the keys of
+ * requests ascend: a known one is near the head, a new one is not looked for. */
 static struct exchange *exchange_find(struct pair *pr, uint64_t key)
 {
 	if (pr->at && pr->at->key == key)
 		return pr->at;
+	if (key >= pr->c->keys_to && !(key & (KEY_ORPHAN | KEY_PUSH)))
+		return NULL;
 	for (struct exchange *x = pr->c->open_head; x; x = x->next)
 		if (x->key == key)
 			return pr->at = x;
@@ -173,8 +177,12 @@ static void put_times(struct pipeline *p, struct row_builder *b, const struct ex
 {
 	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
 
-	row_int(b, COL_TIME, (int64_t)join_unix_ns(p, req->first_ns));
 	row_int(b, COL_END_TIME, (int64_t)join_unix_ns(p, end_ns));
+	if (x->kind == EXCHANGE_PUSH) {
+		row_int(b, COL_TIME, (int64_t)join_unix_ns(p, resp->first_ns));
+		return;
+	}
+	row_int(b, COL_TIME, (int64_t)join_unix_ns(p, req->first_ns));
 	if (resp->done)
 		row_int(b, COL_LATENCY_NS,
 			(int64_t)(resp->last_ns - MIN(req->first_ns, resp->last_ns)));
@@ -216,26 +224,46 @@ static bool server_gave_up(const struct conn *c, const char *outcome)
 	return strcmp(outcome, "closed_by_server") == 0;
 }
 
-/* outcome NULL: both messages ended as they should. Gives the exchange back. */
+static const char *const kinds[] = {
+	[EXCHANGE_REQUEST] = "request",
+	[EXCHANGE_ONEWAY] = "oneway",
+	[EXCHANGE_PUSH] = "push",
+};
+
+static bool all_there(const struct exchange *x)
+{
+	return (x->kind == EXCHANGE_PUSH || x->msg[MSG_REQUEST].done) &&
+	       (x->kind == EXCHANGE_ONEWAY || x->msg[MSG_RESPONSE].done);
+}
+
+static uint64_t time_of_end(const struct pipeline *p, const struct exchange *x)
+{
+	if (x->msg[MSG_RESPONSE].done)
+		return x->msg[MSG_RESPONSE].last_ns;
+	return x->kind == EXCHANGE_ONEWAY ? x->msg[MSG_REQUEST].last_ns : p->now_ns;
+}
+
+/* outcome NULL: its messages ended as they should. */
 static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const char *outcome)
 {
 	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
 	const struct pair_ops *ops = pair_ops_of((enum proto_id)c->proto);
 	struct row_builder *b = &p->join.row;
 	uint32_t flags = req->flags | resp->flags;
-	uint64_t end_ns = resp->done ? resp->last_ns : p->now_ns;
-	bool server = join_owner_is_server(c);
+	uint64_t end_ns = time_of_end(p, x);
+	bool server = join_owner_is_server(c), push = x->kind == EXCHANGE_PUSH;
 
 	c->n_rows++;
-	c->rows_to = MAX(c->rows_to, req->off + 1);
+	c->rows_to = MAX(c->rows_to, push ? 0 : req->off + 1);
 	row_begin(b, ops->table);
 	put_times(p, b, x, end_ns);
 	put_sizes(b, x);
 	join_literal(p, b, COL_PROTOCOL, proto_name((enum proto_id)c->proto));
-	join_literal(p, b, COL_KIND, "request");
+	join_literal(p, b, COL_KIND, kinds[x->kind]);
 	join_literal(p, b, COL_ROLE, p->opts.wire ? "wire" : server ? "server" : "client");
 	row_int(b, COL_ENCRYPTED, 0);
-	row_int(b, COL_REQUEST_OFFSET, (int64_t)req->off);
+	if (!push)
+		row_int(b, COL_REQUEST_OFFSET, (int64_t)req->off);
 	row_int(b, COL_IS_PRIMARY, server || p->opts.wire || !conn_peer_reads(c, req->off));
 	join_literal(p, b, COL_OUTCOME, outcome ? outcome : "ok");
 	join_ends(p, c, b);
@@ -244,11 +272,33 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 		row_int(b, COL_FAILED, 1);
 		row_int(b, COL_CLIENT_ERROR, 0);
 	}
-	row_int(b, COL_COMPLETE, req->done && resp->done && !(flags & (MSG_LOST | MSG_CUT_EOF)));
+	row_int(b, COL_COMPLETE, all_there(x) && !(flags & (MSG_LOST | MSG_CUT_EOF)));
 	row_int(b, COL_TRUNCATED, x->truncated || b->truncated || (flags & MSG_TRUNCATED));
 	row_int(b, COL_DEGRADED, (flags & (MSG_DEGRADED | MSG_LOST)) != 0);
-	count(p, L6_OUT, 1);
+	count(p, push ? L6_PUSH_OUT : L6_OUT, 1);
 	join_emit(p, b, join_unix_ns(p, end_ns), PIPE_ROW);
+}
+
+/* Takes the exchange off its connection without a row. */
+static void drop(struct pair *pr, struct exchange *x, enum ledger_id why)
+{
+	exchange_unlink(pr->c, x);
+	pr->memory -= x->memory;
+	x->memory = 0;
+	pr->n_open--;
+	count(pr->p, why, 1);
+	if (x->msg[MSG_RESPONSE].begun) {
+		pr->n_open_answers--;
+		count(pr->p, L6_RESP_OUT, 1);
+	}
+	exchange_put_back(pr, x);
+}
+
+static void finish_push(struct pipeline *p, struct conn *c, struct exchange *x, const char *outcome)
+{
+	p->pair.n_open_pushes--;
+	emit(p, c, x, outcome);
+	exchange_put_back(&p->pair, x);
 }
 
 /* Takes the exchange off its connection, as a row when it has a request. */
@@ -259,6 +309,10 @@ static void finish(struct pipeline *p, struct conn *c, struct exchange *x, const
 	exchange_unlink(c, x);
 	pr->memory -= x->memory;
 	x->memory = 0;
+	if (x->kind == EXCHANGE_PUSH) {
+		finish_push(p, c, x, outcome);
+		return;
+	}
 	if (x->msg[MSG_REQUEST].begun) {
 		pr->n_open--;
 		if (!leaks(p, 6))
@@ -301,41 +355,83 @@ static bool has_room(struct pair *pr, struct exchange *x)
 	return true;
 }
 
+/* Where the fields of a message go. */
+static enum msg_kind side(enum msg_kind kind)
+{
+	return kind == MSG_PUSH ? MSG_RESPONSE : kind;
+}
+
+/* NULL without memory. */
+static struct exchange *exchange_open(struct pair *pr, enum msg_kind kind, uint64_t key)
+{
+	struct conn *c = pr->c;
+	struct exchange *x;
+
+	if (c->n_open >= OPEN_MAX)
+		finish(pr->p, c, c->open_head, "evicted");
+	x = exchange_new(pr, key);
+	if (!x)
+		return NULL;
+	x->kind = kind == MSG_PUSH ? EXCHANGE_PUSH : EXCHANGE_REQUEST;
+	if (c->open_tail)
+		c->open_tail->next = x;
+	else
+		c->open_head = x;
+	c->open_tail = x;
+	c->n_open++;
+	if (!(key & (KEY_ORPHAN | KEY_PUSH)))
+		c->keys_to = MAX(c->keys_to, key + 1);
+	pr->at = x;
+	note_memory(pr, x);
+	return x;
+}
+
+static void count_begin(struct pair *pr, enum msg_kind kind)
+{
+	static const enum ledger_id ids[] = { L6_IN, L6_RESP_IN, L6_PUSH_IN };
+	uint64_t *const open[] = { &pr->n_open, &pr->n_open_answers, &pr->n_open_pushes };
+
+	count(pr->p, ids[kind], 1);
+	(*open[kind])++;
+}
+
 static void on_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, uint64_t off)
 {
 	struct pair *pr = ctx;
-	struct conn *c = pr->c;
 	struct exchange *x = exchange_find(pr, key);
 	struct message *m;
 
-	if (kind == MSG_PUSH)
-		return;
-	if (!x) {
-		if (c->n_open >= OPEN_MAX)
-			finish(pr->p, c, c->open_head, "evicted");
-		x = exchange_new(pr, key);
-		if (!x)
-			return; /* no memory: neither begun nor counted */
-		if (c->open_tail)
-			c->open_tail->next = x;
-		else
-			c->open_head = x;
-		c->open_tail = x;
-		c->n_open++;
-		pr->at = x;
-		note_memory(pr, x);
-	}
-	m = &x->msg[kind];
-	if (!m->begun) {
-		count(pr->p, kind == MSG_REQUEST ? L6_IN : L6_RESP_IN, 1);
-		if (kind == MSG_REQUEST)
-			pr->n_open++;
-		else
-			pr->n_open_answers++;
-	}
+	if (!x)
+		x = exchange_open(pr, kind, key);
+	if (!x)
+		return; /* no memory: neither begun nor counted */
+	m = &x->msg[side(kind)];
+	if (!m->begun)
+		count_begin(pr, kind);
 	m->begun = true;
 	m->off = off;
-	m->first_ns = stream_time(&c->dir[dir], off);
+	m->first_ns = stream_time(&pr->c->dir[dir], off);
+}
+
+/* ---- the session ---- */
+
+static void session_set(char *text, uint8_t *n, struct slice v)
+{
+	v = slice_head(v, SESSION_TEXT_MAX);
+	memcpy(text, v.p, v.n);
+	*n = (uint8_t)v.n;
+}
+
+static void session_field(struct conn *c, enum field_id f, struct slice v)
+{
+	if (!c->session)
+		c->session = calloc(1, sizeof(*c->session));
+	if (!c->session)
+		return;
+	if (f == FIELD_USER)
+		session_set(c->session->user, &c->session->user_n, v);
+	else if (f == FIELD_DATABASE)
+		session_set(c->session->database, &c->session->database_n, v);
 }
 
 static void name_set(struct pair *pr, struct slice name)
@@ -353,14 +449,18 @@ static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id 
 		name_set(pr, v);
 		return;
 	}
+	if (kind == MSG_CONN) {
+		session_field(pr->c, f, v);
+		return;
+	}
 	x = exchange_find(pr, key);
-	if (!x || kind == MSG_PUSH)
+	if (!x)
 		return;
 	if (!has_room(pr, x)) {
 		x->truncated = true;
 		return;
 	}
-	pr->ops->field(pr->p, x, kind, f, v);
+	pr->ops->field(pr->p, x, side(kind), f, v);
 	note_memory(pr, x);
 }
 
@@ -371,7 +471,7 @@ static int on_known(void *ctx, enum msg_kind kind, uint64_t key, struct slice li
 	struct exchange *x = exchange_find(pr, key);
 	const struct memo_line *l;
 
-	if (!x || !pr->ops->known || kind == MSG_PUSH || !has_room(pr, x))
+	if (!x || !pr->ops->known || !has_room(pr, x))
 		return -1;
 	l = pr->ops->known(pr->p, x, kind, line);
 	if (!l)
@@ -387,7 +487,7 @@ static void on_learn(void *ctx, enum msg_kind kind, uint64_t key, const struct h
 	struct pair *pr = ctx;
 	struct exchange *x = exchange_find(pr, key);
 
-	if (x && pr->ops->learn && kind != MSG_PUSH)
+	if (x && pr->ops->learn)
 		pr->ops->learn(pr->p, x, kind, h);
 }
 
@@ -396,12 +496,12 @@ static void on_num(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f,
 	struct pair *pr = ctx;
 	struct exchange *x = exchange_find(pr, key);
 
-	if (!x || kind == MSG_PUSH)
+	if (!x || kind == MSG_CONN)
 		return;
 	if (f == FIELD_BODY_BYTES)
-		x->msg[kind].body_bytes = v;
+		x->msg[side(kind)].body_bytes = v;
 	else
-		pr->ops->num(x, kind, f, v);
+		pr->ops->num(pr->p, x, side(kind), f, v);
 }
 
 static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, uint32_t flags)
@@ -411,16 +511,22 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 	struct exchange *x = exchange_find(pr, key);
 	struct message *m;
 
-	if (!x || kind == MSG_PUSH)
+	if (!x)
 		return;
-	m = &x->msg[kind];
+	m = &x->msg[side(kind)];
 	m->done = !(flags & MSG_CUT_EOF);
 	m->flags |= flags;
 	m->end = off;
 	m->last_ns = stream_time(
 		&c->dir[kind == MSG_REQUEST ? c->request_dir : dir_other(c->request_dir)],
 		off ? off - 1 : 0);
-	if (kind == MSG_RESPONSE)
+	if (flags & MSG_DROP) {
+		drop(pr, x, L6_DROPPED);
+		return;
+	}
+	if (flags & MSG_ONEWAY)
+		x->kind = EXCHANGE_ONEWAY;
+	if (kind != MSG_REQUEST || flags & MSG_ONEWAY)
 		finish(pr->p, c, x, flags & MSG_CUT_EOF ? outcome_of_end(pr, c, x) : NULL);
 }
 
@@ -437,6 +543,10 @@ void pair_close(struct pipeline *p, struct conn *c)
 {
 	while (c->open_head)
 		finish(p, c, c->open_head, outcome_of_end(&p->pair, c, c->open_head));
+	stmts_clear(p, c);
+	free(c->session);
+	c->session = NULL;
+	c->keys_to = 0;
 }
 
 void pair_expire(struct pipeline *p, struct conn *c, uint64_t before_ns)

@@ -11,17 +11,18 @@
 #include "protocols/protocol.h"
 #include "protocols/trace_context.h"
 
-#define OPEN_MAX	    1024 /* exchanges under way on one connection; then the oldest is evicted */
+#define OPEN_MAX	    8192 /* exchanges under way on one connection; then the oldest is evicted */
 #define EXCHANGE_KEEP	    4096  /* idle exchanges kept for reuse */
 #define EXCHANGE_KEEP_BYTES 8192  /* larger ones are given back */
 #define EXCHANGE_TEXT_MAX   49152 /* bytes of all texts of one exchange */
 #define EXCHANGE_TEXTS	    8	  /* texts a protocol may keep of one exchange */
-#define EXCHANGE_NUMS	    4	  /* and numbers */
+#define EXCHANGE_NUMS	    8	  /* and numbers */
 #define HEADER_NAME_MAX	    256
 /* Bytes of a body behind those that are stored, so that a secret that is cut there is known as one. */
-#define BODY_MARGIN    512
-#define OPEN_BYTES_MAX (1 * MIB)  /* memory of all open exchanges of one connection */
-#define PAIR_BYTES_MAX (64 * MIB) /* and of all connections; then texts are left out */
+#define BODY_MARGIN	 512
+#define SESSION_TEXT_MAX 64	    /* bytes of a user's or database's name */
+#define OPEN_BYTES_MAX	 (8 * MIB)  /* memory of all open exchanges of one connection */
+#define PAIR_BYTES_MAX	 (64 * MIB) /* and of all connections; then texts are left out */
 
 struct pipeline;
 struct conn;
@@ -29,6 +30,12 @@ struct conn;
 /* A run of bytes in exchange.text; n = 0: absent. */
 struct text_ref {
 	uint32_t off, n;
+};
+
+/* What a connection's requests have in common; told by the parser as FIELD_USER, FIELD_DATABASE. */
+struct session {
+	uint8_t user_n, database_n;
+	char user[SESSION_TEXT_MAX], database[SESSION_TEXT_MAX];
 };
 
 struct message {
@@ -40,10 +47,13 @@ struct message {
 	struct strbuf headers; /* JSON object without its closing brace, redacted */
 };
 
+enum exchange_kind { EXCHANGE_REQUEST, EXCHANGE_ONEWAY, EXCHANGE_PUSH };
+
 struct exchange {
 	struct exchange *next;
 	uint64_t key;
-	struct message msg[2]; /* MSG_REQUEST, MSG_RESPONSE */
+	struct message msg[2]; /* MSG_REQUEST, MSG_RESPONSE; a push has the latter alone */
+	uint8_t kind;	       /* enum exchange_kind */
 	bool truncated;
 	struct trace_context trace;
 	/* What the protocol's pair_ops keeps, by its own numbers. */
@@ -56,7 +66,8 @@ struct exchange {
 struct memo_line;
 struct row_builder;
 
-/* What hop 6 has to know of one protocol. All arguments are borrowed for the call. */
+/* What hop 6 has to know of one protocol. All arguments are borrowed for the call. kind is MSG_REQUEST
+ * or MSG_RESPONSE; what a push says comes as MSG_RESPONSE, and x->kind tells. */
 struct pair_ops {
 	uint16_t table; /* enum table_id: one with TABLE_F_EXCHANGES */
 	/* A field, or a piece of one, of a message that has begun. FIELD_HEADER_NAME does not come
@@ -64,7 +75,8 @@ struct pair_ops {
 	void (*field)(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f,
 		      struct slice v);
 	/* A number; FIELD_BODY_BYTES is the same everywhere and does not come here. */
-	void (*num)(struct exchange *x, enum msg_kind kind, enum field_id f, int64_t v);
+	void (*num)(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f,
+		    int64_t v);
 	/* As in struct sink_ops, both or neither: a line that was learnt does again what field() did
 	 * with it; NULL when it is not known. */
 	const struct memo_line *(*known)(struct pipeline *p, struct exchange *x, enum msg_kind kind,
@@ -88,7 +100,7 @@ struct pair {
 	enum dir dir;
 	struct exchange *free_list;
 	size_t n_free;
-	uint64_t n_open, n_open_answers;
+	uint64_t n_open, n_open_answers, n_open_pushes;
 	uint64_t memory;		   /* bytes allocated for open exchanges */
 	char header_name[HEADER_NAME_MAX]; /* of the field whose value comes next */
 	size_t header_name_len;
@@ -105,7 +117,8 @@ void pair_init(struct pair *pr);
 void pair_done(struct pair *pr);
 /* Which connection and direction the parser is about to speak of. */
 void pair_at(struct pair *pr, struct pipeline *p, struct conn *c, enum dir dir);
-/* All open exchanges of the connection become rows: it ended, was evicted, or the agent stops. */
+/* All open exchanges of the connection become rows: it ended, was evicted, or the agent stops, or
+ * another protocol begins. What was known of its session is forgotten. */
 void pair_close(struct pipeline *p, struct conn *c);
 /* Exchanges without traffic since before_ns become rows with outcome timed_out. */
 void pair_expire(struct pipeline *p, struct conn *c, uint64_t before_ns);

@@ -1,18 +1,15 @@
 /* Hop 6 for HTTP: which header becomes which column, what of it may be kept, and the columns of a
  * finished exchange. Everything is redacted here, before it can leave the parser process.
  */
+#include "agent/pair_text.h"
 #include "agent/pipeline_int.h"
 #include "protocols/secrets.h"
 #include "base/text.h"
 
 #include <string.h>
 
-/* Bytes: the longest kept text, and room for masks that are longer than what they mask. */
-#define REDACT_BUF 9216
 #define TARGET_MAX 8192
 #define BODY_BUF   32768 /* the same for bodies; what is stored of one is at most half of it */
-
-static const struct slice masked = { (const uint8_t *)"<REDACTED>", 10 };
 
 /* Kinds of memo entries: what becomes of a text in a column has the column's number. */
 #define MEMO_LINE _COL_MAX /* + enum msg_kind: a header line, as JSON */
@@ -77,7 +74,7 @@ static void keep_header(struct pipeline *p, struct exchange *x, unsigned int tex
 	x->truncated = true;
 	exchange_keep(x, text,
 		      policy_masks(&p->policy, value)
-			      ? masked
+			      ? text_masked
 			      : secret_safe_head(value, max, SECRET_IN_TEXT),
 		      max);
 }
@@ -101,9 +98,9 @@ static void make_json(struct pipeline *p, struct strbuf *json, struct slice name
 	for (size_t i = 0; i < n; i++)
 		lower[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] | 0x20 : name.p[i];
 	if (policy_masks(&p->policy, value))
-		value = masked;
+		value = text_masked;
 	value = redact_header_value(&p->policy.redact, name, value, buf, sizeof(buf));
-	strbuf_add_json(json, secret_find(name, SECRET_IN_PATH) ? masked : slice_of(lower, n));
+	strbuf_add_json(json, secret_find(name, SECRET_IN_PATH) ? text_masked : slice_of(lower, n));
 	strbuf_addch(json, ':');
 	strbuf_add_json(json, value);
 }
@@ -164,8 +161,10 @@ static void http_field(struct pipeline *p, struct exchange *x, enum msg_kind kin
 	}
 }
 
-static void http_num(struct exchange *x, enum msg_kind kind, enum field_id f, int64_t v)
+static void http_num(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f,
+		     int64_t v)
 {
+	(void)p;
 	if (f == FIELD_STATUS)
 		x->num[NUM_STATUS] = v;
 	else if (f == FIELD_VERSION && (kind == MSG_REQUEST || x->num[NUM_VERSION] < 0))
@@ -211,60 +210,6 @@ static const struct memo_line *http_known(struct pipeline *p, struct exchange *x
 	return &e->line;
 }
 
-static struct slice redact(struct pipeline *p, uint16_t col, struct slice s, uint8_t *buf)
-{
-	if (policy_masks(&p->policy, s))
-		return masked;
-	switch (col) {
-	case COL_HTTP_PATH:
-		return redact_path(s, buf, REDACT_BUF);
-	case COL_HTTP_QUERY:
-		return redact_query(&p->policy.redact, s, buf, REDACT_BUF);
-	default:
-		return redact_text(s, buf, REDACT_BUF);
-	}
-}
-
-/* The column's text, redacted; remembered. buf: REDACT_BUF bytes. */
-static struct slice redacted(struct pipeline *p, uint16_t col, struct slice s, uint8_t *buf)
-{
-	struct memo_entry *e = memo_get(&p->memo, col, s);
-	struct slice out;
-
-	if (e)
-		return memo_out(e);
-	out = redact(p, col, s, buf);
-	(void)memo_put(&p->memo, col, s, out);
-	return out;
-}
-
-/* Redacts a text that the memo does not have (e: NULL), or whose number was forgotten. */
-static void put_anew(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice s,
-		     struct memo_entry *e)
-{
-	uint8_t buf[REDACT_BUF];
-	struct slice out = e ? memo_out(e) : redact(p, col, s, buf);
-	uint32_t sym = join_text(p, b, col, out);
-
-	if (!e)
-		e = memo_put(&p->memo, col, s, out);
-	if (e && sym != SYM_NONE) {
-		e->sym = sym;
-		e->sym_gen = p->join.gen;
-	}
-}
-
-/* redacted() for a column of few different texts: the number is remembered too. */
-static void put_redacted(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice s)
-{
-	struct memo_entry *e = s.n ? memo_get(&p->memo, col, s) : NULL;
-
-	if (e && e->sym_gen == p->join.gen)
-		row_sym(b, col, e->sym);
-	else if (s.n)
-		put_anew(p, b, col, s, e);
-}
-
 static void put_status(struct pipeline *p, struct exchange *x, struct row_builder *b)
 {
 	int64_t status = x->num[NUM_STATUS];
@@ -291,7 +236,7 @@ static void put_target(struct pipeline *p, struct conn *c, struct exchange *x,
 
 	put_redacted(p, b, COL_HTTP_HOST, host);
 	if (t.query.n)
-		row_text(b, COL_HTTP_QUERY, redacted(p, COL_HTTP_QUERY, t.query, buf));
+		row_text(b, COL_HTTP_QUERY, text_redacted(p, COL_HTTP_QUERY, t.query, buf));
 	if (t.form == TARGET_AUTHORITY)
 		t.path = t.host;
 	else if (t.form == TARGET_ABSOLUTE && !t.path.n)
@@ -300,22 +245,11 @@ static void put_target(struct pipeline *p, struct conn *c, struct exchange *x,
 		t.path = SLICE_LIT("*");
 	if (!t.path.n)
 		return;
-	t.path = redacted(p, COL_HTTP_PATH, t.path, buf);
+	t.path = text_redacted(p, COL_HTTP_PATH, t.path, buf);
 	row_text(b, COL_HTTP_PATH, t.path);
 	n = path_guard_template(&p->paths, join_owner_is_server(c) ? c->local_port : c->remote_port,
 				t.path, tmpl);
 	join_text(p, b, COL_RESOURCE, slice_of(tmpl, n));
-}
-
-static void put_trace(const struct trace_context *t, struct row_builder *b)
-{
-	if (t->has_trace)
-		row_text(b, COL_TRACE_ID, slice_of(t->trace_id, sizeof(t->trace_id)));
-	if (t->has_span)
-		row_text(b, COL_SPAN_ID, slice_of(t->span_id, sizeof(t->span_id)));
-	if (t->has_parent)
-		row_text(b, COL_PARENT_SPAN_ID,
-			 slice_of(t->parent_span_id, sizeof(t->parent_span_id)));
 }
 
 /* The text without a character that was cut at its end; nothing of what is no UTF-8 text: in what is
@@ -340,7 +274,7 @@ static void put_body(struct pipeline *p, struct exchange *x, struct row_builder 
 	if (!s.n || (x->msg[kind].flags & MSG_LOST))
 		return;
 	x->truncated |= s.n > p->opts.body_max_bytes;
-	s = policy_masks(&p->policy, s) ? masked : redact_text(s, buf, sizeof(buf));
+	s = policy_masks(&p->policy, s) ? text_masked : redact_text(s, buf, sizeof(buf));
 	row_text(b, kind == MSG_REQUEST ? COL_HTTP_REQUEST_BODY : COL_HTTP_RESPONSE_BODY,
 		 readable(slice_head(s, p->opts.body_max_bytes)));
 }

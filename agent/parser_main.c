@@ -21,10 +21,11 @@
 #define BUSY_DRAIN_MS 2	 /* after a round that found much */
 #define BUSY_BYTES    (256 * KIB)
 /* While the store has to catch up: with less room in the queue of rows the rest stays in the rings. */
-#define CROWDED_BYTES (ROW_RING_BYTES / 4)
-#define CROWDED_MS    1
-#define CROWDED_LOOKS                                                                              \
-	32 /* records between two looks: the rows of usual ones find room in CROWDED_BYTES */
+/* A record of 24 KiB may hold the answers of thousands of pipelined commands. */
+#define CROWDED_BYTES	(ROW_RING_BYTES / 2)
+#define CROWDED_MS	1
+#define CROWDED_LOOKS	32		   /* records between two looks at the room, */
+#define CROWDED_ROWS	256		   /* or so many rows */
 #define STORE_WAIT_NS	(2 * NSEC_PER_SEC) /* then rows are lost instead */
 #define IDLE_REQUEST_NS (300 * NSEC_PER_SEC)
 
@@ -127,10 +128,16 @@ static bool take_ends(struct parser *ps, uint64_t until)
 /* The data before `until`. False: not all of it. */
 static bool take_data(struct parser *ps, uint64_t until)
 {
+	uint64_t rows = pipeline_rows(ps->pipe);
 	const struct ev_hdr *h;
 	enum ring_result r;
 
-	for (size_t n = 0; n % CROWDED_LOOKS || !crowded(ps); n++) {
+	for (size_t n = 0;; n++) {
+		if (n % CROWDED_LOOKS == 0 || pipeline_rows(ps->pipe) - rows > CROWDED_ROWS) {
+			if (crowded(ps))
+				return false;
+			rows = pipeline_rows(ps->pipe);
+		}
 		r = ring_next(&ps->data, until, &h);
 		if (r == RING_END)
 			return true;
@@ -143,7 +150,6 @@ static bool take_data(struct parser *ps, uint64_t until)
 			take_opens(ps);
 		pipeline_event(ps->pipe, h);
 	}
-	return false;
 }
 
 /* One round, as agent/bpf/events.h orders it: opens, data, then ends. Where the store has to catch up

@@ -472,11 +472,12 @@ static void take_syn(struct flow *fl, unsigned int from, const struct segment *s
 /* Without a SYN: who is the client, by the first payload. */
 static void judge_client(struct flow *fl, unsigned int from, const struct segment *s)
 {
+	struct probe_in in = { .head = s->payload };
 	bool is_request = false, more;
 
 	if (fl->client != CLIENT_UNKNOWN)
 		return;
-	if (proto_infer(s->payload, &is_request, &more) != PROTO_UNKNOWN)
+	if (proto_infer(&in, &is_request, &more) != PROTO_UNKNOWN)
 		fl->client = (uint8_t)(is_request ? from : !from);
 	else
 		fl->client = (uint8_t)(fl->side[0].port > fl->side[1].port ? CLIENT_0 : CLIENT_1);

@@ -339,6 +339,11 @@ void pipeline_reopen(struct pipeline *p, const struct ev_hdr *h)
 		on_open(p, ev);
 }
 
+uint64_t pipeline_rows(const struct pipeline *p)
+{
+	return p->seq;
+}
+
 void pipeline_invalid(struct pipeline *p)
 {
 	count(p, L2_IN, 1);
@@ -409,6 +414,7 @@ void pipeline_commit(struct pipeline *p)
 	p->counts[L4_HELD] = p->held_bytes;
 	p->counts[L6_HELD] = p->pair.n_open;
 	p->counts[L6_RESP_HELD] = p->pair.n_open_answers;
+	p->counts[L6_PUSH_HELD] = p->pair.n_open_pushes;
 	/* Before the rows: who comes after us gives none of their numbers again. */
 	atomic_store_explicit(&l->parser.rows_seq, p->seq, memory_order_release);
 	p->opts.out.publish(p->opts.out.ctx);

@@ -83,6 +83,8 @@ void pipeline_proc(struct pipeline *p, const struct proc_identity *id);
 /* Ends a round: rows become visible, then the counters that speak of them. What was given since the
  * last call may be given again after a crash, and nothing is counted twice. */
 void pipeline_commit(struct pipeline *p);
+/* Rows made since the epoch began: how full the queue may have become. */
+uint64_t pipeline_rows(const struct pipeline *p);
 /* A record that was refused before it became an event. */
 void pipeline_invalid(struct pipeline *p);
 /* boot_ns: CLOCK_BOOTTIME now; unix_ns: CLOCK_REALTIME now. Housekeeping: timeouts, waits that

@@ -7,6 +7,7 @@
 #include "agent/memo.h"
 #include "agent/pair.h"
 #include "agent/policy.h"
+#include "agent/stmts.h"
 #include "agent/pipeline.h"
 #include "base/path_template.h"
 #include "base/util.h"
@@ -23,6 +24,7 @@ struct pipeline {
 	uint64_t unix_minus_boot_ns; /* added to boot time to get unix time */
 	uint64_t held_bytes;	     /* in all stream buffers */
 	uint64_t buf_bytes;	     /* allocated for them, <= STREAM_BYTES_MAX */
+	uint64_t stmt_bytes;	     /* of prepared statements, <= STMTS_BYTES_MAX */
 	uint64_t last_sweep_ns;
 	uint64_t poison[16]; /* connections that must not be parsed */
 	size_t n_poison;

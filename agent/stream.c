@@ -149,6 +149,46 @@ static void buf_drop(struct pipeline *p, struct stream *s, size_t n)
 
 /* ---- hop 5 ---- */
 
+/* Gives the connection a parser, in its first state. */
+static bool parser_begin(struct pipeline *p, struct conn *c, enum dir request_dir, bool mid)
+{
+	c->parser = calloc(1, c->ops->state_size);
+	if (!c->parser) {
+		stream_ignore(p, c, "no memory");
+		return false;
+	}
+	c->state = CONN_PARSING;
+	c->request_dir = (uint8_t)request_dir;
+	c->ops->init(c->parser, request_dir, mid);
+	if (p->opts.want_bodies && c->ops->want_bodies)
+		c->ops->want_bodies(c->parser, (uint64_t)p->opts.body_max_bytes + BODY_MARGIN);
+	return true;
+}
+
+/* Takes it away: it ends the messages that it has open. */
+static void parser_end(struct pipeline *p, struct conn *c)
+{
+	struct sink sink = { &pair_sink, &p->pair, 0 };
+
+	pair_at(&p->pair, p, c, DIR_RX);
+	c->ops->close(c->parser, &sink);
+	free(c->parser);
+	c->parser = NULL;
+}
+
+/* Another protocol speaks from s->next on. False: none that is read. */
+static bool parser_switch(struct pipeline *p, struct conn *c, const struct drive_result *r)
+{
+	if (r->violated || r->st != PARSE_SWITCH || !proto_get(r->next) ||
+	    policy_refuses_protocol(&p->policy, r->next))
+		return false;
+	parser_end(p, c);
+	pair_close(p, c);
+	c->proto = (uint8_t)r->next;
+	c->ops = proto_get(r->next);
+	return parser_begin(p, c, (enum dir)c->request_dir, false);
+}
+
 static void parse_end(struct pipeline *p, struct conn *c, const struct drive_result *r)
 {
 	if (r->violated)
@@ -184,6 +224,13 @@ static size_t parse(struct pipeline *p, struct conn *c, enum dir dir, struct sli
 		count(p, L4_OUT, r.consumed);
 		done += r.consumed;
 		s->next += r.consumed;
+		if (parser_switch(p, c, &r)) {
+			if (done == v.n)
+				return done;
+			continue;
+		}
+		if (c->state == CONN_IGNORED)
+			return v.n;
 		if (r.violated || r.st == PARSE_SWITCH || r.st == PARSE_STOP) {
 			count(p, L4_UNREADABLE, v.n - done);
 			if (s->len)
@@ -241,44 +288,45 @@ static void start_parsing(struct pipeline *p, struct conn *c, enum dir request_d
 	/* What was passed over may have been a request, or its answer. */
 	bool mid = c->old || c->dir[DIR_RX].infer_chunks > 0 || c->dir[DIR_TX].infer_chunks > 0;
 
-	c->parser = calloc(1, c->ops->state_size);
-	if (!c->parser) {
-		stream_ignore(p, c, "no memory");
+	if (!parser_begin(p, c, request_dir, mid))
 		return;
-	}
-	c->state = CONN_PARSING;
-	c->request_dir = (uint8_t)request_dir;
 	c->role_known = true;
 	c->verdict = CTL_COPY;
-	c->ops->init(c->parser, request_dir, mid);
-	if (p->opts.want_bodies && c->ops->want_bodies)
-		c->ops->want_bodies(c->parser, (uint64_t)p->opts.body_max_bytes + BODY_MARGIN);
 	tell_kernel(p, c);
 	parse_buffer(p, c, request_dir, false);
 	if (c->state == CONN_PARSING && c->dir[dir_other(request_dir)].len)
 		parse_buffer(p, c, dir_other(request_dir), false);
 }
 
-/* Looks at the beginnings in the buffer of dir. */
-static void infer(struct pipeline *p, struct conn *c, enum dir dir)
+static void recognised(struct pipeline *p, struct conn *c, enum proto_id id, enum dir request_dir)
 {
-	struct stream *s = &c->dir[dir];
+	const char *refused = policy_refuses_protocol(&p->policy, id);
+
+	c->proto = (uint8_t)id;
+	c->ops = proto_get(id);
+	if (refused)
+		stream_ignore(p, c, refused);
+	else if (c->ops)
+		start_parsing(p, c, request_dir);
+	else
+		stream_ignore(p, c, why_recognised(id));
+}
+
+/* Looks at what may be a beginning in the buffer of dir. */
+static void infer_dir(struct pipeline *p, struct conn *c, enum dir dir)
+{
+	struct stream *s = &c->dir[dir], *other = &c->dir[dir_other(dir)];
+	struct probe_in in = { .head = slice_of(s->buf, s->len),
+			       .other = slice_of(other->buf, other->len),
+			       .start = !c->old && s->next == 0 };
 	bool is_request = false, more = false;
-	enum proto_id id = proto_infer(slice_head(slice_of(s->buf, s->len), PROBE_MAX), &is_request,
-				       &more);
+	enum proto_id id = proto_infer(&in, &is_request, &more);
 
 	if (id != PROTO_UNKNOWN) {
-		c->proto = (uint8_t)id;
-		c->ops = proto_get(id);
-		if (policy_refuses_protocol(&p->policy, id))
-			stream_ignore(p, c, policy_refuses_protocol(&p->policy, id));
-		else if (c->ops)
-			start_parsing(p, c, is_request ? dir : dir_other(dir));
-		else
-			stream_ignore(p, c, why_recognised(id));
+		recognised(p, c, id, is_request ? dir : dir_other(dir));
 		return;
 	}
-	if (more && s->len < PROBE_MAX)
+	if (more && s->len < INFER_HOLD_MAX)
 		return;
 	/* Not a beginning: the next record may be one. */
 	count(p, L4_UNREADABLE, s->len);
@@ -286,6 +334,14 @@ static void infer(struct pipeline *p, struct conn *c, enum dir dir)
 	buf_drop(p, s, s->len);
 	if (++s->infer_chunks >= INFER_CHUNKS_MAX)
 		stream_ignore(p, c, "unknown protocol");
+}
+
+/* Something has come in dir: it may be what the other direction has waited for, too. */
+static void infer(struct pipeline *p, struct conn *c, enum dir dir)
+{
+	infer_dir(p, c, dir);
+	if (c->state == CONN_UNKNOWN_PROTO && c->dir[dir].len && c->dir[dir_other(dir)].len)
+		infer_dir(p, c, dir_other(dir));
 }
 
 /* ---- input ---- */
@@ -466,15 +522,11 @@ void stream_force(struct pipeline *p, struct conn *c)
 void stream_close(struct pipeline *p, struct conn *c)
 {
 	if (c->state == CONN_PARSING) {
-		struct sink sink = { &pair_sink, &p->pair, 0 };
-
 		for (int d = 0; d < 2 && c->state == CONN_PARSING; d++)
 			if (!c->dir[d].eof_told && (c->dir[d].len || c->dir[d].eof))
 				parse_buffer(p, c, (enum dir)d, true);
-		if (c->state == CONN_PARSING) {
-			pair_at(&p->pair, p, c, DIR_RX);
-			c->ops->close(c->parser, &sink);
-		}
+		if (c->state == CONN_PARSING)
+			parser_end(p, c);
 	}
 	for (int d = 0; d < 2; d++) {
 		struct stream *s = &c->dir[d];

@@ -9,6 +9,10 @@ enum proto_id {
 	PROTO_TLS = 2,
 	PROTO_HTTP2 = 3,
 	PROTO_WEBSOCKET = 4,
+	PROTO_PGSQL = 5,
+	PROTO_MYSQL = 6,
+	PROTO_REDIS = 7,
+	PROTO_DNS = 8,
 	_PROTO_MAX = 32,
 };
 

@@ -46,7 +46,8 @@ enum parse_status {
 	PARSE_WAIT,   /* nothing more can be said before the other direction advances */
 	PARSE_RESYNC, /* framing is lost: skip to resync()'s answer */
 	PARSE_SWITCH, /* after `consumed` bytes of this direction another protocol speaks: `next`,
-		       * PROTO_UNKNOWN for a tunnel; both directions switch */
+		       * PROTO_UNKNOWN for a tunnel; both directions switch. One that has a parser
+		       * goes on with it, requests in the same direction */
 	PARSE_STOP,   /* this connection does not speak the protocol, or nothing more is wanted */
 };
 
@@ -66,7 +67,15 @@ struct parse_result {
 	enum proto_id next;
 };
 
-enum msg_kind { MSG_REQUEST, MSG_RESPONSE, MSG_PUSH };
+enum msg_kind {
+	MSG_REQUEST,
+	MSG_RESPONSE,
+	/* Nobody asked for it: a notice, a published message. Has a key of its own with KEY_PUSH set. */
+	MSG_PUSH,
+	/* No message: a fact of the session (FIELD_USER, ...) with key 0, without begin and end. It
+	 * holds for what ends from now on, so it is told when the server has agreed to it. */
+	MSG_CONN,
+};
 
 /* Flags of sink end(). */
 enum msg_flag {
@@ -75,9 +84,12 @@ enum msg_flag {
 	MSG_DEGRADED = 1 << 2,	/* a field is unknown; with MSG_LOST also where it ends */
 	MSG_CUT_EOF = 1 << 3,	/* the direction ended inside the message */
 	MSG_TUNNEL = 1 << 4,	/* the exchange ends here, the connection becomes a tunnel */
+	MSG_ONEWAY = 1 << 5,	/* of a request: there will be no response */
+	MSG_DROP = 1 << 6,	/* of a request: it turned out to be none, there is no row */
 };
 
-/* Fields by number: the parser's own, mapped to columns by the record builder. */
+/* Fields by number: which of them a protocol emits, and in what order, stands at the head of its
+ * parser; which columns they become, in its pair_ops. */
 enum field_id {
 	FIELD_METHOD,	   /* text */
 	FIELD_TARGET,	   /* text: request target as sent */
@@ -93,6 +105,40 @@ enum field_id {
 	FIELD_REASON,	  /* text: reason phrase of a status line */
 	FIELD_INTERIM, /* num, of the final response: status of an interim (1xx) one before it; the
 			* interim message's bytes lie before the final one's begin */
+
+	FIELD_USER,	/* text, MSG_CONN */
+	FIELD_DATABASE, /* text, MSG_CONN */
+
+	/* SQL. A request with a statement and an id prepares it, one with the id alone executes it. */
+	FIELD_STATEMENT,     /* text: as sent, may come in pieces */
+	FIELD_STMT_ID,	     /* num: a prepared statement of this connection */
+	FIELD_STMT_CLOSE,    /* num: this id means nothing any more */
+	FIELD_STMT_RESET,    /* num: nor does any */
+	FIELD_PREPARED,	     /* num, 0 or 1 */
+	FIELD_COMMAND,	     /* text: the protocol's own name of the request */
+	FIELD_TAG,	     /* text: what the server says it did */
+	FIELD_ROWS,	     /* num: rows that were returned */
+	FIELD_AFFECTED_ROWS, /* num */
+	FIELD_CODE,	     /* num: of the error */
+	FIELD_SQLSTATE,	     /* text */
+	FIELD_SEVERITY,	     /* text */
+	FIELD_MESSAGE,	     /* text: the server's words, of an error or a notice */
+
+	/* caches */
+	FIELD_KEY,	  /* text */
+	FIELD_ARG,	  /* text: one argument; in order */
+	FIELD_REPLY_TYPE, /* text */
+
+	/* DNS. A resource record is its name, type, TTL and data, in this order. */
+	FIELD_QNAME,   /* text */
+	FIELD_QTYPE,   /* num */
+	FIELD_QCLASS,  /* num */
+	FIELD_RCODE,   /* num */
+	FIELD_FLAGS,   /* num */
+	FIELD_RR_NAME, /* text */
+	FIELD_RR_TYPE, /* num */
+	FIELD_RR_TTL,  /* num: seconds */
+	FIELD_RR_DATA, /* text: in words, as in a zone file */
 	_FIELD_MAX
 };
 
@@ -103,6 +149,7 @@ enum field_id {
  * last byte in end(). Slices are borrowed for the call. For a given message: begin, any number of
  * field and num, end. Messages of the two directions may interleave. */
 #define KEY_ORPHAN ((uint64_t)1 << 63)
+#define KEY_PUSH   ((uint64_t)1 << 62) /* of a MSG_PUSH: the parser numbers those, too */
 
 /* A header line without its end. note: the parser's own, what the line means to it. */
 struct header_line {
@@ -155,15 +202,23 @@ static inline void sink_end(struct sink *s, enum msg_kind kind, uint64_t key, ui
 	s->ops->end(s->ctx, kind, key, off, flags);
 }
 
-/* Answer of probe() on the first bytes of one direction. */
-enum probe_result {
-	PROBE_NO,
-	PROBE_MORE,	/* cannot tell yet */
-	PROBE_REQUEST,	/* certainly this protocol, and this direction carries requests */
-	PROBE_RESPONSE, /* certainly this protocol, and this direction carries responses */
+/* What probe() is shown of a connection, both cut to PROBE_MAX. head: what one direction holds, from
+ * where a message may begin. other: what the opposite one holds meanwhile, perhaps nothing. start:
+ * head begins with the connection's first byte in its direction. */
+struct probe_in {
+	struct slice head, other;
+	bool start;
 };
 
-#define PROBE_MAX 64 /* bytes: probe() looks at no more */
+/* A wrong guess is worse than none: what is not certain is NO, or MORE while it could become so. */
+enum probe_result {
+	PROBE_NO,
+	PROBE_MORE,	/* cannot tell yet: more of head, or anything of other, could decide */
+	PROBE_REQUEST,	/* certainly this protocol, and head carries requests */
+	PROBE_RESPONSE, /* certainly this protocol, and head carries responses */
+};
+
+#define PROBE_MAX 512 /* bytes: probe() looks at no more */
 
 enum proto_flag {
 	PROTO_F_GAP_OK = 1 << 0, /* parse() goes on after gap(); else the parser is reset */
@@ -175,7 +230,7 @@ struct proto_ops {
 	uint32_t flags;	   /* enum proto_flag */
 	size_t state_size; /* bytes, <= PROTO_STATE_MAX */
 	size_t max_need;   /* bytes a PARSE_NEED may ask for, <= PROTO_NEED_MAX */
-	enum probe_result (*probe)(struct slice head);
+	enum probe_result (*probe)(const struct probe_in *in);
 	/* st: state_size zeroed bytes. client: the direction in which requests travel.
 	 * mid: the connection is older than our first byte of it. */
 	void (*init)(void *st, enum dir client, bool mid);
@@ -199,9 +254,9 @@ const struct proto_ops *proto_get(enum proto_id id);
 /* "http", "tls", ...; "unknown". Never NULL. */
 const char *proto_name(enum proto_id id);
 
-/* What probing of the first bytes of a direction says. *ret_dir_is_request is set on success.
- * Returns PROTO_UNKNOWN with *ret_more = true when more bytes could still decide. */
-enum proto_id proto_infer(struct slice head, bool *ret_dir_is_request, bool *ret_more);
+/* What probing says. *ret_head_is_request is set on success. Returns PROTO_UNKNOWN with *ret_more =
+ * true when more bytes, of either direction, could still decide. */
+enum proto_id proto_infer(const struct probe_in *in, bool *ret_head_is_request, bool *ret_more);
 
 /* Runs the parser over buf and checks its contract in every build: consumed <= n; PARSE_OK advances
  * or ends a message unless buf is empty; buf.n < need <= max_need; skip only with PARSE_OK; at most

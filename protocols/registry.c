@@ -9,7 +9,8 @@ static const struct proto_ops *const parsers[_PROTO_MAX] = {
 
 static const char *const names[_PROTO_MAX] = {
 	[PROTO_UNKNOWN] = "unknown", [PROTO_HTTP1] = "http",	      [PROTO_TLS] = "tls",
-	[PROTO_HTTP2] = "http2",     [PROTO_WEBSOCKET] = "websocket",
+	[PROTO_HTTP2] = "http2",     [PROTO_WEBSOCKET] = "websocket", [PROTO_PGSQL] = "pgsql",
+	[PROTO_MYSQL] = "mysql",     [PROTO_REDIS] = "redis",	      [PROTO_DNS] = "dns",
 };
 
 const struct proto_ops *proto_get(enum proto_id id)
@@ -25,9 +26,10 @@ const char *proto_name(enum proto_id id)
 }
 
 /* A handshake record that starts with a hello (RFC 8446 sections 4 and 5.1). */
-static enum probe_result probe_tls(struct slice head)
+static enum probe_result probe_tls(const struct probe_in *in)
 {
 	static const uint8_t hello_min = 4; /* the handshake message's own header */
+	struct slice head = in->head;
 	size_t len;
 
 	if (head.n == 0 || head.p[0] != 0x16)
@@ -45,44 +47,52 @@ static enum probe_result probe_tls(struct slice head)
 }
 
 /* The client's connection preface (RFC 9113 section 3.4). */
-static enum probe_result probe_http2(struct slice head)
+static enum probe_result probe_http2(const struct probe_in *in)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-	size_t n = MIN(head.n, sizeof(preface) - 1);
+	size_t n = MIN(in->head.n, sizeof(preface) - 1);
 
-	if (n == 0 || memcmp(head.p, preface, n) != 0)
+	if (n == 0 || memcmp(in->head.p, preface, n) != 0)
 		return PROBE_NO;
 	return n == sizeof(preface) - 1 ? PROBE_REQUEST : PROBE_MORE;
 }
 
-/* In the order they are asked: what is most certain comes first. */
-static const struct {
+struct probe {
 	enum proto_id id;
-	enum probe_result (*probe)(struct slice head);
-} probes[] = {
+	enum probe_result (*probe)(const struct probe_in *in);
+};
+
+/* Beginnings that are certain by themselves, in the order they are asked: a less certain one must not
+ * overtake one that needs more bytes. */
+static const struct probe signatures[] = {
 	{ PROTO_TLS, probe_tls },
 	{ PROTO_HTTP2, probe_http2 },
 	{ PROTO_HTTP1, http1_probe },
 };
 
-enum proto_id proto_infer(struct slice head, bool *ret_dir_is_request, bool *ret_more)
+static enum proto_id ask(const struct probe *probes, size_t n, const struct probe_in *in,
+			 bool *ret_head_is_request, bool *ret_more)
 {
-	bool more = head.n == 0;
+	for (size_t i = 0; i < n; i++) {
+		enum probe_result r = probes[i].probe(in);
 
-	head = slice_head(head, PROBE_MAX);
-	for (size_t i = 0; i < ARRAY_SIZE(probes) && head.n > 0; i++) {
-		enum probe_result r = probes[i].probe(head);
-
-		if (r == PROBE_REQUEST || r == PROBE_RESPONSE) {
-			*ret_dir_is_request = r == PROBE_REQUEST;
-			*ret_more = false;
+		*ret_more = r == PROBE_MORE;
+		if (*ret_more)
+			break;
+		*ret_head_is_request = r == PROBE_REQUEST;
+		if (r != PROBE_NO)
 			return probes[i].id;
-		}
-		if (r == PROBE_MORE) {
-			more = true;
-			break; /* a less certain protocol must not overtake it */
-		}
 	}
-	*ret_more = more;
 	return PROTO_UNKNOWN;
+}
+
+enum proto_id proto_infer(const struct probe_in *in, bool *ret_head_is_request, bool *ret_more)
+{
+	struct probe_in seen = { slice_head(in->head, PROBE_MAX), slice_head(in->other, PROBE_MAX),
+				 in->start };
+
+	*ret_more = true;
+	if (seen.head.n == 0)
+		return PROTO_UNKNOWN;
+	return ask(signatures, ARRAY_SIZE(signatures), &seen, ret_head_is_request, ret_more);
 }

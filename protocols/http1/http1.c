@@ -844,11 +844,11 @@ static void http1_close(void *st, struct sink *out)
 	h->over = true;
 }
 
-enum probe_result http1_probe(struct slice head)
+enum probe_result http1_probe(const struct probe_in *in)
 {
+	struct slice head = slice_head(in->head, HTTP1_PROBE_MAX);
 	bool more_request, more_response;
 
-	head = slice_head(head, PROBE_MAX);
 	while (head.n > 0 && (head.p[0] == '\r' || head.p[0] == '\n'))
 		head = slice_from(head, 1);
 	if (head.n == 0)

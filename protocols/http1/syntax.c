@@ -348,7 +348,7 @@ bool looks_like_request(struct slice s, bool *ret_more)
 	if (verdict > 0)
 		return true;
 	/* A target too long for the probe, and nothing that speaks against it. */
-	if (verdict < 0 && s.n >= PROBE_MAX)
+	if (verdict < 0 && s.n >= HTTP1_PROBE_MAX)
 		return is_likely_method(method);
 	*ret_more = verdict < 0;
 	return false;

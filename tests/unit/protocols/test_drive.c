@@ -177,9 +177,10 @@ static void test_registry__entries(void)
 
 static void infer(const char *head, size_t n, enum proto_id want, int want_request, bool want_more)
 {
+	struct probe_in in = { .head = slice_of(head, n), .start = true };
 	bool request = false, more = false;
 
-	if (proto_infer(slice_of(head, n), &request, &more) != want || more != want_more ||
+	if (proto_infer(&in, &request, &more) != want || more != want_more ||
 	    (want != PROTO_UNKNOWN && request != (want_request != 0)))
 		test_check(false, __FILE__, __LINE__, head);
 }

@@ -1,0 +1,94 @@
+#include "agent/pair_text.h"
+
+#include "agent/pipeline_int.h"
+
+const struct slice text_masked = { (const uint8_t *)"<REDACTED>", 10 };
+
+static struct slice path(const struct pipeline *p, struct slice s, uint8_t *buf)
+{
+	(void)p;
+	return redact_path(s, buf, REDACT_BUF);
+}
+
+static struct slice query(const struct pipeline *p, struct slice s, uint8_t *buf)
+{
+	return redact_query(&p->policy.redact, s, buf, REDACT_BUF);
+}
+
+/* How a column's text is made safe; the others are plain text. */
+static const struct {
+	uint16_t col;
+	struct slice (*mask)(const struct pipeline *p, struct slice s, uint8_t *buf);
+} rules[] = {
+	{ COL_HTTP_PATH, path },
+	{ COL_HTTP_QUERY, query },
+};
+
+static struct slice redact(struct pipeline *p, uint16_t col, struct slice s, uint8_t *buf)
+{
+	if (policy_masks(&p->policy, s))
+		return text_masked;
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].col == col)
+			return rules[i].mask(p, s, buf);
+	return redact_text(s, buf, REDACT_BUF);
+}
+
+struct slice text_redacted(struct pipeline *p, uint16_t col, struct slice s, uint8_t *buf)
+{
+	struct memo_entry *e = memo_get(&p->memo, col, s);
+	struct slice out;
+
+	if (e)
+		return memo_out(e);
+	out = redact(p, col, s, buf);
+	(void)memo_put(&p->memo, col, s, out);
+	return out;
+}
+
+/* Redacts a text that the memo does not have (e: NULL), or whose number was forgotten. */
+static void put_anew(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice s,
+		     struct memo_entry *e)
+{
+	uint8_t buf[REDACT_BUF];
+	struct slice out = e ? memo_out(e) : redact(p, col, s, buf);
+	uint32_t sym = join_text(p, b, col, out);
+
+	if (!e)
+		e = memo_put(&p->memo, col, s, out);
+	if (e && sym != SYM_NONE) {
+		e->sym = sym;
+		e->sym_gen = p->join.gen;
+	}
+}
+
+void put_redacted(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice s)
+{
+	struct memo_entry *e = s.n ? memo_get(&p->memo, col, s) : NULL;
+
+	if (e && e->sym_gen == p->join.gen)
+		row_sym(b, col, e->sym);
+	else if (s.n)
+		put_anew(p, b, col, s, e);
+}
+
+void put_trace(const struct trace_context *t, struct row_builder *b)
+{
+	if (t->has_trace)
+		row_text(b, COL_TRACE_ID, slice_of(t->trace_id, sizeof(t->trace_id)));
+	if (t->has_span)
+		row_text(b, COL_SPAN_ID, slice_of(t->span_id, sizeof(t->span_id)));
+	if (t->has_parent)
+		row_text(b, COL_PARENT_SPAN_ID,
+			 slice_of(t->parent_span_id, sizeof(t->parent_span_id)));
+}
+
+void put_session(struct pipeline *p, const struct conn *c, struct row_builder *b)
+{
+	const struct session *s = c->session;
+
+	if (!s)
+		return;
+	put_redacted(p, b, COL_DB_USER, slice_of(s->user, s->user_n));
+	put_redacted(p, b, COL_DB_DATABASE, slice_of(s->database, s->database_n));
+}
