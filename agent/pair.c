@@ -249,8 +249,8 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
 	const struct pair_ops *ops = pair_ops_of((enum proto_id)c->proto);
 	struct row_builder *b = &p->join.row;
-	uint32_t flags = req->flags | resp->flags;
 	uint64_t end_ns = time_of_end(p, x);
+	uint32_t flags;
 	bool server = join_owner_is_server(c), push = x->kind == EXCHANGE_PUSH;
 
 	c->n_rows++;
@@ -268,6 +268,7 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	join_literal(p, b, COL_OUTCOME, outcome ? outcome : "ok");
 	join_ends(p, c, b);
 	ops->columns(p, c, x, b);
+	flags = req->flags | resp->flags; /* what is unknown may show only now */
 	if (outcome && server_gave_up(c, outcome)) {
 		row_int(b, COL_FAILED, 1);
 		row_int(b, COL_CLIENT_ERROR, 0);

@@ -109,9 +109,11 @@ enum field_id {
 	FIELD_USER,	/* text, MSG_CONN */
 	FIELD_DATABASE, /* text, MSG_CONN */
 
-	/* SQL. A request with a statement and an id prepares it, one with the id alone executes it. */
-	FIELD_STATEMENT,     /* text: as sent, may come in pieces */
-	FIELD_STMT_ID,	     /* num: a prepared statement of this connection */
+	/* SQL. An id is below 2^63. */
+	FIELD_STATEMENT, /* text: as sent, may come in pieces */
+	/* num, of a request: the prepared statement that it executes; of a response: the id under
+	 * which the statement of its request can be executed from now on */
+	FIELD_STMT_ID,
 	FIELD_STMT_CLOSE,    /* num: this id means nothing any more */
 	FIELD_STMT_RESET,    /* num: nor does any */
 	FIELD_PREPARED,	     /* num, 0 or 1 */
