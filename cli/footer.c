@@ -71,13 +71,6 @@ static void add_list(const struct json *doc, const struct json_node *list, struc
 		strbuf_addf(out, " and %zu more", (size_t)list->n - shown);
 }
 
-static bool has_notes(const struct json *doc, const struct json_node *cov)
-{
-	const struct json_node *notes = json_get(doc, cov, "notes");
-
-	return notes && notes->n;
-}
-
 static void add_incomplete(const struct json *doc, const struct json_node *missing, int64_t lost,
 			   struct strbuf *out)
 {
@@ -105,10 +98,10 @@ static void add_completeness(const struct json *doc, const struct json_node *cov
 		return;
 	if (json_true(complete))
 		strbuf_adds(out, " · complete");
-	else if (lost > 0 || (missing && missing->n) || truncated || has_notes(doc, cov))
-		add_incomplete(doc, missing, lost, out);
-	else /* nothing is missing but the time before */
+	else if (json_true(json_get(doc, cov, "begins_late")))
 		strbuf_adds(out, " · complete since capturing began");
+	else
+		add_incomplete(doc, missing, lost, out);
 	if (truncated)
 		strbuf_adds(out, " · cut at a limit");
 	if (json_int(json_get(doc, cov, "sampled"), 0) > 0) {

@@ -122,9 +122,8 @@ static void cover(struct local *l, struct query_coverage *cov)
 	query_coverage_epochs(cov, &known);
 	if (runs > 0 || !cov->timed || known.unknown_to_ns)
 		return;
-	cov->complete = false;
-	query_list_add(&cov->notes, "not known to be complete: no run of an agent has left a "
-				    "ledger in this directory");
+	query_coverage_gap(cov, "not known to be complete: no run of an agent has left a ledger in "
+				"this directory");
 }
 
 static void set_params(const struct question *q, struct query_param *params,

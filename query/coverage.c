@@ -43,9 +43,15 @@ int query_list_add(struct query_list *list, const char *text)
 	return 0;
 }
 
+int query_coverage_gap(struct query_coverage *cov, const char *note)
+{
+	cov->complete = cov->begins_late = false;
+	return note ? query_list_add(&cov->notes, note) : 0;
+}
+
 int query_coverage_missing(struct query_coverage *cov, const char *node)
 {
-	cov->complete = false;
+	query_coverage_gap(cov, NULL);
 	return query_list_add(&cov->missing, node);
 }
 
@@ -54,7 +60,7 @@ void query_coverage_lost(struct query_coverage *cov, uint64_t lost, uint64_t sam
 	cov->lost += lost;
 	cov->sampled += sampled;
 	if (lost)
-		cov->complete = false;
+		query_coverage_gap(cov, NULL);
 }
 
 void query_coverage_times(const struct query_coverage *cov, uint64_t now_ns, struct loss_times *ret)
@@ -79,13 +85,13 @@ void query_coverage_epochs(struct query_coverage *cov, const struct loss_cover *
 
 	query_coverage_lost(cov, known->units, known->sampled);
 	if (known->bytes) {
-		cov->complete = false;
+		query_coverage_gap(cov, NULL);
 		coverage_note(cov, "%" PRIu64 " bytes of payload were lost in the range",
 			      known->bytes);
 	}
 	if (!known->unknown_to_ns)
 		return;
-	cov->complete = false;
+	query_coverage_gap(cov, NULL);
 	format_time_utc(known->unknown_to_ns, to);
 	if (known->unknown_from_ns) {
 		format_time_utc(known->unknown_from_ns, from);
@@ -169,8 +175,10 @@ void coverage_finish(struct query_conn *c, int r)
 	cov->truncated |= r < 0;
 	cov->complete &= !cov->truncated && !cov->lost && !cov->missing.n;
 	/* Data that begins later than the question: the answer lacks what was before. */
-	if (c->scanned && cov->from_ns && reach > cov->from_ns)
+	if (c->scanned && cov->from_ns && reach > cov->from_ns) {
+		cov->begins_late = cov->complete;
 		cov->complete = false;
+	}
 	if (r == 0 && cov->rows == 0)
 		note_empty(c);
 }
@@ -208,8 +216,9 @@ void query_coverage_json(const struct query_coverage *cov, struct strbuf *out)
 	add_list(out, &cov->missing);
 	strbuf_addf(out,
 		    "},\"rows\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"sampled\":%" PRIu64
-		    ",\"truncated\":%s,\"approximate\":",
-		    cov->rows, cov->lost, cov->sampled, cov->truncated ? "true" : "false");
+		    ",\"truncated\":%s,\"begins_late\":%s,\"approximate\":",
+		    cov->rows, cov->lost, cov->sampled, cov->truncated ? "true" : "false",
+		    cov->begins_late ? "true" : "false");
 	add_list(out, &cov->approximate);
 	strbuf_addf(out, ",\"scanned\":%" PRIu64 ",\"notes\":", cov->rows_scanned);
 	add_list(out, &cov->notes);

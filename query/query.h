@@ -93,6 +93,8 @@ struct query_coverage {
 	bool complete;	/* no accidental loss in the range, and data reaches back to from_ns */
 	bool timed;	/* rows with a time were asked for: losses of some time matter */
 	bool truncated; /* stopped by a cap, the deadline or a cancel */
+	/* All that clears `complete` is that rows are kept from a later time than from_ns on. */
+	bool begins_late;
 	uint64_t from_ns, to_ns;       /* what the scans really covered; 0 / UINT64_MAX: no bound */
 	uint64_t oldest_ns, newest_ns; /* rows held in the tables of the statement, 0: none */
 	uint32_t nodes_ok;
@@ -136,6 +138,8 @@ int query_run(struct query_conn *c, const struct query *q, const struct query_si
 void query_coverage_done(struct query_coverage *cov);
 /* Copies the name; silently full at QUERY_LIST_MAX, -ENOMEM without memory. */
 int query_list_add(struct query_list *list, const char *text);
+/* Something is missing, and the note (borrowed; NULL: none) says what. 0 or -ENOMEM. */
+int query_coverage_gap(struct query_coverage *cov, const char *note);
 /* A node that was asked and did not answer in time. */
 int query_coverage_missing(struct query_coverage *cov, const char *node);
 /* Known losses in the range: accidental ones clear `complete`. */

@@ -220,8 +220,8 @@ void msg_put_done(struct strbuf *out, int result, const struct query_coverage *c
 		  const struct query_error *e)
 {
 	put_number(out, (uint64_t) - (int64_t)result);
-	put_number(out,
-		   (cov->complete ? 1u : 0u) | (cov->truncated ? 2u : 0u) | (cov->timed ? 4u : 0u));
+	put_number(out, (cov->complete ? 1u : 0u) | (cov->truncated ? 2u : 0u) |
+				(cov->timed ? 4u : 0u) | (cov->begins_late ? 8u : 0u));
 	put_number(out, cov->from_ns);
 	put_number(out, cov->to_ns);
 	put_number(out, cov->oldest_ns);
@@ -260,10 +260,11 @@ int msg_get_done(struct slice in, int *ret_result, struct query_coverage *ret_co
 	memset(ret_cov, 0, sizeof(*ret_cov));
 	memset(ret_error, 0, sizeof(*ret_error));
 	*ret_result = -(int)get_bounded(&r, 4095);
-	flags = get_bounded(&r, 7);
+	flags = get_bounded(&r, 15);
 	ret_cov->complete = flags & 1;
 	ret_cov->truncated = flags & 2;
 	ret_cov->timed = flags & 4;
+	ret_cov->begins_late = flags & 8;
 	ret_cov->from_ns = read_varint(&r);
 	ret_cov->to_ns = read_varint(&r);
 	ret_cov->oldest_ns = read_varint(&r);

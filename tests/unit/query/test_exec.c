@@ -232,15 +232,15 @@ static void test_exec__coverage(void)
 	EXPECT_STR(strbuf_str(&json),
 		   "{\"complete\":false,\"from\":\"2025-11-23T12:12:20.000000000Z\","
 		   "\"to\":\"2025-11-23T12:13:30.000000000Z\",\"nodes\":{\"ok\":1,\"missing\":[]},"
-		   "\"rows\":1,\"lost\":0,\"sampled\":0,\"truncated\":false,\"approximate\":["
-		   "\"slow\"],"
+		   "\"rows\":1,\"lost\":0,\"sampled\":0,\"truncated\":false,\"begins_late\":true,"
+		   "\"approximate\":[\"slow\"],"
 		   "\"scanned\":134,\"notes\":[]}");
 	answer_done(&f.a);
 	q.reach_ns = q.range.from_ns;
 	ask_query(f.c, &q, &f.a);
 	EXPECT(f.a.cov.complete);
 	query_coverage_missing(&f.a.cov, "node-c");
-	EXPECT(!f.a.cov.complete);
+	EXPECT(!f.a.cov.complete && !f.a.cov.begins_late);
 	answer_done(&f.a);
 	q.limits.rows = 10;
 	q.sql = SLICE_LIT("SELECT path FROM http");
