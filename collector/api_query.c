@@ -301,6 +301,17 @@ static void cover_losses(struct ask *a, struct query_coverage *cov)
 	query_coverage_epochs(cov, &known);
 }
 
+/* How it ended, for the audit: what was cut, or lacks what is known to exist, is not "ok". */
+static const char *result_word(int err, const struct query_coverage *cov,
+			       const struct query_error *e)
+{
+	if (err < 0)
+		return e->code;
+	if (cov->truncated)
+		return "cut";
+	return cov->complete || cov->begins_late ? "ok" : "incomplete";
+}
+
 static void run(struct ask *a)
 {
 	struct request *r = a->r;
@@ -345,7 +356,7 @@ static void run(struct ask *a)
 		query_error_json(&e, &error_json);
 		result_fail(res, strbuf_str(&error_json), strbuf_str(&cov_json));
 	}
-	audit_query(r, q.sql, err == 0 ? "ok" : e.code, res->rows, res->bytes,
+	audit_query(r, q.sql, result_word(err, &cov, &e), res->rows, res->bytes,
 		    clock_mono_ns() - start_ns);
 	fan_done(&fan);
 	result_done(res);

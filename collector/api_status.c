@@ -264,7 +264,8 @@ static void add_failure(struct strbuf *b, const struct hub_control_result *r)
 	strbuf_adds(b, ",\"hint\":null,\"position\":null},");
 }
 
-static void reply_control(struct request *r, const struct hub_control_result *results, size_t n)
+/* Whether all have done it. */
+static bool reply_control(struct request *r, const struct hub_control_result *results, size_t n)
 {
 	struct strbuf b = STRBUF_INIT(MIB);
 	size_t failed = 0;
@@ -285,6 +286,7 @@ static void reply_control(struct request *r, const struct hub_control_result *re
 	strbuf_adds(&b, "]}\n");
 	request_reply(r, failed < n ? MHD_HTTP_BAD_GATEWAY : MHD_HTTP_OK, "application/json", &b);
 	strbuf_done(&b);
+	return failed == n;
 }
 
 void api_control(struct request *r)
@@ -293,6 +295,7 @@ void api_control(struct request *r)
 	uint64_t start_ns = clock_mono_ns();
 	size_t v = 0;
 	int n = -ENOMEM;
+	bool done = false;
 
 	while (v < ARRAY_SIZE(verbs) && strcmp(verbs[v].path, r->route->path) != 0)
 		v++;
@@ -303,7 +306,7 @@ void api_control(struct request *r)
 	if (n > 0)
 		hub_status_refresh(r->cfg->hub, 0, clock_mono_ns() + STATUS_WAIT_NS);
 	if (n >= 0)
-		reply_control(r, results, (size_t)n);
+		done = reply_control(r, results, (size_t)n);
 	else if (n == -ENOTCONN)
 		request_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, "no_agents", "no agent is connected",
 			      "is kelpie-agent running?", -1);
@@ -311,7 +314,6 @@ void api_control(struct request *r)
 		request_error(r, MHD_HTTP_TOO_MANY_REQUESTS, "busy",
 			      "other control requests are being carried out", NULL, -1);
 	if (v < ARRAY_SIZE(verbs))
-		audit_verb(r, verbs[v].name, n >= 0 ? "ok" : "failed", 0,
-			   clock_mono_ns() - start_ns);
+		audit_verb(r, verbs[v].name, done ? "ok" : "failed", 0, clock_mono_ns() - start_ns);
 	free(results);
 }

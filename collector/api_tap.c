@@ -378,6 +378,7 @@ static void run(struct tap *t)
 	if (err == 0)
 		err = hub_tail_start(t->r->cfg->hub, &start, &ops, t, &tail);
 	if (!tail) {
+		audit_verb(t->r, "tap", err == -EBUSY ? "busy" : "failed", 0, 0);
 		request_error(t->r, err == -EBUSY ? MHD_HTTP_TOO_MANY_REQUESTS : 500,
 			      err == -EBUSY ? "busy" : "memory", "cannot subscribe", NULL, -1);
 		return;
@@ -386,7 +387,11 @@ static void run(struct tap *t)
 	follow(t);
 	hub_tail_stop(tail);
 	write_coverage(t);
-	audit_verb(t->r, "tap", "ok", t->rows, clock_mono_ns() - start_ns);
+	audit_verb(t->r, "tap",
+		   t->gone.n	? "incomplete"
+		   : t->skipped ? "cut"
+				: "ok",
+		   t->rows, clock_mono_ns() - start_ns);
 }
 
 void api_tap(struct request *r)
@@ -402,12 +407,14 @@ void api_tap(struct request *r)
 	pthread_mutex_init(&t->lock, NULL);
 	strbuf_init(&t->line, MIB);
 	err = read_request(t);
-	if (err < 0)
+	if (err < 0) {
+		audit_verb(r, "tap", "bad_request", 0, 0);
 		request_error(r, MHD_HTTP_BAD_REQUEST, "bad_request",
 			      t->filters.why[0] ? t->filters.why : "a parameter is wrong",
 			      "docs/api.md lists the filters", -1);
-	else
+	} else {
 		run(t);
+	}
 	for (size_t i = 0; i < t->gone.n; i++)
 		free(t->gone.v[i]);
 	free(t->gone.v);

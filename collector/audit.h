@@ -8,6 +8,8 @@
 
 #define AUDIT_SQL_MAX 1024 /* bytes of the statement in the line */
 
+/* result: "ok", "cut" (a cap), "incomplete" (something is known to be missing), else the error's
+ * code. */
 void audit_query(const struct request *r, struct slice sql, const char *result, uint64_t rows,
 		 uint64_t bytes, uint64_t took_ns);
 /* verb: "tap", "pause", ... */
