@@ -307,3 +307,24 @@ size_t text_distance(const char *a, const char *b)
 	}
 	return row[n];
 }
+
+#define SQLSTATE_CHARS 5
+
+bool text_is_status(struct slice s)
+{
+	size_t digits = 0;
+	bool pattern = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		uint8_t c = s.p[i];
+		bool digit = c >= '0' && c <= '9';
+
+		digits += digit;
+		pattern |= c == '*' || c == '?';
+		if (!digit && !(c >= 'A' && c <= 'Z') && !(c && strchr("*?_-", c)))
+			return false;
+	}
+	/* What begins with a digit and is no number is a SQLSTATE. */
+	return s.n && s.p[0] != '-' &&
+	       (pattern || digits == s.n || s.n == SQLSTATE_CHARS || s.p[0] < '0' || s.p[0] > '9');
+}

@@ -35,6 +35,12 @@ void format_time_utc(uint64_t unix_ns, char *out);
  * a date alone is midnight UTC. 0 or -EINVAL. Years 1970 to 2262. */
 int parse_time(struct slice s, uint64_t *ret_unix_ns);
 
+/* Whether a text can be the status of an exchange in some protocol, or a pattern (* and ?) of one: a
+ * number, a SQLSTATE, a name in capitals such as OK, NOT_FOUND, NXDOMAIN, WRONGTYPE. "5xx" and
+ * comparisons are none. */
+#define TEXT_STATUS_FORMS "404, 5xx, '>=400', 42P01, NXDOMAIN or a pattern such as 'WRONG*'"
+bool text_is_status(struct slice s);
+
 /* Edit distance of two names, case folded (ASCII), for "did you mean"; SIZE_MAX when one is longer
  * than 64 bytes. */
 size_t text_distance(const char *a, const char *b);

@@ -114,7 +114,7 @@ static int build_tap(struct question *q, const struct options *o, struct source 
 
 	(void)src;
 	(void)t;
-	return r < 0 ? r : sqlgen_tap(q, o, 0, why);
+	return r < 0 ? r : sqlgen_tap(q, o, why);
 }
 
 static int build(const struct asking *a, struct question *q, struct trouble *t)

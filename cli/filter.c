@@ -315,11 +315,13 @@ static int on_status(struct compile *c, struct slice list)
 			/* a SQLSTATE such as 23505 is a text of digits without a number */
 			strbuf_adds(&c->q->sql, " OR status = ");
 			question_bind_text(c->q, v);
-		} else {
+		} else if (text_is_status(v)) {
 			int r = add_text(c, "status", v);
 
 			if (r < 0)
 				return r;
+		} else {
+			return refuse(c, v, "is no status; write " TEXT_STATUS_FORMS);
 		}
 	}
 	return 0;
@@ -328,6 +330,11 @@ static int on_status(struct compile *c, struct slice list)
 static int on_method(struct compile *c, struct slice v)
 {
 	return add_text(c, "method", v);
+}
+
+static int on_resource(struct compile *c, struct slice v)
+{
+	return add_text(c, "resource", v);
 }
 
 static int on_path(struct compile *c, struct slice v)
@@ -375,6 +382,7 @@ static const struct {
 	[FILTER_STATUS] = { on_status, false },
 	[FILTER_METHOD] = { on_method, false },
 	[FILTER_PATH] = { on_path, false },
+	[FILTER_RESOURCE] = { on_resource, false },
 	[FILTER_MIN_LATENCY] = { on_min_latency, false },
 	[FILTER_FAILED] = { on_failed, true },
 };

@@ -3,12 +3,14 @@
 
 #include "base/text.h"
 #include "cli/answer.h"
+#include "protocols/schema.h"
 
 #include <errno.h>
 
 #define TOP_LIMIT  50
 #define LIST_LIMIT 20
 #define CONN_LIMIT 100
+#define TAP_LIMIT  10000
 
 static const struct {
 	const char *name;
@@ -41,9 +43,8 @@ int sqlgen_time(const char *text, uint64_t now_ns, uint64_t *ret_ns)
 		*ret_ns = now_ns;
 		return 0;
 	}
-	if (s.n && s.p[0] == '-')
-		s = slice_from(s, 1);
-	if (parse_duration_ns(s, &ago) == 0) {
+	/* a minus before a duration says the same: 5m and -5m are five minutes ago */
+	if (parse_duration_ns(slice_from(s, s.n && s.p[0] == '-'), &ago) == 0) {
 		*ret_ns = ago < now_ns ? now_ns - ago : 0;
 		return 0;
 	}
@@ -55,7 +56,8 @@ static int range_end(const char *flag, const char *text, uint64_t now_ns, uint64
 {
 	if (sqlgen_time(text, now_ns, ret) == 0)
 		return 0;
-	strbuf_addf(why, "--%s '%s' is no time; write 5m, 2h or 2026-01-02T03:04:05Z", flag, text);
+	strbuf_addf(why, "--%s '%s' is no time; write 5m (ago), now or 2026-01-02T03:04:05Z", flag,
+		    text);
 	return -EINVAL;
 }
 
@@ -80,20 +82,66 @@ int sqlgen_range(struct question *q, const struct options *o, uint64_t now_ns, u
 		if (r < 0)
 			return r;
 	}
-	if (q->from_ns > q->to_ns) {
-		strbuf_adds(why, "--since is later than --until");
+	q->all = o->since && !q->from_ns; /* 1970 was asked for, not the source's default */
+	if (o->since && q->from_ns >= MIN(q->to_ns, now_ns)) {
+		strbuf_addf(why, "--since '%s' is not before %s", o->since,
+			    q->to_ns < now_ns ? "--until" : "now");
 		return -EINVAL;
 	}
 	return 0;
 }
 
-/* `requests` has what all protocols share; a path is a column of http. */
+static bool has_column(const struct table_schema *t, const char *name)
+{
+	for (size_t i = 0; i < t->n_columns; i++)
+		if (strcmp(t->columns[i]->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* The i-th table of exchanges that has the column; NULL past the last. */
+static const struct table_schema *exchanges_with(const char *column, size_t i)
+{
+	size_t n, found = 0;
+	const struct table_schema *const *all = schema_tables(&n);
+
+	for (size_t t = 0; t < n; t++)
+		if ((all[t]->flags & TABLE_F_EXCHANGES) && has_column(all[t], column) &&
+		    found++ == i)
+			return all[t];
+	return NULL;
+}
+
+/* `requests` has what all protocols share; a path is a column of one protocol's table. */
 static const char *table_of(const struct options *o)
 {
 	for (size_t i = 0; i < o->n_filters; i++)
 		if (o->filters[i].kind == FILTER_PATH)
-			return "http";
+			return exchanges_with("path", 0)->name;
 	return "requests";
+}
+
+/* Begins a further condition behind those of the filters. */
+static void add_and(struct question *q, const struct options *o)
+{
+	strbuf_adds(&q->sql, o->n_filters ? " AND " : " WHERE ");
+}
+
+/* Statements are what protocols with that column have in `resource`. */
+static void add_with_statements(struct question *q, const struct options *o)
+{
+	const struct table_schema *t;
+
+	for (size_t i = 0; (t = exchanges_with("statement", i)); i++) {
+		if (i)
+			strbuf_adds(&q->sql, ", ");
+		else
+			add_and(q, o);
+		strbuf_adds(&q->sql, i ? "" : "protocol IN (");
+		question_bind_text(q, slice_str(t->name));
+	}
+	if (exchanges_with("statement", 0))
+		strbuf_addch(&q->sql, ')');
 }
 
 /* The column of --sort-by must be one of the words of the statement's columns. */
@@ -127,9 +175,22 @@ static int add_order(struct question *q, const struct options *o, const char *co
 
 static void add_limit(struct question *q, const struct options *o, uint64_t fallback)
 {
-	uint64_t limit = o->last ? o->last : o->limit ? o->limit : fallback;
+	uint64_t limit = o->limit ? o->limit : o->last ? o->last : fallback;
 
 	strbuf_addf(&q->sql, " LIMIT %llu", (unsigned long long)limit);
+}
+
+/* Leaves the n rows that ended last of what was selected so far; 0: all. */
+static void newest(struct question *q, uint64_t n)
+{
+	_cleanup_(strbuf_done) struct strbuf inner = STRBUF_INIT(QUESTION_SQL_MAX);
+
+	if (!n)
+		return;
+	strbuf_add(&inner, q->sql.p, q->sql.len);
+	strbuf_reset(&q->sql);
+	strbuf_addf(&q->sql, "SELECT * FROM (%s ORDER BY end_time DESC LIMIT %llu)",
+		    strbuf_str(&inner), (unsigned long long)n);
 }
 
 static int finish(const struct question *q, struct strbuf *why)
@@ -148,8 +209,8 @@ int sqlgen_oldest(struct question *q, struct strbuf *why)
 
 bool sqlgen_top_can_run(const struct question *range, const struct options *o, uint64_t now_ns)
 {
-	static const uint8_t kept[] = { FILTER_SERVICE, FILTER_FROM, FILTER_TO, FILTER_PROTOCOL,
-					FILTER_METHOD };
+	static const uint8_t kept[] = { FILTER_SERVICE,	 FILTER_FROM,	FILTER_TO,
+					FILTER_PROTOCOL, FILTER_METHOD, FILTER_RESOURCE };
 
 	if (o->output != OUTPUT_TABLE || o->until || top_by_parse(o->by) == TOP_POD ||
 	    (o->sort_by && (strstr(o->sort_by, "bytes") || strstr(o->sort_by, "max_ns"))) ||
@@ -197,6 +258,8 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bo
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)
 		return r;
+	if (by == TOP_STATEMENT)
+		add_with_statements(q, o);
 	strbuf_addf(&q->sql, " GROUP BY %s", tops[by].group);
 	r = add_order(
 		q, o,
@@ -219,7 +282,7 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bo
 	"time end_time latency_ns ttfb_ns request_ns request_bytes response_bytes client_name "    \
 	"server_name method resource status"
 
-int sqlgen_tap(struct question *q, const struct options *o, uint64_t after_ns, struct strbuf *why)
+int sqlgen_tap(struct question *q, const struct options *o, struct strbuf *why)
 {
 	int r;
 
@@ -227,26 +290,12 @@ int sqlgen_tap(struct question *q, const struct options *o, uint64_t after_ns, s
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)
 		return r;
-	if (after_ns) {
-		strbuf_adds(&q->sql, o->n_filters ? " AND end_time > " : " WHERE end_time > ");
-		question_bind_int(q, (int64_t)after_ns);
-	}
-	if (!o->last) {
-		r = add_order(q, o, RECORD_WORDS, "end_time", why);
-		if (r < 0)
-			return r;
-		strbuf_addf(&q->sql, " LIMIT %llu",
-			    (unsigned long long)(o->limit ? o->limit : 10000));
-		return finish(q, why);
-	}
-	strbuf_addf(&q->sql, " ORDER BY end_time DESC LIMIT %llu", (unsigned long long)o->last);
-	if (!q->sql.failed) {
-		_cleanup_(strbuf_done) struct strbuf inner = STRBUF_INIT(QUESTION_SQL_MAX);
-
-		strbuf_add(&inner, q->sql.p, q->sql.len);
-		strbuf_reset(&q->sql);
-		strbuf_addf(&q->sql, "SELECT * FROM (%s) ORDER BY end_time", strbuf_str(&inner));
-	}
+	/* what is shown of many is the newest, in the order in which it happened */
+	newest(q, o->last ? o->last : o->sort_by ? 0 : o->limit ? o->limit : TAP_LIMIT);
+	r = add_order(q, o, RECORD_WORDS, "end_time", why);
+	if (r < 0)
+		return r;
+	add_limit(q, o, TAP_LIMIT);
 	return finish(q, why);
 }
 
@@ -258,7 +307,9 @@ int sqlgen_slow(struct question *q, const struct options *o, struct strbuf *why)
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)
 		return r;
-	strbuf_addf(&q->sql, "%slatency_ns IS NOT NULL", o->n_filters ? " AND " : " WHERE ");
+	add_and(q, o);
+	strbuf_adds(&q->sql, "latency_ns IS NOT NULL");
+	newest(q, o->last);
 	r = add_order(q, o, RECORD_WORDS, "latency_ns DESC", why);
 	if (r < 0)
 		return r;
@@ -270,7 +321,7 @@ int sqlgen_slow(struct question *q, const struct options *o, struct strbuf *why)
 static bool wants_connections(const struct options *o)
 {
 	static const uint8_t requests_only[] = { FILTER_STATUS, FILTER_METHOD, FILTER_PATH,
-						 FILTER_MIN_LATENCY };
+						 FILTER_RESOURCE, FILTER_MIN_LATENCY };
 
 	for (size_t i = 0; i < o->n_filters; i++)
 		if (memchr(requests_only, o->filters[i].kind, sizeof(requests_only)))
@@ -291,8 +342,8 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)
 		return r;
-	strbuf_addf(&q->sql, "%s(failed = 1 OR client_error = 1)",
-		    o->n_filters ? " AND " : " WHERE ");
+	add_and(q, o);
+	strbuf_adds(&q->sql, "(failed = 1 OR client_error = 1)");
 	if (wants_connections(o)) {
 		strbuf_adds(&q->sql,
 			    " UNION ALL SELECT coalesce(opened, end_time), end_time, client_name, "
@@ -303,12 +354,13 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 		r = sqlgen_where(q, o, SQL_CONNECTIONS, why);
 		if (r < 0)
 			return r;
-		strbuf_addf(&q->sql, "%serror IS NOT NULL AND requests = 0",
-			    o->n_filters ? " AND " : " WHERE ");
+		add_and(q, o);
+		strbuf_adds(&q->sql, "error IS NOT NULL AND requests = 0");
 		/* A refused connection has no name that `show` could be asked for. */
 		if (o->output == OUTPUT_NAME)
 			strbuf_adds(&q->sql, " AND conn_id IS NOT NULL");
 	}
+	newest(q, o->last);
 	r = add_order(q, o,
 		      "time end_time latency_ns client_name server_name method resource status",
 		      "end_time DESC", why);

@@ -1,5 +1,5 @@
-/* From filter flags to statements. Each verb is one statement over `requests`,
- * `http` (when a path is asked for) or `connections`.
+/* From filter flags to statements. Each verb is one statement over `requests`, over the table of a
+ * protocol (when a column is asked for that only it has), or over `connections`.
  */
 #ifndef CLI_SQLGEN_H
 #define CLI_SQLGEN_H
@@ -23,7 +23,7 @@ enum top_by top_by_parse(const char *name);
 int sqlgen_where(struct question *q, const struct options *o, enum sql_target target,
 		 struct strbuf *why);
 /* Sets the range from --since and --until; default_ns: how far back when --since is not given, 0:
- * all. */
+ * all. A range that is empty because it begins at its end, or in the future, is an error. */
 int sqlgen_range(struct question *q, const struct options *o, uint64_t now_ns, uint64_t default_ns,
 		 struct strbuf *why);
 
@@ -36,13 +36,13 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bo
 bool sqlgen_top_can_run(const struct question *range, const struct options *o, uint64_t now_ns);
 /* The oldest end_time in the range: where a rate starts to be known. */
 int sqlgen_oldest(struct question *q, struct strbuf *why);
-/* after_ns: only rows that ended later; 0: all of the range. Oldest first. */
-int sqlgen_tap(struct question *q, const struct options *o, uint64_t after_ns, struct strbuf *why);
+/* The newest rows of the range, oldest of them first. */
+int sqlgen_tap(struct question *q, const struct options *o, struct strbuf *why);
 int sqlgen_slow(struct question *q, const struct options *o, struct strbuf *why);
 int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *why);
 int sqlgen_conns(struct question *q, const struct options *o, struct strbuf *why);
 
-/* An instant: "5m" (ago), "now", or RFC 3339 text. 0 or -EINVAL. */
+/* An instant: "5m" or "-5m" (ago), "now" (also "0s"), or RFC 3339 text. 0 or -EINVAL. */
 int sqlgen_time(const char *text, uint64_t now_ns, uint64_t *ret_ns);
 
 #endif

@@ -234,6 +234,8 @@ static int on_status(struct filter_set *s, const struct filter *f, struct slice 
 	}
 	if (err < 0)
 		return err;
+	if (!text_is_status(v))
+		return refuse(s, f->name, v, "is no status; write " TEXT_STATUS_FORMS);
 	/* A SQLSTATE such as 23505 is a text of digits. */
 	err = test_text(s, COL_STATUS, v);
 	if (err < 0 || parse_u64(v, &number) < 0 || number > INT32_MAX)
@@ -267,6 +269,36 @@ static int on_failed(struct filter_set *s, const struct filter *f, struct slice 
 		       : test_number(s, COL_FAILED, KELPIE__TEST_OP__TEST_EQ, (int64_t)number);
 }
 
+static bool has_path(const struct table_schema *t)
+{
+	for (size_t i = 0; i < t->n_columns; i++)
+		if (t->columns[i]->id == COL_HTTP_PATH)
+			return true;
+	return false;
+}
+
+/* As sent, or as templated: of the protocols that have a path. Others have a resource that is none. */
+static int on_path(struct filter_set *s, const struct filter *f, struct slice v)
+{
+	size_t n;
+	const struct table_schema *const *tables = schema_tables(&n);
+	int err = begin_term(s);
+
+	(void)f;
+	if (err == 0)
+		err = test_text(s, COL_HTTP_PATH, v);
+	for (size_t t = 0; t < n && err == 0; t++) {
+		if (!(tables[t]->flags & TABLE_F_EXCHANGES) || !has_path(tables[t]))
+			continue;
+		err = begin_term(s);
+		if (err == 0)
+			err = test_text(s, COL_PROTOCOL, slice_str(tables[t]->name));
+		if (err == 0)
+			err = test_text(s, COL_RESOURCE, v);
+	}
+	return err;
+}
+
 static const struct filter filters[] = {
 	{ "namespace", on_texts, { COL_CLIENT_NAMESPACE, COL_SERVER_NAMESPACE }, 0 },
 	{ "pod", on_texts, { COL_CLIENT_POD, COL_SERVER_POD }, 0 },
@@ -280,7 +312,8 @@ static const struct filter filters[] = {
 	{ "port", on_numbers, { COL_CLIENT_PORT, COL_SERVER_PORT }, 65535 },
 	{ "status", on_status, { 0 }, 0 },
 	{ "method", on_texts, { COL_METHOD }, 0 },
-	{ "path", on_texts, { COL_HTTP_PATH, COL_RESOURCE }, 0 },
+	{ "path", on_path, { 0 }, 0 },
+	{ "resource", on_texts, { COL_RESOURCE }, 0 },
 	{ "min-latency", on_min_latency, { 0 }, 0 },
 	{ "failed", on_failed, { 0 }, 0 },
 };

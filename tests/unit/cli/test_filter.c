@@ -1,6 +1,7 @@
 /* What each filter becomes in SQL: predicates with bound values, never pasted ones. */
 #include "cli/sqlgen.h"
 
+#include "base/text.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>
@@ -83,6 +84,14 @@ static void test_filter__status(void)
 	EXPECT_WHERE(" WHERE (status_code = 404 OR status = '404')", "slow", "--status", "404");
 	EXPECT_WHERE(" WHERE (status = '42P01' OR (status_code >= 400 AND status_code < 500))",
 		     "slow", "--status", "42P01,4XX");
+	EXPECT_WHERE(" WHERE (status = 'OK' OR status = 'NXDOMAIN' OR status GLOB 'WRONG*')",
+		     "slow", "--status", "OK,NXDOMAIN,WRONG*");
+	EXPECT_WHERE("--status '5x/abc' is no status; write " TEXT_STATUS_FORMS, "slow", "--status",
+		     "5x/abc");
+	EXPECT_WHERE("--status '5x' is no status; write " TEXT_STATUS_FORMS, "slow", "--status",
+		     "5x");
+	EXPECT_WHERE("--status '42P0' is no status; write " TEXT_STATUS_FORMS, "slow", "--status",
+		     "42P0");
 	EXPECT_WHERE("--status '>=many' is no comparison; write '>=400'", "slow", "--status",
 		     ">=many");
 }
@@ -94,6 +103,7 @@ static void test_filter__not_and_all(void)
 	EXPECT_WHERE(" WHERE (latency_ns >= 100000000)", "slow", "--min-latency", "100ms");
 	EXPECT_WHERE(" WHERE (path GLOB '/cart/*' OR resource GLOB '/cart/*')", "slow", "--path",
 		     "/cart/*");
+	EXPECT_WHERE(" WHERE (resource GLOB 'user:*')", "slow", "--resource", "user:*");
 	EXPECT_WHERE(" WHERE (error IS NOT NULL)", "conns", "--failed");
 	EXPECT_WHERE("", "slow", "-A");
 }
@@ -154,7 +164,23 @@ static void test_filter__range(void)
 	EXPECT(q.is_default && q.from_ns == 0);
 	o = (struct options){ .since = "1m", .until = "5m" };
 	EXPECT_EQ(sqlgen_range(&q, &o, now, 0, &why), -EINVAL);
-	EXPECT_STR(strbuf_str(&why), "--since is later than --until");
+	EXPECT_STR(strbuf_str(&why), "--since '1m' is not before --until");
+	strbuf_reset(&why);
+	/* nothing is after now; a minus before a duration changes nothing */
+	o = (struct options){ .since = "-5m", .until = "now" };
+	EXPECT_EQ(sqlgen_range(&q, &o, now, 0, &why), 0);
+	EXPECT(q.from_ns == now - 300 * NSEC_PER_SEC && q.to_ns == now && !q.all);
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const empty[] = { "now", "0s", "0", "2030-01-01" };
+
+		o = (struct options){ .since = empty[i] };
+		EXPECT_EQ(sqlgen_range(&q, &o, now, 0, &why), -EINVAL);
+	}
+	EXPECT(strstr(strbuf_str(&why), "--since '2030-01-01' is not before now"));
+	/* older than time itself is everything, and said to the source */
+	o = (struct options){ .since = "100000d" };
+	EXPECT_EQ(sqlgen_range(&q, &o, now, SQLGEN_RANGE_NS, &why), 0);
+	EXPECT(q.from_ns == 0 && q.all);
 	o = (struct options){ .since = "yesterday" };
 	EXPECT_EQ(sqlgen_range(&q, &o, now, 0, &why), -EINVAL);
 	question_done(&q);

@@ -143,7 +143,9 @@ static void test_filter__compiled(void)
 		      "client_port=80 | server_port=80 | client_port=443 | server_port=443");
 	expect_filter("min-latency", "100ms", "latency_ns>=100000000");
 	expect_filter("failed", "1", "failed=1");
-	expect_filter("path", "/a/*", "path~/a/* | resource~/a/*");
+	expect_filter("path", "/a/*", "path~/a/* | protocol=http+resource~/a/*");
+	expect_filter("resource", "user:*,a.example", "resource~user:* | resource=a.example");
+	expect_filter("status", "WRONG*,NXDOMAIN", "status~WRONG* | status=NXDOMAIN");
 }
 
 static void test_filter__refused(void)
@@ -157,7 +159,8 @@ static void test_filter__refused(void)
 		{ "port", "http", -EINVAL },	{ "port", "65536", -EINVAL },
 		{ "pid", "-1", -EINVAL },	{ "status", ">=x", -EINVAL },
 		{ "from", "table/x", -EINVAL }, { "min-latency", "soon", -EINVAL },
-		{ "failed", "2", -EINVAL },
+		{ "failed", "2", -EINVAL },	{ "status", "5x/abc", -EINVAL },
+		{ "status", "5x", -EINVAL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
