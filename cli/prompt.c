@@ -46,7 +46,7 @@ static void ask(struct prompt *p, struct slice sql)
 		return;
 	}
 	print_opts_init(&print, &p->o, NULL);
-	code = p->expanded ? record_answer(&s, &t) : show_answer(&s, NULL, &t);
+	code = p->expanded ? record_answer(&s, NULL, &t) : show_answer(&s, NULL, &t);
 	if (code == EXIT_INTERRUPTED)
 		cli_note("cancelled");
 	else if (code != EXIT_OK && code != EXIT_INCOMPLETE)

@@ -2,11 +2,14 @@
 
 #include "cli/json.h"
 #include "cli/screen.h"
+#include "cli/timeline.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #define NAME_COLUMNS_MAX 28
+#define VALUE_MIN	 20 /* columns; where there is less, values stand below their names */
+#define INDENT		 4
 
 struct record {
 	const struct showing *s;
@@ -46,12 +49,94 @@ static bool add_object(struct record *r, struct slice text)
 	return object;
 }
 
+/* Escaped text from column `at` on, broken before the end of the line: between words where there
+ * are some. */
+static void add_broken(struct slice text, size_t at, size_t width, struct strbuf *out)
+{
+	while (text.n) {
+		size_t n = 0, space = 0, columns = 0;
+
+		while (n < text.n) {
+			struct screen_char c = screen_next(slice_from(text, n));
+			size_t w = c.columns > 0 ? (size_t)c.columns : 0;
+
+			if (columns + w > width - at)
+				break;
+			space = text.p[n] == ' ' ? n + 1 : space;
+			columns += w;
+			n += c.n;
+		}
+		if (n < text.n && text.p[n] != ' ' && space)
+			n = space;
+		strbuf_add(out, text.p, n);
+		text = slice_from(text, n);
+		if (text.n)
+			strbuf_addf(out, "\n%*s", (int)at, "");
+	}
+}
+
+/* A text with its own lines, each broken to fit; below its name where there is no room beside. */
+static void add_lines(struct record *r, struct slice text)
+{
+	size_t width = MAX(r->s->print->width, (size_t)SCREEN_WIDTH_MIN);
+	size_t at = r->width + 2;
+	bool first = true;
+
+	if (at + VALUE_MIN > width) {
+		at = INDENT;
+		strbuf_addf(&r->out, "\n%*s", INDENT, "");
+	}
+	do {
+		_cleanup_(strbuf_done) struct strbuf line = STRBUF_INIT(64 * MIB);
+		size_t n = slice_find(text, '\n');
+
+		screen_escape(slice_head(text, n - (n && text.p[n - 1] == '\r')), &line);
+		if (!first)
+			strbuf_addf(&r->out, "\n%*s", (int)at, "");
+		add_broken(strbuf_slice(&line), at, width, &r->out);
+		first = false;
+		text = slice_from(text, MIN(n + 1, text.n));
+	} while (text.n);
+}
+
+static void add_value(struct record *r, const struct answer_col *col, const struct datum *d)
+{
+	if (col->shape == SHAPE_JSON && d->kind == DATUM_TEXT && add_object(r, d->text))
+		return;
+	if (d->kind == DATUM_TEXT && col->shape != SHAPE_TIME && r->s->print->terminal)
+		add_lines(r, d->text);
+	else
+		format_cell(d, (enum shape)col->shape, &r->s->print->clock, &r->out);
+}
+
+static int64_t number_of(const struct record *r, const struct datum *cells, const char *name)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (strcmp(r->cols[i].name, name) == 0)
+			return cells[i].kind == DATUM_INT ? cells[i].i : -1;
+	return -1;
+}
+
+static void add_timeline(struct record *r, const struct datum *cells)
+{
+	struct timeline t = { .request_ns = number_of(r, cells, "request_ns"),
+			      .ttfb_ns = number_of(r, cells, "ttfb_ns"),
+			      .latency_ns = number_of(r, cells, "latency_ns") };
+	size_t before = r->out.len;
+
+	timeline_add(&t, r->s->print->width, &r->out);
+	if (r->out.len > before)
+		strbuf_addch(&r->out, '\n');
+}
+
 static int on_row(void *ctx, const struct datum *cells)
 {
 	struct record *r = ctx;
 
 	if (r->rows++)
 		strbuf_addch(&r->out, '\n');
+	if (r->s->timeline)
+		add_timeline(r, cells);
 	for (size_t i = 0; i < r->n; i++) {
 		_cleanup_(strbuf_done) struct strbuf name = STRBUF_INIT(1024);
 
@@ -59,10 +144,7 @@ static int on_row(void *ctx, const struct datum *cells)
 			continue;
 		screen_escape(slice_str(r->cols[i].name), &name);
 		strbuf_addf(&r->out, "%-*s  ", (int)r->width, strbuf_str(&name));
-		if (r->cols[i].shape != SHAPE_JSON || cells[i].kind != DATUM_TEXT ||
-		    !add_object(r, cells[i].text))
-			format_cell(&cells[i], (enum shape)r->cols[i].shape, &r->s->print->clock,
-				    &r->out);
+		add_value(r, &r->cols[i], &cells[i]);
 		strbuf_addch(&r->out, '\n');
 	}
 	if (r->out.failed)
@@ -81,10 +163,10 @@ static int on_coverage(void *ctx, struct slice json)
 	return 0;
 }
 
-int record_answer(const struct showing *s, struct trouble *t)
+int record_answer(const struct showing *s, struct strbuf *footer, struct trouble *t)
 {
 	_cleanup_(freep) struct record *r = calloc(1, sizeof(*r));
-	_cleanup_(strbuf_done) struct strbuf text = STRBUF_INIT(MIB);
+	_cleanup_(strbuf_done) struct strbuf own = STRBUF_INIT(MIB);
 	struct answer_sink sink = { r, on_columns, on_row, on_coverage, NULL };
 	int err;
 
@@ -101,11 +183,12 @@ int record_answer(const struct showing *s, struct trouble *t)
 				    .source = source_name(s->source),
 				    .coverage = strbuf_slice(&r->coverage),
 				    .now_ns = wall_ns(),
-				    .width = screen_note_width() };
+				    .width = footer ? s->print->width : screen_note_width() };
 
 		fflush(s->print->out);
-		footer_add(&f, &text);
-		fputs(strbuf_str(&text), stderr);
+		footer_add(&f, footer ? footer : &own);
+		if (!footer)
+			fputs(strbuf_str(&own), stderr);
 	}
 	strbuf_done(&r->out);
 	strbuf_done(&r->coverage);

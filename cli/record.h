@@ -4,7 +4,7 @@
 
 #include "cli/views.h"
 
-/* As show_answer(), s->print->output is a table. */
-int record_answer(const struct showing *s, struct trouble *t);
+/* As show_answer(), s->print->output is a table. On a terminal long texts are broken into lines. */
+int record_answer(const struct showing *s, struct strbuf *footer, struct trouble *t);
 
 #endif

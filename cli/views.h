@@ -17,6 +17,7 @@ struct showing {
 	const struct question *q;
 	const struct print_opts *print;
 	const char *what; /* "requests" */
+	bool timeline;	  /* a record begins with where its time went */
 };
 
 /* Asks, prints, writes the footer to footer (NULL: stderr). Returns an exit code. On failure *t

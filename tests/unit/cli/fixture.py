@@ -22,7 +22,7 @@ status_code failed client_error outcome error request_bytes response_bytes trace
 client_port client_pid client_namespace client_pod client_workload client_workload_kind client_service
 client_node client_comm client_container server_name server_addr server_port server_pid server_namespace
 server_pod server_workload server_workload_kind server_service server_node server_comm server_container
-node path request_headers response_headers request_body response_body""".split()
+node is_primary path request_headers response_headers request_body response_body""".split()
 CONN_COLUMNS = """conn_id opened closed end_time state protocol why_unreadable client_name client_addr client_port
 client_pid client_namespace client_pod client_workload client_workload_kind client_service client_node
 client_comm client_container server_name server_addr server_port server_pid server_namespace server_pod
@@ -69,7 +69,7 @@ def database():
             client_error=int(400 <= code < 500), outcome="ok", request_bytes=200 + i, response_bytes=4000,
             client_name="nginx", server_name=service, client_addr="127.0.0.1", server_addr="127.0.0.1",
             client_port=40000 + i, server_port=8080 + i % 2, client_pid=100, server_pid=200 + i % 2,
-            client_comm="nginx", server_comm=service, node="n1",
+            client_comm="nginx", server_comm=service, node="n1", is_primary=1,
             request_headers='{"host":"shop","x-evil":"\\u001b[31m"}', response_headers="{}"))
     rows.append(dict(rows[0], id="n1-5f-evil", time=T0 + 21 * SECOND, end_time=T0 + 21 * SECOND + MS,
                      resource=HOSTILE, path=HOSTILE, client_name=HOSTILE, server_name=HOSTILE, method=HOSTILE,

@@ -158,6 +158,14 @@ def test_views_tap(server):
     expect(server.taps, ["/api/v1/tap?status=%3E%3D500&path=!%2Fa%20b%2F%2A&format=ndjson"])
 
 
+def test_views_tap_limit(server):
+    """The newest of many, oldest first."""
+    done = run("tap", "--limit", "3", *SINCE, "-o", "name", "--not", "--failed", "--server", server.address)
+    expect(done.out.splitlines(), ["n1-5f-c6", "n1-5f-c7", "n1-5f-wide"])
+    slow = run("slow", "--last", "3", *SINCE, "-o", "name", "--not", "--failed", "--server", server.address)
+    expect(sorted(slow.out.splitlines()), ["n1-5f-c6", "n1-5f-c7", "n1-5f-wide"])
+
+
 def test_views_empty(server):
     done = run("slow", "--service", "nobody", *SINCE, "--server", server.address)
     expect((done.code, done.out), (0, ""))
@@ -166,6 +174,14 @@ def test_views_empty(server):
     done = run("slow", "--service", "nobody", *SINCE, "--server", server.address)
     server.coverage = fixture.COMPLETE
     expect_in("no row in the range; the newest is 3 h old", done.err)
+
+
+    # why it is empty is no reason to doubt it
+    server.coverage = dict(fixture.COMPLETE, complete=False, begins_late=True, notes=["no row matches"])
+    done = run("slow", "--service", "nobody", *SINCE, "--server", server.address)
+    server.coverage = fixture.COMPLETE
+    expect("INCOMPLETE" in done.err, False, done.err)
+    expect_in("complete since capturing began", done.err)
 
 
 def test_views_incomplete(server):
@@ -177,7 +193,7 @@ def test_views_incomplete(server):
     expect(done.code, 0)
     expect_in("INCOMPLETE: 14 lost, no answer from node-2\\x1b[31m", done.err)
     expect(strict.code, 3)
-    server.coverage = dict(fixture.COMPLETE, complete=False)
+    server.coverage = dict(fixture.COMPLETE, complete=False, begins_late=True)
     done = run(*VIEWS["slow"], "--server", server.address)
     server.coverage = fixture.COMPLETE
     expect_in("complete since capturing began", done.err)
@@ -195,6 +211,9 @@ def test_views_usage(server):
             (["slow", "-o", "xml", *at], 2, "is none of table"),
             (["conns", "--status", "5xx", *at], 2, "no meaning for connections"),
             (["tap", "--port", "x", *at], 2, "is no such number"),
+            (["tap", "--status", "5x/abc", *at], 2, "is no status; write 404, 5xx"),
+            (["slow", "--since", "now", *at], 2, "'now' is not before now"),
+            (["slow", "--since", "0s", *at], 2, "'0s' is not before now"),
             (["sql", "SELEC 1", *at], 1, "see kelpie schema"),
             (["sql", "SELECT 1 -- raise busy", *at], 1, "too many queries; ask again later"),
             (["show", "nope", *at], 1, "no request or connection 'nope'"),
