@@ -8,11 +8,7 @@
 #ifndef BASE_SQL_NORM_H
 #define BASE_SQL_NORM_H
 
-#include "base/slice.h"
-
-/* SQL_ANSI: "x" is a name, $tag$...$tag$ a string, $1 a parameter (PostgreSQL, SQLite).
- * SQL_MYSQL: "x" is a string, `x` a name, # starts a comment, \ escapes in strings. */
-enum sql_dialect { SQL_ANSI, SQL_MYSQL };
+#include "base/sql_lex.h"
 
 #define SQL_NORM_MAX 4096 /* bytes of an answer; longer ones end in ... */
 
