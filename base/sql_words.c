@@ -25,9 +25,9 @@ static const struct sql_word words_a[] = {
 	W("ATTACH", SQL_VERB, 0),
 };
 static const struct sql_word words_b[] = {
-	W("BASE_BACKUP", SQL_VERB, 0), W("BEGIN", SQL_CAPITALS | SQL_VERB, SQL_IS_BEGIN),
-	W("BETWEEN", SQL_CAPITALS, 0), W("BINLOG", SQL_VERB, 0),
-	W("BY", SQL_CAPITALS, 0),
+	W("BASE_BACKUP", SQL_VERB, 0),	  W("BEGIN", SQL_CAPITALS | SQL_VERB, SQL_IS_BEGIN),
+	W("BETWEEN", SQL_CAPITALS, 0),	  W("BINLOG", SQL_VERB, 0),
+	W("BY", SQL_CAPITALS, SQL_IS_BY),
 };
 static const struct sql_word words_c[] = {
 	W("CACHE", SQL_VERB, 0),
@@ -61,7 +61,7 @@ static const struct sql_word words_d[] = {
 	W("DECLARE", SQL_CAPITALS | SQL_VERB, 0),
 	W("DEFAULT", SQL_CAPITALS, 0),
 	W("DEFINER", 0, SQL_IS_DEFINER),
-	W("DELETE", SQL_CAPITALS | SQL_VERB, 0),
+	W("DELETE", SQL_CAPITALS | SQL_VERB | SQL_QUERY, 0),
 	W("DESC", SQL_CAPITALS | SQL_VERB, 0),
 	W("DESCRIBE", SQL_CAPITALS | SQL_VERB, 0),
 	W("DETACH", SQL_VERB, 0),
@@ -98,19 +98,13 @@ static const struct sql_word words_h[] = {
 	W("HELP", SQL_VERB, 0),
 };
 static const struct sql_word words_i[] = {
-	W("IDENTIFY_SYSTEM", SQL_VERB, 0),
-	W("IF", SQL_CAPITALS, SQL_IS_IF),
-	W("IGNORE", SQL_CAPITALS, 0),
-	W("ILIKE", SQL_CAPITALS, 0),
-	W("IMPORT", SQL_VERB, 0),
-	W("IN", SQL_CAPITALS, 0),
-	W("INDEX", SQL_CAPITALS, 0),
-	W("INNER", SQL_CAPITALS, 0),
-	W("INSERT", SQL_CAPITALS | SQL_VERB, 0),
-	W("INSTALL", SQL_VERB, 0),
-	W("INTERSECT", SQL_CAPITALS, 0),
-	W("INTERVAL", SQL_CAPITALS, 0),
-	W("INTO", SQL_CAPITALS, SQL_IS_INTO),
+	W("IDENTIFIED", SQL_SECRET, 0),	  W("IDENTIFY_SYSTEM", SQL_VERB, 0),
+	W("IF", SQL_CAPITALS, SQL_IS_IF), W("IGNORE", SQL_CAPITALS, 0),
+	W("ILIKE", SQL_CAPITALS, 0),	  W("IMPORT", SQL_VERB, 0),
+	W("IN", SQL_CAPITALS, 0),	  W("INDEX", SQL_CAPITALS, 0),
+	W("INNER", SQL_CAPITALS, 0),	  W("INSERT", SQL_CAPITALS | SQL_VERB | SQL_QUERY, 0),
+	W("INSTALL", SQL_VERB, 0),	  W("INTERSECT", SQL_CAPITALS, 0),
+	W("INTERVAL", SQL_CAPITALS, 0),	  W("INTO", SQL_CAPITALS, SQL_IS_INTO),
 	W("IS", SQL_CAPITALS, 0),
 };
 static const struct sql_word words_j[] = {
@@ -132,7 +126,7 @@ static const struct sql_word words_l[] = {
 };
 static const struct sql_word words_m[] = {
 	W("MAX", SQL_CAPITALS, 0),
-	W("MERGE", SQL_CAPITALS | SQL_VERB, 0),
+	W("MERGE", SQL_CAPITALS | SQL_VERB | SQL_QUERY, 0),
 	W("MIN", SQL_CAPITALS, 0),
 	W("MOVE", SQL_VERB, 0),
 };
@@ -172,7 +166,7 @@ static const struct sql_word words_r[] = {
 	W("RENAME", SQL_VERB, 0),
 	W("REPAIR", SQL_VERB, 0),
 	W("REPEAT", 0, SQL_IS_REPEAT),
-	W("REPLACE", SQL_CAPITALS | SQL_VERB, SQL_IS_REPLACE),
+	W("REPLACE", SQL_CAPITALS | SQL_VERB | SQL_QUERY, SQL_IS_REPLACE),
 	W("RESET", SQL_VERB, 0),
 	W("RESIGNAL", SQL_VERB, 0),
 	W("RESTART", SQL_VERB, 0),
@@ -181,6 +175,7 @@ static const struct sql_word words_r[] = {
 	W("RETURNING", SQL_CAPITALS, 0),
 	W("REVOKE", SQL_CAPITALS | SQL_VERB, 0),
 	W("RIGHT", SQL_CAPITALS, 0),
+	W("ROLE", 0, SQL_IS_ROLE),
 	W("ROLLBACK", SQL_CAPITALS | SQL_VERB, 0),
 	W("ROW", SQL_CAPITALS, 0),
 	W("ROWS", SQL_CAPITALS, 0),
@@ -190,23 +185,23 @@ static const struct sql_word words_s[] = {
 	W("SECRET", SQL_SECRET, 0),
 	W("SECRET_KEY", SQL_SECRET, 0),
 	W("SECURITY", SQL_VERB, 0),
-	W("SELECT", SQL_CAPITALS | SQL_VERB, SQL_IS_SELECT),
+	W("SELECT", SQL_CAPITALS | SQL_VERB | SQL_QUERY, SQL_IS_SELECT),
 	W("SET", SQL_CAPITALS | SQL_VERB, SQL_IS_SET),
 	W("SHOW", SQL_CAPITALS | SQL_VERB, 0),
 	W("SHUTDOWN", SQL_VERB, 0),
 	W("SIGNAL", SQL_VERB, 0),
 	W("SKIP", SQL_CAPITALS, 0),
-	W("START", SQL_CAPITALS | SQL_VERB, 0),
+	W("START", SQL_CAPITALS | SQL_VERB, SQL_IS_START),
 	W("START_REPLICATION", SQL_VERB, 0),
 	W("STOP", SQL_VERB, 0),
 	W("SUM", SQL_CAPITALS, 0),
 	W("SUSPEND", SQL_VERB, 0),
 };
 static const struct sql_word words_t[] = {
-	W("TABLE", SQL_CAPITALS | SQL_VERB, 0),
+	W("TABLE", SQL_CAPITALS | SQL_VERB | SQL_QUERY, 0),
 	W("THEN", SQL_CAPITALS, SQL_IS_THEN),
 	W("TIMELINE_HISTORY", SQL_VERB, 0),
-	W("TO", SQL_CAPITALS, 0),
+	W("TO", SQL_CAPITALS, SQL_IS_TO),
 	W("TOKEN", SQL_SECRET, 0),
 	W("TRANSACTION", SQL_CAPITALS, SQL_IS_TRANSACTION),
 	W("TRIGGER", SQL_CAPITALS, SQL_IS_TRIGGER),
@@ -219,13 +214,14 @@ static const struct sql_word words_u[] = {
 	W("UNIQUE", SQL_CAPITALS, 0),
 	W("UNLISTEN", SQL_VERB, 0),
 	W("UNLOCK", SQL_CAPITALS | SQL_VERB, 0),
-	W("UPDATE", SQL_CAPITALS | SQL_VERB, 0),
+	W("UPDATE", SQL_CAPITALS | SQL_VERB | SQL_QUERY, 0),
 	W("USE", SQL_CAPITALS | SQL_VERB, 0),
+	W("USER", 0, SQL_IS_USER),
 	W("USING", SQL_CAPITALS, 0),
 };
 static const struct sql_word words_v[] = {
 	W("VACUUM", SQL_CAPITALS | SQL_VERB, 0),
-	W("VALUES", SQL_CAPITALS | SQL_VERB, SQL_IS_VALUES),
+	W("VALUES", SQL_CAPITALS | SQL_VERB | SQL_QUERY, SQL_IS_VALUES),
 	W("VIEW", SQL_CAPITALS, SQL_IS_VIEW),
 };
 static const struct sql_word words_w[] = {

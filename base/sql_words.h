@@ -7,16 +7,18 @@
 enum sql_word_flag {
 	SQL_CAPITALS = 1, /* fingerprints write it in capitals */
 	SQL_VERB = 2,	  /* a statement may begin with it */
-	SQL_SECRET = 4,	  /* what is set to something here should not be seen */
+	SQL_QUERY = 4,	  /* one may follow WITH a AS (...) */
+	SQL_SECRET = 8,	  /* what is set to something here should not be seen */
 };
 
-/* Those that say where a statement ends and which verb it has. */
+/* Those that say more than their flags do. */
 enum sql_word_id {
 	SQL_IS_OTHER,
 	SQL_IS_AGGREGATE,
 	SQL_IS_ALTER,
 	SQL_IS_ATOMIC,
 	SQL_IS_BEGIN,
+	SQL_IS_BY,
 	SQL_IS_CALL,
 	SQL_IS_CASE,
 	SQL_IS_CREATE,
@@ -37,11 +39,15 @@ enum sql_word_id {
 	SQL_IS_REPEAT,
 	SQL_IS_REPLACE,
 	SQL_IS_RETURN,
+	SQL_IS_ROLE,
 	SQL_IS_SELECT,
 	SQL_IS_SET,
+	SQL_IS_START,
 	SQL_IS_THEN,
+	SQL_IS_TO,
 	SQL_IS_TRANSACTION,
 	SQL_IS_TRIGGER,
+	SQL_IS_USER,
 	SQL_IS_VALUES,
 	SQL_IS_VIEW,
 	SQL_IS_WHILE,
