@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The demo's orders service: JSON over HTTP/1.1, sometimes slow, sometimes failing.
+"""The demo's orders service: JSON over HTTP/1.1, sometimes slow, sometimes failing. What it knows is
+in shop.py.
 
 usage: orders.py PORT
 """
@@ -9,6 +10,8 @@ import random
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import shop
 
 
 class Orders(BaseHTTPRequestHandler):
@@ -39,8 +42,10 @@ class Orders(BaseHTTPRequestHandler):
     def do_GET(self):
         path = self.path.split("?")[0]
         if path.startswith("/api/reports/"):
-            time.sleep(random.uniform(0.4, 0.9))
-            self.reply(200, {"report": path.rsplit("/", 1)[1], "rows": 1200})
+            self.reply(200, {"report": path.rsplit("/", 1)[1], "best": shop.report()})
+        elif path.startswith("/api/cart/"):
+            number = int(path.rsplit("/", 1)[1])
+            self.reply(200, {"visitor": shop.visitor(number % 50), "lines": shop.cart(number)})
         elif path == "/api/feed":
             self.stream(5)
         elif path.startswith("/api/orders/"):
@@ -60,9 +65,13 @@ class Orders(BaseHTTPRequestHandler):
         self.rfile.read(length)
         if self.path.startswith("/api/payments"):
             time.sleep(random.uniform(0.03, 0.08))
-            if random.random() < 0.25:
-                self.reply(500, {"error": "the payment provider did not answer"})
+            try:
+                shop.pay(random.randrange(1, shop.CARTS + 1), "4000000000000002")
+            except shop.Failed as problem:
+                self.reply(500, {"error": str(problem)})
                 return
+        else:
+            shop.order(random.randrange(1, shop.PRODUCTS + 1))
         self.reply(201, {"accepted": length})
 
     def do_DELETE(self):
@@ -83,6 +92,7 @@ class Server(ThreadingHTTPServer):
 
 def main():
     ctypes.CDLL(None).prctl(15, b"orders", 0, 0, 0)  # PR_SET_NAME: the name people see
+    shop.prepare()
     Server(("127.0.0.1", int(sys.argv[1])), Orders).serve_forever()
 
 

@@ -14,7 +14,8 @@ SHOPPERS = 4
 WEIGHTED = [  # weight, method, path with {n} for a number, body
     (20, "GET", "/", None),
     (12, "GET", "/products/{n}.html", None),
-    (20, "GET", "/api/orders/{n}", None),
+    (14, "GET", "/api/orders/{n}", None),
+    (12, "GET", "/api/cart/{n}", None),
     (8, "GET", "/api/orders?page=2&token=s3cr3t", None),
     (8, "POST", "/api/orders", b'{"product":7,"amount":2}'),
     (8, "POST", "/api/payments", b'{"card":"4000000000000002"}'),
