@@ -2,6 +2,7 @@
 
 #include "agent/pair_text.h"
 #include "agent/pipeline_int.h"
+#include "base/sql_mask.h"
 
 #define MESSAGE_MAX 1024
 
@@ -33,26 +34,20 @@ void sql_field(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum 
 /* What is kept of a statement, made from its text. */
 struct made {
 	struct stmt s;
-	char fingerprint[SQL_NORM_MAX];
+	char statement[STATEMENT_MAX], fingerprint[SQL_NORM_MAX];
 };
 
-/* The first word, which a fingerprint has in capitals. */
-static struct slice verb_of(struct slice fingerprint)
-{
-	size_t n = 0;
-
-	while (n < fingerprint.n && fingerprint.p[n] >= 'A' && fingerprint.p[n] <= 'Z')
-		n++;
-	return slice_head(fingerprint, n);
-}
-
-/* What no longer holds a datum, unless the configuration finds one. */
+/* What no longer holds a datum, unless the configuration wants those or finds one. */
 static void make(struct pipeline *p, struct slice text, enum sql_dialect dialect, struct made *m)
 {
-	struct slice made = slice_of(m->fingerprint, sql_norm(text, dialect, m->fingerprint));
+	struct slice statement = text;
 
-	m->s = (struct stmt){ verb_of(made), made, made };
-	if (policy_masks(&p->policy, made))
+	if (!p->opts.want_literals)
+		statement = slice_of(m->statement,
+				     sql_mask(text, dialect, m->statement, sizeof(m->statement)));
+	m->s = (struct stmt){ sql_verb(text, dialect), statement,
+			      slice_of(m->fingerprint, sql_norm(text, dialect, m->fingerprint)) };
+	if (policy_masks(&p->policy, statement))
 		m->s.statement = m->s.fingerprint = text_masked;
 }
 
@@ -120,7 +115,8 @@ static void put_statement(struct pipeline *p, struct conn *c, struct exchange *x
 		x->msg[MSG_REQUEST].flags |= MSG_DEGRADED;
 		return;
 	}
-	join_text(p, b, COL_METHOD, s.verb);
+	if (s.verb)
+		join_literal(p, b, COL_METHOD, s.verb);
 	join_text(p, b, COL_DB_STATEMENT, s.statement);
 	join_text(p, b, COL_RESOURCE, s.fingerprint);
 }

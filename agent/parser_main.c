@@ -280,6 +280,7 @@ static int setup(struct parser *ps)
 		.id_key = a->id_key,
 		.want_headers = cfg->payload.headers,
 		.want_bodies = cfg->payload.bodies,
+		.want_literals = cfg->payload.sql_literals,
 		.body_max_bytes = (uint32_t)MIN(cfg->payload.max_bytes, (uint64_t)16384),
 		.idle_timeout_ns = IDLE_REQUEST_NS,
 		.simulate_crash = a->simulate && strcmp(a->simulate, "parser-crash") == 0,

@@ -57,7 +57,7 @@ struct pipeline_opts {
 	struct ledger *ledger;
 	struct pipeline_out out;
 	const struct config *cfg; /* redaction lists, allowed and denied commands, protocols */
-	bool want_headers, want_bodies;
+	bool want_headers, want_bodies, want_literals;
 	uint32_t body_max_bytes;
 	bool wire; /* records come from packets: role is `wire`, positions may jump */
 	uint64_t idle_timeout_ns; /* an open request without traffic is given up after this */

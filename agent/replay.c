@@ -88,6 +88,7 @@ static int open_pipeline(struct replay *r, const struct config *cfg)
 		.wire = !r->is_kev,
 		.want_headers = cfg->payload.headers,
 		.want_bodies = cfg->payload.bodies,
+		.want_literals = cfg->payload.sql_literals,
 		.body_max_bytes = (uint32_t)MIN(cfg->payload.max_bytes, (uint64_t)16384),
 		.out = { r, out_reserve, out_commit, out_publish, NULL },
 	};

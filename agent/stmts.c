@@ -9,13 +9,14 @@ struct stmts {
 };
 
 struct kept {
-	uint32_t verb_n, statement_n, fingerprint_n;
+	const char *verb;
+	uint32_t statement_n, fingerprint_n;
 	uint8_t text[];
 };
 
 static size_t text_bytes(const struct kept *k)
 {
-	return (size_t)k->verb_n + k->statement_n + k->fingerprint_n;
+	return (size_t)k->statement_n + k->fingerprint_n;
 }
 
 static void kept_free(struct pipeline *p, struct kept *k)
@@ -26,8 +27,7 @@ static void kept_free(struct pipeline *p, struct kept *k)
 
 static struct kept *kept_new(struct pipeline *p, const struct stmt *s)
 {
-	size_t n = s->verb.n + s->statement.n + s->fingerprint.n;
-	uint8_t *to;
+	size_t n = s->statement.n + s->fingerprint.n;
 	struct kept *k;
 
 	if (p->stmt_bytes + sizeof(*k) + n > STMTS_BYTES_MAX)
@@ -35,11 +35,9 @@ static struct kept *kept_new(struct pipeline *p, const struct stmt *s)
 	k = malloc(sizeof(*k) + n);
 	if (!k)
 		return NULL;
-	*k = (struct kept){ (uint32_t)s->verb.n, (uint32_t)s->statement.n,
-			    (uint32_t)s->fingerprint.n };
-	to = mempcpy(k->text, s->verb.p, s->verb.n);
-	to = mempcpy(to, s->statement.p, s->statement.n);
-	memcpy(to, s->fingerprint.p, s->fingerprint.n);
+	*k = (struct kept){ s->verb, (uint32_t)s->statement.n, (uint32_t)s->fingerprint.n };
+	memcpy(k->text, s->statement.p, s->statement.n);
+	memcpy(k->text + s->statement.n, s->fingerprint.p, s->fingerprint.n);
 	p->stmt_bytes += sizeof(*k) + n;
 	return k;
 }
@@ -66,9 +64,9 @@ bool stmts_get(const struct conn *c, uint64_t id, struct stmt *ret)
 
 	if (!k)
 		return false;
-	ret->verb = slice_of(k->text, k->verb_n);
-	ret->statement = slice_of(k->text + k->verb_n, k->statement_n);
-	ret->fingerprint = slice_of(k->text + k->verb_n + k->statement_n, k->fingerprint_n);
+	ret->verb = k->verb;
+	ret->statement = slice_of(k->text, k->statement_n);
+	ret->fingerprint = slice_of(k->text + k->statement_n, k->fingerprint_n);
 	return true;
 }
 

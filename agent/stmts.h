@@ -15,7 +15,7 @@ struct conn;
 struct pipeline;
 
 struct stmt {
-	struct slice verb;	  /* column `method`, "" unknown */
+	const char *verb;	  /* column `method`: static, NULL unknown */
 	struct slice statement;	  /* without its literals */
 	struct slice fingerprint; /* column `resource` */
 };
