@@ -85,7 +85,8 @@ enum msg_flag {
 	MSG_CUT_EOF = 1 << 3,	/* the direction ended inside the message */
 	MSG_TUNNEL = 1 << 4,	/* the exchange ends here, the connection becomes a tunnel */
 	MSG_ONEWAY = 1 << 5,	/* of a request: there will be no response */
-	MSG_DROP = 1 << 6,	/* of a request: it turned out to be none, there is no row */
+	MSG_DROP = 1 << 6,	/* of a request, or again of one that has ended: it turned out to be
+				 * none, there is no row */
 };
 
 /* Fields by number: which of them a protocol emits, and in what order, stands at the head of its

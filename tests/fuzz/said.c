@@ -21,7 +21,11 @@ static void add_bytes(struct said *s, enum msg_kind kind, struct slice v)
 
 static void tell(struct said *s, enum msg_kind kind, enum event e, uint64_t key, uint64_t v)
 {
-	s->broken |= e == BEGIN ? s->open[kind] : !s->open[kind] || s->open_key[kind] != key;
+	if (kind == MSG_CONN)
+		s->broken |= key != 0;
+	else
+		s->broken |= e == BEGIN ? s->open[kind]
+					: !s->open[kind] || s->open_key[kind] != key;
 	s->in_body[kind] = e == BODY;
 	add(s, kind, e);
 	add(s, kind, v);
@@ -49,7 +53,7 @@ static void on_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id 
 	struct said *s = ctx;
 
 	work_pause();
-	if (f != FIELD_BODY)
+	if (f != FIELD_BODY && f != FIELD_STATEMENT)
 		tell(s, kind, FIELD, key, f), add(s, kind, v.n);
 	else if (!s->in_body[kind])
 		tell(s, kind, BODY, key, f);
@@ -72,9 +76,14 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 	struct said *s = ctx;
 
 	work_pause();
-	tell(s, kind, END, key, off);
+	if (kind == MSG_REQUEST && flags & MSG_DROP &&
+	    !(s->open[kind] && s->open_key[kind] == key)) {
+		add(s, kind, key); /* a request that has ended */
+	} else {
+		tell(s, kind, END, key, off);
+		s->open[kind] = false;
+	}
 	add(s, kind, flags);
-	s->open[kind] = false;
 	work_resume();
 }
 

@@ -6,7 +6,7 @@
 
 #include "protocols/protocol.h"
 
-#define SAID_KINDS 3 /* enum msg_kind */
+#define SAID_KINDS 4 /* enum msg_kind */
 
 /* A few header lines that were learnt, at the place their bytes hash to. */
 #define SAID_LINES    16

@@ -3,8 +3,55 @@
 #define LOG_MAX	   (64 * MIB)
 #define WINDOW_MAX (4 * MIB)
 
-static const char *const kind_names[] = { "request", "response", "push" };
-static const char *const flag_names[] = { "truncated", "lost", "degraded", "cut", "tunnel" };
+static const char *const kind_names[] = { "request", "response", "push", "session" };
+static const char *const flag_names[] = { "truncated", "lost",	 "degraded", "cut",
+					  "tunnel",    "oneway", "dropped" };
+
+static const char *const text_names[_FIELD_MAX] = {
+	[FIELD_METHOD] = "method",
+	[FIELD_TARGET] = "target",
+	[FIELD_HEADER_NAME] = "header",
+	[FIELD_HEADER_VALUE] = "  value",
+	[FIELD_TRAILER_NAME] = "trailer",
+	[FIELD_TRAILER_VALUE] = "  value",
+	[FIELD_BODY] = "body",
+	[FIELD_REASON] = "reason",
+	[FIELD_USER] = "user",
+	[FIELD_DATABASE] = "database",
+	[FIELD_STATEMENT] = "statement",
+	[FIELD_COMMAND] = "command",
+	[FIELD_TAG] = "tag",
+	[FIELD_SQLSTATE] = "sqlstate",
+	[FIELD_SEVERITY] = "severity",
+	[FIELD_MESSAGE] = "message",
+	[FIELD_KEY] = "key",
+	[FIELD_ARG] = "arg",
+	[FIELD_REPLY_TYPE] = "reply_type",
+	[FIELD_QNAME] = "qname",
+	[FIELD_RR_NAME] = "record",
+	[FIELD_RR_DATA] = "  data",
+};
+
+static const char *const num_names[_FIELD_MAX] = {
+	[FIELD_STATUS] = "status",
+	[FIELD_VERSION] = "version",
+	[FIELD_BODY_BYTES] = "body_bytes",
+	[FIELD_INTERIM] = "interim",
+	[FIELD_STMT_ID] = "stmt_id",
+	[FIELD_STMT_CLOSE] = "stmt_close",
+	[FIELD_STMT_RESET] = "stmt_reset",
+	[FIELD_PREPARED] = "prepared",
+	[FIELD_ROWS] = "rows",
+	[FIELD_AFFECTED_ROWS] = "affected_rows",
+	[FIELD_CODE] = "code",
+	[FIELD_DATABASE] = "database", /* redis: its number */
+	[FIELD_QTYPE] = "qtype",
+	[FIELD_QCLASS] = "qclass",
+	[FIELD_RCODE] = "rcode",
+	[FIELD_FLAGS] = "flags",
+	[FIELD_RR_TYPE] = "  type",
+	[FIELD_RR_TTL] = "  ttl",
+};
 
 static void line(struct convo_log *l, enum msg_kind kind, const char *fmt, ...) __printf(3, 4);
 
@@ -66,7 +113,7 @@ static void body_flush(struct convo_log *l, enum msg_kind kind)
 static void key_text(uint64_t key, char out[32])
 {
 	snprintf(out, 32, "%s%llu", key & KEY_ORPHAN ? "orphan " : "",
-		 (unsigned long long)(key & ~KEY_ORPHAN));
+		 (unsigned long long)(key & ~(KEY_ORPHAN | KEY_PUSH)));
 }
 
 static void log_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, uint64_t off)
@@ -83,43 +130,44 @@ static void log_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key,
 	line(l, kind, "%s %s @%llu\n", kind_names[kind], k, (unsigned long long)off);
 }
 
+/* Whether a field of this kind may be told now: within its message, of the session at any time. */
+static bool fits(const struct convo_log *l, enum msg_kind kind, uint64_t key)
+{
+	return kind == MSG_CONN ? key == 0 : l->open[kind] && l->open_key[kind] == key;
+}
+
+static bool comes_in_pieces(enum field_id f)
+{
+	return f == FIELD_BODY || f == FIELD_STATEMENT;
+}
+
 static void log_field(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, struct slice v)
 {
-	static const char *const names[_FIELD_MAX] = {
-		[FIELD_METHOD] = "method",
-		[FIELD_TARGET] = "target",
-		[FIELD_HEADER_NAME] = "header",
-		[FIELD_HEADER_VALUE] = "  value",
-		[FIELD_TRAILER_NAME] = "trailer",
-		[FIELD_TRAILER_VALUE] = "  value",
-		[FIELD_BODY] = "body",
-		[FIELD_REASON] = "reason",
-	};
 	struct convo_log *l = ctx;
 
-	l->broken |= !l->open[kind] || l->open_key[kind] != key || !names[f];
-	if (f == FIELD_BODY) {
-		l->body_name[kind] = names[f];
+	l->broken |= !fits(l, kind, key) || !text_names[f];
+	if (comes_in_pieces(f)) {
+		if (l->body_name[kind] != text_names[f])
+			body_flush(l, kind);
+		l->body_name[kind] = text_names[f];
 		strbuf_add(&l->body[kind], v.p, v.n);
 		return;
 	}
 	body_flush(l, kind);
-	text_line(l, kind, names[f], v);
+	if (kind == MSG_CONN)
+		line(l, kind, "session\n");
+	text_line(l, kind, text_names[f], v);
 }
 
 static void log_num(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v)
 {
-	static const char *const names[_FIELD_MAX] = {
-		[FIELD_STATUS] = "status",
-		[FIELD_VERSION] = "version",
-		[FIELD_BODY_BYTES] = "body_bytes",
-		[FIELD_INTERIM] = "interim",
-	};
 	struct convo_log *l = ctx;
 
-	l->broken |= !l->open[kind] || l->open_key[kind] != key || !names[f];
+	l->broken |= !fits(l, kind, key) || !num_names[f];
 	body_flush(l, kind);
-	line(l, kind, "  %s %lld\n", names[f], (long long)v);
+	if (kind == MSG_CONN)
+		line(l, kind, "session\n");
+	line(l, kind, "  %s %lld\n", num_names[f], (long long)v);
 }
 
 static void log_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, uint32_t flags)
@@ -127,12 +175,16 @@ static void log_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, u
 	struct convo_log *l = ctx;
 	char k[32];
 
-	l->broken |= !l->open[kind] || l->open_key[kind] != key;
+	key_text(key, k);
+	if (kind == MSG_REQUEST && flags & MSG_DROP && !fits(l, kind, key)) {
+		line(l, kind, "request %s dropped behind its end\n", k);
+		return;
+	}
+	l->broken |= !fits(l, kind, key);
 	l->open[kind] = false;
 	l->ended[kind]++;
 	l->clean[kind] += flags == 0;
 	body_flush(l, kind);
-	key_text(key, k);
 	line(l, kind, "%s %s end @%llu", kind_names[kind], k, (unsigned long long)off);
 	for (size_t i = 0; i < ARRAY_SIZE(flag_names); i++)
 		if (flags & 1u << i)
@@ -153,8 +205,9 @@ void convo_init(struct convo *c, enum proto_id proto, enum dir client, bool mid,
 	if (c->ops->want_bodies)
 		c->ops->want_bodies(c->st, bodies);
 	c->sink = (struct sink){ .ops = &log_ops, .ctx = &c->log };
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2; i++)
 		strbuf_init(&c->dir[i].buf, WINDOW_MAX);
+	for (int i = 0; i < CONVO_KINDS; i++) {
 		strbuf_init(&c->log.kind[i], LOG_MAX);
 		strbuf_init(&c->log.body[i], LOG_MAX);
 	}
@@ -163,8 +216,9 @@ void convo_init(struct convo *c, enum proto_id proto, enum dir client, bool mid,
 
 void convo_done(struct convo *c)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2; i++)
 		strbuf_done(&c->dir[i].buf);
+	for (int i = 0; i < CONVO_KINDS; i++) {
 		strbuf_done(&c->log.kind[i]);
 		strbuf_done(&c->log.body[i]);
 	}
@@ -323,5 +377,6 @@ void convo_finish(struct convo *c)
 	if (c->over)
 		return; /* the parser is out of business, what it had open stays open */
 	c->ops->close(c->st, &c->sink);
-	c->log.broken |= c->log.open[0] || c->log.open[1];
+	c->log.broken |= c->log.open[MSG_REQUEST] || c->log.open[MSG_RESPONSE] ||
+			 c->log.open[MSG_PUSH];
 }

@@ -17,16 +17,18 @@ struct turn {
 	uint64_t lost;	    /* TURN_GAP */
 };
 
-/* Texts of the two kinds of messages apart, and of both in the order they came. Adjacent body
- * pieces are one line. all: whether the combined text is kept. */
+/* Texts of each kind of messages apart, and of all in the order they came. Adjacent pieces of a body
+ * or a statement are one line. */
+#define CONVO_KINDS 4 /* enum msg_kind */
 struct convo_log {
-	struct strbuf kind[2]; /* index: MSG_REQUEST, MSG_RESPONSE */
+	struct strbuf kind[CONVO_KINDS];
 	struct strbuf all;
-	struct strbuf body[2]; /* bytes of the open message's body so far */
-	const char *body_name[2];
-	uint64_t ended[2], clean[2], orphans; /* clean: ended without any flag */
-	bool open[2];
-	uint64_t open_key[2];
+	struct strbuf body[CONVO_KINDS]; /* bytes of the open message's body so far */
+	const char *body_name[CONVO_KINDS];
+	uint64_t ended[CONVO_KINDS], clean[CONVO_KINDS],
+		orphans; /* clean: ended without any flag */
+	bool open[CONVO_KINDS];
+	uint64_t open_key[CONVO_KINDS];
 	bool broken; /* the sink's own rules: begin, fields, end */
 };
 

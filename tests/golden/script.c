@@ -225,7 +225,7 @@ void script_play_cut(const struct script *s, struct convo *c, size_t cut, size_t
 {
 	size_t at = 0;
 
-	convo_init(c, PROTO_HTTP1, DIR_RX, s->mid, s->bodies);
+	convo_init(c, s->protocol, DIR_RX, s->mid, s->bodies);
 	for (size_t i = 0; i < s->n_turns && at < until; i++) {
 		struct turn t = s->turns[i];
 		struct slice left = t.bytes;

@@ -16,8 +16,9 @@ struct script {
 	size_t offs[SCRIPT_TURNS_MAX]; /* offset of a turn's bytes while they are being read */
 	uint64_t bodies;
 	bool mid, no_prefix_check;
-	struct strbuf want; /* the log block */
-	const char *error;  /* NULL, or what is wrong with the file; at line `error_line` */
+	enum proto_id protocol; /* the caller's: set before it is played */
+	struct strbuf want;	/* the log block */
+	const char *error;	/* NULL, or what is wrong with the file; at line `error_line` */
 	int error_line;
 	size_t log_from, log_to; /* byte range of the log block's text in the file */
 };

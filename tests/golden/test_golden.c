@@ -9,6 +9,7 @@
 #define FILE_MAX (4 * MIB)
 
 static size_t failures;
+static enum proto_id protocol; /* of the folder in hand */
 
 static void fail(const char *path, const struct script *s, const char *what, size_t at)
 {
@@ -23,9 +24,10 @@ static bool sound(const struct convo *c)
 
 static bool same_kinds(const struct convo *a, const struct convo *b)
 {
-	return slice_eq(strbuf_slice(&a->log.kind[0]), strbuf_slice(&b->log.kind[0])) &&
-	       slice_eq(strbuf_slice(&a->log.kind[1]), strbuf_slice(&b->log.kind[1])) &&
-	       a->resynced == b->resynced && a->over == b->over && a->next == b->next;
+	for (int k = 0; k < CONVO_KINDS; k++)
+		if (!slice_eq(strbuf_slice(&a->log.kind[k]), strbuf_slice(&b->log.kind[k])))
+			return false;
+	return a->resynced == b->resynced && a->over == b->over && a->next == b->next;
 }
 
 static void check_cuts(const char *path, const struct script *s, const struct convo *whole)
@@ -144,6 +146,7 @@ static void run_text(const char *path, struct slice text, struct strbuf *rewritt
 			return;
 		}
 		n++;
+		s.protocol = protocol;
 		if (rewritten)
 			strbuf_add(rewritten, text.p + copied, s.log_from - copied);
 		run_script(path, &s, rewritten);
@@ -181,12 +184,28 @@ static void run_file(const char *path, bool write)
 	strbuf_done(&out);
 }
 
+/* A folder is called after its protocol; a version behind that is part of the folder's name alone. */
+static enum proto_id protocol_of(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	size_t n = strcspn(name, "0123456789");
+
+	for (int id = 0; id < _PROTO_MAX; id++)
+		if (proto_get((enum proto_id)id) &&
+		    slice_eq_str(slice_of(name, n), proto_name((enum proto_id)id)))
+			return (enum proto_id)id;
+	printf("not ok %s: no parser is called that\n", path);
+	failures++;
+	return PROTO_HTTP1;
+}
+
 static size_t run_folder(const char *path, bool write)
 {
 	struct dirent **names = NULL;
 	int n = scandir(path, &names, NULL, alphasort);
 	size_t files = 0;
 
+	protocol = protocol_of(path);
 	for (int i = 0; i < n; i++) {
 		char child[1024];
 		size_t len = strlen(names[i]->d_name);
