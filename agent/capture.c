@@ -13,16 +13,20 @@
 #include "capture_btf.skel.h"
 #include "capture_probe.skel.h"
 
-#define LINKS_MAX (RUNG_PROGS_MAX + RUNG_TPS_MAX + 4)
+#define LINKS_MAX (RUNG_PROGS_MAX + RUNG_TPS_MAX + 6)
 #define WHY_MAX	  2048
 
 #define DEFAULT_DATA_RING (8u << 20)
 #define DEFAULT_CTL_RING  (1u << 20)
 #define DEFAULT_CONNS	  16384u
+#define DEFAULT_DGRAMS	  8u
 /* Shares of the data ring, and what they are at least. */
 #define WINDOW_SHARE 4
 #define PROBE_SHARE  8
 #define SHARE_MIN    (256u << 10)
+
+/* DNS and its multicast form (RFC 1035, RFC 6762). */
+static const uint16_t dgram_ports[CFG_PORTS] = { 53, 5353 };
 
 struct capture {
 	struct capture_opts opts;
@@ -175,6 +179,8 @@ static int fill_cfg(struct capture *c)
 	cfg->window_bytes = MAX(c->opts.data_ring_bytes / WINDOW_SHARE, SHARE_MIN);
 	cfg->wake_bytes = c->opts.wake_bytes;
 	cfg->conns_max = c->opts.conns_max;
+	cfg->dgram_budget = c->opts.dgram_budget ? c->opts.dgram_budget : DEFAULT_DGRAMS;
+	memcpy(cfg->dgram_ports, dgram_ports, sizeof(dgram_ports));
 	cfg->flags = c->opts.simulate_leak ? CFG_F_LEAK : 0;
 	memcpy(cfg->deny_ports, c->opts.deny_ports, sizeof(cfg->deny_ports));
 	memcpy(cfg->allow_ports, c->opts.allow_ports, sizeof(cfg->allow_ports));
@@ -225,7 +231,7 @@ static int size_maps(struct capture *c, struct bpf_object *obj)
 		{ "ctl_ring", c->opts.ctl_ring_bytes },
 		{ "data_ring", c->opts.data_ring_bytes },
 		{ "bpf_counters", c->cpus },
-		{ "conn_ctl", c->opts.conns_max },
+		{ "conn_ctl", capture_ctl_entries(c) },
 		{ "conns", c->opts.conns_max },
 		{ "free_slots", c->opts.conns_max },
 		{ "slot_uses", c->opts.conns_max },
@@ -248,6 +254,14 @@ static int size_maps(struct capture *c, struct bpf_object *obj)
 	return 0;
 }
 
+/* Only the socket-length hook runs before the caller is told who sent a datagram. */
+static const char *const sender_progs[] = { "from4", "from6", NULL };
+
+static bool senders_told(const struct capture *c, enum capture_rung rung)
+{
+	return rung == CAPTURE_RUNG_SOCKLEN && c->features[FEATURE_CGROUP_RECVMSG].present;
+}
+
 /* One attempt: everything or nothing. */
 static int try_load(struct capture *c, enum capture_rung rung, enum capture_read read)
 {
@@ -260,6 +274,8 @@ static int try_load(struct capture *c, enum capture_rung rung, enum capture_read
 		r = select_progs(obj, state_progs(c));
 	if (!r && c->features[FEATURE_ITER_TASK_FILE].present)
 		r = select_progs(obj, (const char *const[]){ "walk_files", NULL });
+	if (!r && senders_told(c, rung))
+		r = select_progs(obj, sender_progs);
 	if (!r)
 		r = size_maps(c, obj);
 	if (!r)
@@ -401,6 +417,40 @@ static int attach_rung(struct capture *c)
 	return 0;
 }
 
+/* The topmost directory of cgroup v2 that can be seen. */
+static int cgroup_root(void)
+{
+	FILE *f = fopen("/proc/self/mounts", "re");
+	char line[1024], dir[512] = "";
+
+	if (!f)
+		return -errno;
+	while (!dir[0] && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %511s cgroup2", dir) != 1 || !strstr(line, " cgroup2 "))
+			dir[0] = 0;
+	fclose(f);
+	if (!dir[0])
+		return -ENOENT;
+	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Without them some datagrams have no sender: no reason to do without the rest. */
+static void attach_senders(struct capture *c)
+{
+	_cleanup_(closep) int root = cgroup_root();
+
+	if (root < 0) {
+		why_add(c, "senders of datagrams: no cgroup v2\n");
+		return;
+	}
+	for (size_t i = 0; sender_progs[i]; i++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(c->obj, sender_progs[i]);
+
+		if (p)
+			(void)keep_link(c, bpf_program__attach_cgroup(p, root), sender_progs[i]);
+	}
+}
+
 /* State first: no transfer is seen before its connection can be. */
 int capture_attach(struct capture *c)
 {
@@ -408,6 +458,8 @@ int capture_attach(struct capture *c)
 
 	telling = c;
 	r = attach_progs(c, state_progs(c));
+	if (!r && senders_told(c, c->rung))
+		attach_senders(c);
 	if (!r)
 		r = attach_rung(c);
 	telling = NULL;
@@ -488,9 +540,9 @@ int capture_counters_fd(const struct capture *c)
 	return map_fd(c, "bpf_counters");
 }
 
-uint32_t capture_conns_max(const struct capture *c)
+uint32_t capture_ctl_entries(const struct capture *c)
 {
-	return c->opts.conns_max;
+	return c->opts.conns_max + EV_DGRAM_SLOTS;
 }
 
 uint32_t capture_cpus(const struct capture *c)
@@ -518,7 +570,7 @@ static size_t map_bytes(size_t entries, size_t value)
 
 size_t capture_conn_ctl_map_bytes(const struct capture *c)
 {
-	return map_bytes(c->opts.conns_max, sizeof(struct conn_ctl));
+	return map_bytes(capture_ctl_entries(c), sizeof(struct conn_ctl));
 }
 
 size_t capture_counters_map_bytes(const struct capture *c)

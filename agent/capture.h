@@ -41,6 +41,7 @@ struct capture_opts {
 	uint32_t wake_bytes;	     /* default a quarter of the data ring */
 	uint64_t probe_budget_bytes; /* per direction of an unjudged connection, default an
 				      * eighth of the data ring, at least 256 KiB */
+	uint32_t dgram_budget;	     /* datagrams copied of an unjudged UDP socket, default 8 */
 	const char *cgroup;	     /* cgroup v2 directory; NULL: every process */
 	uint16_t deny_ports[CFG_PORTS];
 	uint16_t allow_ports[CFG_PORTS];
@@ -75,10 +76,10 @@ int capture_ctl_ring_fd(const struct capture *c);
 int capture_data_ring_fd(const struct capture *c);
 uint32_t capture_ctl_ring_bytes(const struct capture *c);
 uint32_t capture_data_ring_bytes(const struct capture *c);
-int capture_conn_ctl_fd(const struct capture *c); /* conns_max entries of struct conn_ctl */
+int capture_conn_ctl_fd(const struct capture *c); /* capture_ctl_entries() of struct conn_ctl */
 int capture_counters_fd(
 	const struct capture *c); /* capture_cpus() entries of struct bpf_counters */
-uint32_t capture_conns_max(const struct capture *c);
+uint32_t capture_ctl_entries(const struct capture *c);
 uint32_t capture_cpus(const struct capture *c);
 
 enum capture_rung capture_rung(const struct capture *c);

@@ -160,6 +160,19 @@ static int trial_iter(const struct btf *btf)
 	return typed_hook(btf, "task_file", BPF_TRACE_ITER);
 }
 
+/* Needs CAP_NET_ADMIN. Programs of this hook may only say yes. */
+static int trial_sender(const struct btf *btf)
+{
+	static const struct bpf_insn yes[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_CGROUP_UDP6_RECVMSG);
+
+	(void)btf;
+	return load_insns(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, yes, ARRAY_SIZE(yes), &opts);
+}
+
 static const struct feature_ops table[_FEATURE_MAX] = {
 	[FEATURE_BTF] = { "btf", "typed hooks; without it nothing can be relocated", trial_btf },
 	[FEATURE_RINGBUF] = { "ringbuf", "every record (kernel 5.8)", trial_ringbuf },
@@ -187,6 +200,10 @@ static const struct feature_ops table[_FEATURE_MAX] = {
 				     "connections older than the agent shown before their next "
 				     "byte (5.8)",
 				     trial_iter },
+	[FEATURE_CGROUP_RECVMSG] = { "cgroup_recvmsg",
+				     "on the socket-length hook, who sent a datagram (5.2, "
+				     "CAP_NET_ADMIN)",
+				     trial_sender },
 };
 
 void features_probe(struct feature_state *ret)

@@ -271,7 +271,7 @@ static int child_main(enum child_id id, int fd)
 		.data_ring_bytes = capture_data_ring_bytes(at.capture),
 		.ctl_ring_bytes = capture_ctl_ring_bytes(at.capture),
 		.conn_ctl_bytes = capture_conn_ctl_map_bytes(at.capture),
-		.n_ctl = capture_conns_max(at.capture),
+		.n_ctl = capture_ctl_entries(at.capture),
 		.cfg = &at.cfg,
 		.epoch = at.epoch,
 		.id_key = at.id_key,

@@ -146,7 +146,8 @@ static bool take_data(struct parser *ps, uint64_t until)
 			continue;
 		}
 		/* Opened after the snapshot: its record is there by now. */
-		if (!pipeline_knows(ps->pipe, ((const struct ev_data *)(const void *)h)->conn))
+		if (h->type == EV_DATA &&
+		    !pipeline_knows(ps->pipe, ((const struct ev_data *)(const void *)h)->conn))
 			take_opens(ps);
 		pipeline_event(ps->pipe, h);
 	}

@@ -49,6 +49,7 @@ uint64_t ring_snapshot(const struct ring *r)
 bool ev_valid(const struct ev_hdr *h, size_t n)
 {
 	const struct ev_data *d = (const struct ev_data *)(const void *)h;
+	const struct ev_dgram *g = (const struct ev_dgram *)(const void *)h;
 
 	if (n < sizeof(*h) || h->len != n || h->version != EV_VERSION)
 		return false;
@@ -65,6 +66,9 @@ bool ev_valid(const struct ev_hdr *h, size_t n)
 		return n >= sizeof(*d) && d->cap_len == n - sizeof(*d) &&
 		       d->cap_len <= EV_CHUNK_MAX && d->orig_len >= d->cap_len &&
 		       d->pos + d->orig_len >= d->pos;
+	case EV_DGRAM:
+		return n >= sizeof(*g) && g->sock && g->cap_len == n - sizeof(*g) &&
+		       g->cap_len <= EV_DGRAM_MAX && g->orig_len >= g->cap_len;
 	default:
 		return false;
 	}

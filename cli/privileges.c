@@ -70,7 +70,9 @@ int privileges_check(struct trouble *t)
 
 int privileges_limit(void)
 {
-	uint64_t have, keep = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_SYS_RESOURCE;
+	/* NET_ADMIN, until the programs are attached: tells who sent a datagram. */
+	uint64_t have,
+		keep = 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_SYS_RESOURCE | 1ULL << CAP_NET_ADMIN;
 	int err = caps_get(&have);
 
 	if (err < 0)

@@ -21,7 +21,8 @@ struct capture_cfg {
 	__u32 wake_bytes;   /* one forced wakeup each time so many bytes have gathered unread */
 	__u32 conns_max;    /* slots in use: <= EV_CONNS_MAX */
 	__u32 flags;	    /* CFG_F_* */
-	__u32 pad;
+	__u32 dgram_budget; /* datagrams copied of a UDP socket that nobody has judged yet */
+	__u16 dgram_ports[CFG_PORTS]; /* datagrams from and to these are copied, always */
 	__u16 deny_ports[CFG_PORTS];  /* 0 ends the list */
 	__u16 allow_ports[CFG_PORTS]; /* when not empty: only these */
 };

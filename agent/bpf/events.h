@@ -24,6 +24,9 @@
 #define EV_NO_SLOT   0xffffffffu
 #define EV_COMM_LEN  16 /* TASK_COMM_LEN */
 
+#define EV_DGRAM_MAX   4096 /* bytes of a datagram that are copied at most */
+#define EV_DGRAM_SLOTS 1024 /* entries of conn_ctl behind those of the connections */
+
 enum ev_type {
 	EV_CONN_OPEN = 1, /* struct ev_conn: a connection became known; ctl_ring */
 	EV_CONN_EOF =
@@ -31,6 +34,7 @@ enum ev_type {
 	EV_CONN_CLOSE = 3,  /* struct ev_close: TCP_CLOSE or destroyed; ctl_ring */
 	EV_CONN_FAILED = 4, /* struct ev_conn: SYN_SENT -> CLOSE, err says why; ctl_ring */
 	EV_DATA = 5,	    /* struct ev_data; data_ring */
+	EV_DGRAM = 6,	    /* struct ev_dgram: one UDP datagram with its addresses; data_ring */
 };
 
 /* Direction as seen by the socket's owner. Index of every two-element array here. */
@@ -130,6 +134,26 @@ struct ev_data {
 	__u8 data[];
 };
 
+/* EV_DGRAM: one UDP datagram of orig_len bytes, the first cap_len of which follow. Says all that is
+ * known of its socket: there is no record of its own for that. An address of all zeros and a port of
+ * 0 are not known: a socket that is bound to no address, a sender whom the caller did not ask for. */
+struct ev_dgram {
+	struct ev_hdr h; /* miss: why cap_len < orig_len */
+	__u64 sock;	 /* identity of the socket: never 0, never used again */
+	__u64 cgroup;	 /* cgroup v2 id of the caller; 0 unknown */
+	__u32 orig_len;
+	__u32 cap_len;	  /* <= EV_DGRAM_MAX */
+	__u32 tgid;	  /* of the caller, in the agent's pid namespace */
+	__u32 slot;	  /* index into conn_ctl, shared with other sockets; EV_NO_SLOT: none */
+	__u32 netns;	  /* inode of the network namespace; 0 unknown */
+	__u16 local_port; /* host order */
+	__u16 remote_port;
+	__u8 local[16]; /* as in ev_conn */
+	__u8 remote[16];
+	char comm[EV_COMM_LEN];
+	__u8 data[];
+};
+
 /* What to copy of a connection: written by the parser process into the memory-mapped array
  * `conn_ctl`, read by the BPF programs, which believe it only when `conn` is the connection that
  * owns the slot, and check every value. */
@@ -154,6 +178,9 @@ struct conn_ctl {
 	__u32 verdict; /* enum ctl_verdict */
 	__u32 pad;
 };
+
+/* A UDP socket's opinion stands in the entry that its number falls on, `conn` its ev_dgram.sock. The
+ * kernel remembers it when it sees it: another socket's may take its place. */
 
 /* Kernel-side counters: array map `bpf_counters`, BPF_F_MMAPABLE, one struct per possible CPU (added
  * to atomically: a softirq may interrupt a program on the same CPU). Bytes are stream bytes.
@@ -190,6 +217,27 @@ struct conn_ctl {
 	X(BC_EV_CTL_IN, "records", IN, 0)     /* connection records that had to be told */         \
 	X(BC_EV_CTL, "records", OUT, 0)	      /* submitted to ctl_ring */                          \
 	X(BC_EV_CTL_RING, "records", LOSS, 0) /* ctl_ring full */                                  \
+	/* UDP: BC_D_IN = BC_D_OUT + every BC_D_*, and the same of bytes (BC_DB_*) */              \
+	X(BC_D_IN, "datagrams", IN, 0) /* of >= 1 byte, sent or received */                        \
+	X(BC_DB_IN, "datagram_bytes", IN, 0)                                                       \
+	X(BC_D_OUT, "datagrams", OUT, 0) /* record submitted */                                    \
+	X(BC_DB_OUT, "datagram_bytes", OUT, 0)                                                     \
+	X(BC_D_SELF, "datagrams", LOSS, 1) /* the agent's own sockets */                           \
+	X(BC_DB_SELF, "datagram_bytes", LOSS, 1)                                                   \
+	X(BC_D_SCOPE, "datagrams", LOSS, 1) /* as BC_C_SCOPE */                                    \
+	X(BC_DB_SCOPE, "datagram_bytes", LOSS, 1)                                                  \
+	X(BC_D_VERDICT, "datagrams", LOSS, 1) /* CTL_COUNT */                                      \
+	X(BC_DB_VERDICT, "datagram_bytes", LOSS, 1)                                                \
+	X(BC_D_BUDGET, "datagrams", LOSS, 1) /* unjudged and over the budget of its socket */      \
+	X(BC_DB_BUDGET, "datagram_bytes", LOSS, 1)                                                 \
+	X(BC_D_RING, "datagrams", LOSS, 0) /* data ring full */                                    \
+	X(BC_DB_RING, "datagram_bytes", LOSS, 0)                                                   \
+	X(BC_D_MAP, "datagrams", LOSS, 0) /* no room for its socket */                             \
+	X(BC_DB_MAP, "datagram_bytes", LOSS, 0)                                                    \
+	X(BC_DB_CUT, "datagram_bytes", LOSS, 1)	      /* behind EV_DGRAM_MAX */                    \
+	X(BC_DB_NOPAYLOAD, "datagram_bytes", LOSS, 1) /* io_uring, MSG_TRUNC, ... */               \
+	X(BC_DB_UNTRUSTED, "datagram_bytes", LOSS, 0)                                              \
+	X(BC_DB_FAULT, "datagram_bytes", LOSS, 0)                                                  \
 	X(BC_CONNS_OPENED, "connections", IN, 0)                                                   \
 	X(BC_CONNS_CLOSED, "connections", OUT, 0)
 
@@ -218,6 +266,8 @@ _Static_assert(sizeof(struct ev_close) == 80, "ev_close");
 EV_ASSERT_OFF(ev_close, srtt_us, 64);
 _Static_assert(sizeof(struct ev_data) == 48, "ev_data");
 EV_ASSERT_OFF(ev_data, orig_len, 32);
+_Static_assert(sizeof(struct ev_dgram) == 104, "ev_dgram");
+EV_ASSERT_OFF(ev_dgram, local, 56);
 _Static_assert(sizeof(struct conn_ctl) == 40, "conn_ctl");
 
 #endif

@@ -114,7 +114,8 @@ struct {
 struct job {
 	__u64 sk;
 	__u64 task;
-	__u64 ptr; /* user address: first byte, or array of struct iovec when vecs > 0 */
+	__u64 ptr;  /* user address: first byte, or array of struct iovec when vecs > 0 */
+	__u64 name; /* user address of the other end's struct sockaddr; 0: none given */
 	__u32 vecs;
 	__u32 len;   /* bytes moved */
 	__u32 after; /* bytes of the same call behind them */

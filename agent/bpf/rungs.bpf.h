@@ -4,6 +4,17 @@
 #ifndef AGENT_BPF_RUNGS_BPF_H
 #define AGENT_BPF_RUNGS_BPF_H
 
+static __always_inline bool is_watched(struct sock *sk)
+{
+	return sk && (K(sk, sk_protocol) == IPPROTO_TCP || is_udp(sk));
+}
+
+/* The job is described: on to what its kind of socket does with it. */
+static __always_inline int transfer(struct sock *sk, __u32 dir)
+{
+	return is_udp(sk) ? dgram_job(dir) : xfer_job(dir);
+}
+
 static __always_inline void source_msghdr(__u64 ptr, struct job *src)
 {
 	struct user_msghdr h = {};
@@ -13,6 +24,7 @@ static __always_inline void source_msghdr(__u64 ptr, struct job *src)
 		return;
 	}
 	src->ptr = h.iov;
+	src->name = h.name;
 	src->vecs = h.iovlen > VECS_MAX ? VECS_MAX : (__u32)h.iovlen;
 	if (!src->vecs)
 		src->miss = EV_MISS_FAULT;
@@ -23,6 +35,8 @@ static __always_inline void source_args(const struct sysargs *a, struct job *src
 	switch (a->kind & SYS_KIND) {
 	case SYS_BUF:
 		src->ptr = a->arg[1];
+		if (a->kind & SYS_FLAGS3) /* sendto, recvfrom */
+			src->name = a->arg[4];
 		break;
 	case SYS_IOV:
 		src->ptr = a->arg[1];
@@ -114,16 +128,20 @@ static __always_inline int on_length(struct sock *sk, int ret, int flags, __u32 
 	struct task_struct *t;
 	struct job *job;
 
-	if (K(sk, sk_protocol) != IPPROTO_TCP)
+	if (!is_watched(sk))
 		return 0;
-	if (ret <= 0) {
+	/* An empty datagram is one of a sendmmsg's or recvmmsg's all the same. */
+	if (ret < 0 || (!ret && !is_udp(sk))) {
 		length_failed(sk);
 		return 0;
 	}
 	/* Looked at, urgent or error-queue bytes do not move the stream. */
-	if (dir == EV_RX && flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
-		return 0;
 	t = bpf_get_current_task_btf();
+	if (dir == EV_RX && flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) {
+		if (is_udp(sk))
+			dgram_peeked(t);
+		return 0;
+	}
 	job = job_begin(sk, dir, ret, t);
 	if (!job)
 		return 0;
@@ -131,7 +149,9 @@ static __always_inline int on_length(struct sock *sk, int ret, int flags, __u32 
 	job->owned = dir == EV_TX;
 	if (dir == EV_RX && flags & MSG_TRUNC)
 		job->miss = EV_MISS_NOPAYLOAD;
-	return xfer_job(dir);
+	if (dir == EV_RX)
+		job->name = 0; /* not written yet */
+	return transfer(sk, dir);
 }
 
 SEC("?tp_btf/sock_send_length")
@@ -190,7 +210,7 @@ __noinline int mmsg_one(__u32 dir, __u32 i)
 	x->job.miss = x->mmsg_miss;
 	if (!x->job.miss)
 		source_msghdr(x->mmsg_vec + sizeof(struct user_mmsghdr) * i, &x->job);
-	return xfer_job(dir);
+	return transfer(KCAST(sock, x->job.sk), dir);
 }
 
 static __always_inline void exit_mmsg(struct sock *sk, __u32 dir, __u32 msgs, struct task_struct *t,
@@ -212,22 +232,17 @@ static __always_inline void exit_mmsg(struct sock *sk, __u32 dir, __u32 msgs, st
 			break;
 }
 
-static __always_inline bool is_tcp(struct sock *sk)
-{
-	return sk && K(sk, sk_protocol) == IPPROTO_TCP;
-}
-
 static __always_inline void exit_hole(struct sock *sk, __u32 dir, __u32 len, struct task_struct *t)
 {
 	struct job *job;
 
-	if (!is_tcp(sk))
+	if (!is_watched(sk))
 		return;
 	job = job_begin(sk, dir, len, t);
 	if (!job)
 		return;
 	job->miss = EV_MISS_NOPAYLOAD;
-	xfer_job(dir);
+	transfer(sk, dir);
 }
 
 static __always_inline int on_exit(struct pt_regs *r, long ret, struct task_struct *t)
@@ -251,7 +266,7 @@ static __always_inline int on_exit(struct pt_regs *r, long ret, struct task_stru
 		exit_hole(fd_sock(t, a.arg[2]), EV_TX, ret, t);
 		return 0;
 	}
-	if (!is_tcp(sk))
+	if (!is_watched(sk))
 		return 0;
 	dir = a.kind & SYS_TX ? EV_TX : EV_RX;
 	flags = call_flags(&a);
@@ -269,7 +284,7 @@ static __always_inline int on_exit(struct pt_regs *r, long ret, struct task_stru
 	job->miss = miss;
 	if (!miss)
 		source_args(&a, job);
-	return xfer_job(dir);
+	return transfer(sk, dir);
 }
 
 /* The program's own filter comes first: it runs for every system call of the machine. */

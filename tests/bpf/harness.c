@@ -97,7 +97,9 @@ void harness_drain(struct harness *h)
 			on_ctl(h, e);
 	ring_release(&h->ctl);
 	while ((r = ring_next(&h->data, data_end, &e)) != RING_END)
-		if (r == RING_RECORD)
+		if (r == RING_RECORD && e->type == EV_DGRAM && h->on_dgram)
+			h->on_dgram(h, (const struct ev_dgram *)e);
+		else if (r == RING_RECORD && e->type == EV_DATA)
 			on_data(h, (const struct ev_data *)e);
 	ring_release(&h->data);
 }

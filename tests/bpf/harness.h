@@ -41,6 +41,7 @@ struct harness {
 	struct conn_ctl *conn_ctl;
 	bool lazy; /* do not read while the child runs */
 	void (*while_running)(struct harness *h);
+	void (*on_dgram)(struct harness *h, const struct ev_dgram *e);
 };
 
 uint8_t pattern(uint64_t pos);

@@ -632,7 +632,7 @@ static void test_capture__count_only(void)
 /* A verdict that names another connection is not believed, whatever it says. */
 static void forge(struct harness *h)
 {
-	for (uint32_t i = 0; i < capture_conns_max(h->cap); i++) {
+	for (uint32_t i = 0; i < capture_ctl_entries(h->cap); i++) {
 		h->conn_ctl[i].verdict = CTL_COUNT;
 		h->conn_ctl[i].skip_until[0] = h->conn_ctl[i].skip_until[1] = UINT64_MAX;
 		h->conn_ctl[i].conn = 12345;
