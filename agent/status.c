@@ -40,7 +40,8 @@ void store_proc_each_counter(struct store_proc *sp,
 		/* Read first: what comes in between counts as still in the ring. */
 		fn(ctx, &read, ledger_get(sp->ledger, L2_IN));
 		fn(ctx, &submitted,
-		   store_proc_bpf_counter(sp, BC_EV_DATA) + store_proc_bpf_counter(sp, BC_EV_CTL));
+		   store_proc_bpf_counter(sp, BC_EV_DATA) + store_proc_bpf_counter(sp, BC_D_OUT) +
+			   store_proc_bpf_counter(sp, BC_EV_CTL));
 	}
 	for (size_t i = 0; i < _LEDGER_MAX; i++)
 		fn(ctx, &ledger_counters[i], ledger_get(sp->ledger, (enum ledger_id)i));
