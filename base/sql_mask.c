@@ -91,6 +91,7 @@ struct secrets {
 struct masker {
 	char *out;
 	size_t n, cap;
+	size_t whole; /* bytes up to the last token behind which the mark fits */
 	bool full;
 	bool gap; /* a comment went; white space is due */
 	struct secrets secrets;
@@ -109,6 +110,8 @@ static void put(struct masker *m, struct slice s)
 	}
 	memcpy(m->out + m->n, s.p, s.n);
 	m->n += s.n;
+	if (m->n <= m->cap - ELLIPSIS.n)
+		m->whole = m->n;
 }
 
 static bool sets(const struct sql_token *t, const struct sql_word *w)
@@ -157,18 +160,6 @@ static void mask_token(struct masker *m, const struct sql_token *t)
 	put(m, literal ? SLICE_LIT("?") : t->text);
 }
 
-/* The mark goes where it fits, not behind half of a character. */
-static size_t cut_off(struct masker *m)
-{
-	m->n = MIN(m->n, m->cap - ELLIPSIS.n);
-	while (m->n > 0 && ((uint8_t)m->out[m->n - 1] & 0xc0) == 0x80)
-		m->n--;
-	if (m->n > 0 && (uint8_t)m->out[m->n - 1] >= 0xc0)
-		m->n--;
-	memcpy(m->out + m->n, ELLIPSIS.p, ELLIPSIS.n);
-	return m->n + ELLIPSIS.n;
-}
-
 size_t sql_mask(struct slice sql, enum sql_dialect dialect, char *out, size_t cap)
 {
 	struct masker m = { .out = out, .cap = cap };
@@ -184,8 +175,10 @@ size_t sql_mask(struct slice sql, enum sql_dialect dialect, char *out, size_t ca
 		else if (m.n > 0)
 			put(&m, t.text);
 	}
-	if (m.full)
-		return cut_off(&m);
+	if (m.full) {
+		memcpy(out + m.whole, ELLIPSIS.p, ELLIPSIS.n);
+		return m.whole + ELLIPSIS.n;
+	}
 	while (m.n > 0 && is_space(out[m.n - 1]))
 		m.n--;
 	return m.n;

@@ -22,7 +22,7 @@ const char *sql_verb(struct slice sql, enum sql_dialect dialect);
  * backslash (GBK, SJIS, Big5) is not known here: callers that know of one should not keep the text.
  *
  * out: at least MIN(sql.n, cap) bytes, no NUL; the answer is never longer than the statement. One that
- * does not fit into cap (>= 3) bytes ends in `...`. Returns the length. */
+ * does not fit into cap (>= 3) bytes ends behind a whole token in `...`. Returns the length. */
 size_t sql_mask(struct slice sql, enum sql_dialect dialect, char *out, size_t cap);
 
 #define SQL_NAME_MAX 128 /* bytes: PostgreSQL takes 63, MySQL 64 characters */

@@ -1,283 +1,31 @@
 #include "base/sql_norm.h"
+#include "base/sql_words.h"
 #include "base/util.h"
 
-#define ELLIPSIS "..."
-#define WORD_MAX 24 /* bytes of the longest keyword, and more */
-
-enum token_kind { TOK_END, TOK_SPACE, TOK_LITERAL, TOK_WORD, TOK_NAME, TOK_PUNCT };
-
-struct token {
-	enum token_kind kind;
-	struct slice text;
-};
-
-struct lexer {
-	struct slice left;
-	enum sql_dialect dialect;
-};
-
-static bool is_space(uint8_t c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static bool is_digit(uint8_t c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool is_word(uint8_t c)
-{
-	return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c >= 0x80;
-}
-
-/* Behind a quoted run that starts at s.p[0]; an open end takes all. */
-static size_t quoted_len(struct slice s, bool backslash)
-{
-	size_t i = 1;
-
-	for (; i < s.n; i++) {
-		if (backslash && s.p[i] == '\\') {
-			i++;
-		} else if (s.p[i] == s.p[0]) {
-			if (i + 1 == s.n || s.p[i + 1] != s.p[0])
-				return i + 1;
-			i++;
-		}
-	}
-	return s.n;
-}
-
-/* Behind a comment at s, 0 when none starts there. */
-static size_t comment_len(struct slice s, enum sql_dialect dialect)
-{
-	const uint8_t *end;
-	size_t depth = 0;
-
-	if (slice_starts(s, SLICE_LIT("--")) || (dialect == SQL_MYSQL && s.p[0] == '#')) {
-		end = memchr(s.p, '\n', s.n);
-		return end ? (size_t)(end - s.p) : s.n;
-	}
-	if (!slice_starts(s, SLICE_LIT("/*")))
-		return 0;
-	for (size_t i = 0; i + 1 < s.n; i++) {
-		if (s.p[i] == '/' && s.p[i + 1] == '*' && (depth == 0 || dialect == SQL_ANSI)) {
-			depth++;
-			i++;
-		} else if (s.p[i] == '*' && s.p[i + 1] == '/') {
-			i++;
-			if (--depth == 0)
-				return i + 1;
-		}
-	}
-	return s.n;
-}
-
-/* $tag$ ... $tag$ (PostgreSQL); 0 when none starts at s. */
-static size_t dollar_len(struct slice s)
-{
-	size_t tag = 1;
-	const uint8_t *end;
-
-	while (tag < s.n && is_word(s.p[tag]) && !(tag == 1 && is_digit(s.p[tag])))
-		tag++;
-	if (tag >= s.n || s.p[tag] != '$')
-		return 0;
-	tag++;
-	end = memmem(s.p + tag, s.n - tag, s.p, tag);
-	return end ? (size_t)(end - s.p) + tag : s.n;
-}
-
-/* A number from its first digit or point on, with exponent, hexadecimal too. */
-static size_t number_len(struct slice s)
-{
-	size_t i = 0;
-
-	while (i < s.n && (is_word(s.p[i]) || s.p[i] == '.' ||
-			   ((s.p[i] == '+' || s.p[i] == '-') && i > 0 &&
-			    (s.p[i - 1] | 0x20) == 'e' && (s.p[1] | 0x20) != 'x')))
-		i++;
-	return i;
-}
-
-static size_t word_len(struct slice s)
-{
-	size_t n = 0;
-
-	while (n < s.n && (is_word(s.p[n]) || (n > 0 && s.p[n] == '$')))
-		n++;
-	return n;
-}
-
-static size_t space_len(struct slice s, enum sql_dialect dialect)
-{
-	size_t n = 0, comment;
-
-	while (n < s.n) {
-		if (is_space(s.p[n])) {
-			n++;
-			continue;
-		}
-		comment = comment_len(slice_from(s, n), dialect);
-		if (comment == 0)
-			break;
-		n += comment;
-	}
-	return n;
-}
-
-/* E'..', B'..', X'..', N'..', U&'..', _utf8'..': the prefix belongs to the literal. */
-static size_t prefixed_len(struct slice s, size_t word, enum sql_dialect dialect)
-{
-	size_t at = word;
-	bool escapes = dialect == SQL_MYSQL || (s.p[0] | 0x20) == 'e';
-
-	if (word == 1 && (s.p[0] | 0x20) == 'u' && at < s.n && s.p[at] == '&')
-		at++;
-	else if (!(word == 1 && memchr("eEbBxXnN", s.p[0], 8)) && s.p[0] != '_')
-		return 0;
-	if (at >= s.n || s.p[at] != '\'')
-		return 0;
-	return at + quoted_len(slice_from(s, at), escapes);
-}
-
-/* A placeholder of any style: ? $1 :name @name %s. 0 when none starts at s. */
-static size_t placeholder_len(struct slice s, enum sql_dialect dialect)
-{
-	size_t n = 1;
-
-	if (s.p[0] == '?')
-		n = 1;
-	else if (s.p[0] == '$' && dialect == SQL_ANSI)
-		n = 1;
-	else if (s.p[0] == ':' && s.n > 1 && s.p[1] != ':' && s.p[1] != '=')
-		n = 1;
-	else if (s.p[0] == '%' && s.n > 1 && s.p[1] == 's')
-		return 2;
-	else
-		return 0;
-	while (n < s.n && is_word(s.p[n]))
-		n++;
-	return n > 1 || s.p[0] == '?' ? n : 0;
-}
-
-static struct token token_of(struct lexer *l, enum token_kind kind, size_t n)
-{
-	struct token t = { kind, slice_head(l->left, n) };
-
-	l->left = slice_from(l->left, n);
-	return t;
-}
-
-static struct token next_quoted(struct lexer *l)
-{
-	bool mysql = l->dialect == SQL_MYSQL;
-	bool name = l->left.p[0] == '`' || (l->left.p[0] == '"' && !mysql);
-
-	return token_of(l, name ? TOK_NAME : TOK_LITERAL, quoted_len(l->left, mysql && !name));
-}
-
-static struct token next_token(struct lexer *l)
-{
-	struct slice s = l->left;
-	size_t n;
-
-	if (s.n == 0)
-		return (struct token){ TOK_END, s };
-	n = space_len(s, l->dialect);
-	if (n > 0)
-		return token_of(l, TOK_SPACE, n);
-	if (memchr("'\"`", s.p[0], 3))
-		return next_quoted(l);
-	if (is_digit(s.p[0]) || (s.p[0] == '.' && s.n > 1 && is_digit(s.p[1])))
-		return token_of(l, TOK_LITERAL, number_len(s));
-	if (s.p[0] == '$' && l->dialect == SQL_ANSI) {
-		n = dollar_len(s);
-		if (n > 0)
-			return token_of(l, TOK_LITERAL, n);
-	}
-	if (slice_starts(s, SLICE_LIT("::")))
-		return token_of(l, TOK_NAME, 2);
-	n = placeholder_len(s, l->dialect);
-	if (n > 0)
-		return token_of(l, TOK_LITERAL, n);
-	n = word_len(s);
-	if (n > 0) {
-		size_t literal = prefixed_len(s, n, l->dialect);
-
-		return literal ? token_of(l, TOK_LITERAL, literal) : token_of(l, TOK_WORD, n);
-	}
-	return token_of(l, TOK_PUNCT, 1);
-}
-
-/* Words that are written in capitals. */
-static const char *const keywords[] = {
-	"ADD",	       "ALL",	     "ALTER",	  "ANALYZE",   "AND",	    "ANY",
-	"ARRAY",       "AS",	     "ASC",	  "BEGIN",     "BETWEEN",   "BY",
-	"CALL",	       "CASCADE",    "CASE",	  "CAST",      "COALESCE",  "COLUMN",
-	"COMMIT",      "CONFLICT",   "COPY",	  "COUNT",     "CREATE",    "CROSS",
-	"DATABASE",    "DEALLOCATE", "DECLARE",	  "DEFAULT",   "DELETE",    "DESC",
-	"DESCRIBE",    "DISTINCT",   "DO",	  "DROP",      "DUPLICATE", "ELSE",
-	"END",	       "EXCEPT",     "EXECUTE",	  "EXISTS",    "EXPLAIN",   "FALSE",
-	"FETCH",       "FOR",	     "FOREIGN",	  "FROM",      "FULL",	    "FUNCTION",
-	"GRANT",       "GROUP",	     "HAVING",	  "IF",	       "IGNORE",    "ILIKE",
-	"IN",	       "INDEX",	     "INNER",	  "INSERT",    "INTERSECT", "INTERVAL",
-	"INTO",	       "IS",	     "JOIN",	  "KEY",       "LATERAL",   "LEFT",
-	"LIKE",	       "LIMIT",	     "LOCK",	  "MAX",       "MERGE",	    "MIN",
-	"NATURAL",     "NOT",	     "NOTHING",	  "NOTIFY",    "NULL",	    "NULLS",
-	"OFFSET",      "ON",	     "OR",	  "ORDER",     "OUTER",	    "OVER",
-	"PARTITION",   "PREPARE",    "PRIMARY",	  "PROCEDURE", "RECURSIVE", "REFERENCES",
-	"RELEASE",     "REPLACE",    "RETURNING", "REVOKE",    "RIGHT",	    "ROLLBACK",
-	"ROW",	       "ROWS",	     "SAVEPOINT", "SELECT",    "SET",	    "SHOW",
-	"SKIP",	       "START",	     "SUM",	  "TABLE",     "THEN",	    "TO",
-	"TRANSACTION", "TRIGGER",    "TRUE",	  "TRUNCATE",  "UNION",	    "UNIQUE",
-	"UNLOCK",      "UPDATE",     "USE",	  "USING",     "VACUUM",    "VALUES",
-	"VIEW",	       "WHEN",	     "WHERE",	  "WINDOW",    "WITH",
-};
-
-/* The keyword's spelling, or the word itself. */
-static struct slice fold(struct slice w)
-{
-	size_t lo = 0, hi = ARRAY_SIZE(keywords);
-	char up[WORD_MAX];
-
-	if (w.n >= sizeof(up))
-		return w;
-	for (size_t i = 0; i < w.n; i++)
-		up[i] = (char)(w.p[i] >= 'a' && w.p[i] <= 'z' ? w.p[i] & ~0x20 : w.p[i]);
-	up[w.n] = '\0';
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		int cmp = keywords[mid][0] - up[0];
-
-		if (cmp == 0)
-			cmp = strcmp(keywords[mid], up);
-		if (cmp == 0)
-			return slice_str(keywords[mid]);
-		if (cmp < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return w;
-}
-
+#define ELLIPSIS  SLICE_LIT("...")
 #define DEPTH_MAX 64 /* parentheses: deeper ones are not folded */
+
+/* A pair of parentheses in the answer, as positions. */
+struct group {
+	size_t from, to;
+};
 
 struct writer {
 	char *out;
 	size_t n;
-	size_t opened[DEPTH_MAX]; /* where each open parenthesis stands */
+	size_t opened[DEPTH_MAX];	/* where each open parenthesis stands */
+	struct group closed[DEPTH_MAX]; /* the group closed last, by depth */
 	size_t depth;
-	size_t group_from[DEPTH_MAX], group_to[DEPTH_MAX]; /* the one closed last, by depth */
+	size_t constant; /* where a NULL that began an item of a list stands; 0: none */
 	bool full;
 	bool space;   /* white space is due before the next token */
 	bool operand; /* an operand is expected: a sign belongs to the number behind it */
+	bool literal; /* the last token was one */
 };
 
 static void put(struct writer *w, struct slice s)
 {
-	if (w->full || s.n > SQL_NORM_MAX - sizeof(ELLIPSIS) - w->n) {
+	if (w->full || s.n > SQL_NORM_MAX - ELLIPSIS.n - w->n) {
 		w->full = true;
 		return;
 	}
@@ -285,105 +33,220 @@ static void put(struct writer *w, struct slice s)
 	w->n += s.n;
 }
 
-static bool ends_with(const struct writer *w, const char *tail)
+static bool ends_in(const struct writer *w, char c)
 {
-	size_t n = strlen(tail);
-
-	return w->n >= n && memcmp(w->out + w->n - n, tail, n) == 0;
+	return w->n > 0 && w->out[w->n - 1] == c;
 }
 
-/* A group equal to the one before it, as the rows of VALUES are, is dropped. */
+/* Whether the answer up to byte n ends in a comma and its space. */
+static bool ends_in_comma(const struct writer *w, size_t n)
+{
+	return n >= 2 && w->out[n - 2] == ',' && w->out[n - 1] == ' ';
+}
+
+/* The group that stands just before the one at `from`, as the rows of VALUES do; n: how much of both
+ * is compared. */
+static bool repeats(const struct writer *w, size_t depth, size_t from, size_t n)
+{
+	const struct group *g = &w->closed[depth];
+
+	return ends_in_comma(w, from) && g->to == from - 2 && n <= g->to - g->from &&
+	       memcmp(w->out + g->from, w->out + from, n) == 0;
+}
+
+static void open_group(struct writer *w)
+{
+	if (w->depth < DEPTH_MAX)
+		w->opened[w->depth] = w->n;
+	w->depth++;
+}
+
 static void close_group(struct writer *w)
 {
-	size_t from, before, n;
+	struct group g = { 0, w->n };
 
 	if (w->depth == 0 || w->depth-- > DEPTH_MAX)
 		return;
-	from = w->opened[w->depth];
-	before = w->group_from[w->depth];
-	n = w->n - from;
-	if (from >= 2 && w->group_to[w->depth] == from - 2 && from - 2 - before == n &&
-	    memcmp(w->out + before, w->out + from, n) == 0 && memchr(w->out + from, '?', n)) {
-		w->n = from - 2;
-		return;
-	}
-	w->group_from[w->depth] = from;
-	w->group_to[w->depth] = w->n;
+	g.from = w->opened[w->depth];
+	if (repeats(w, w->depth, g.from, g.to - g.from) &&
+	    memchr(w->out + g.from, '?', g.to - g.from))
+		w->n = g.from - 2;
+	else
+		w->closed[w->depth] = g;
 }
 
-static void emit_punct(struct writer *w, uint8_t c)
+static void put_space(struct writer *w)
 {
-	if (c == '(') {
-		if (w->depth < DEPTH_MAX)
-			w->opened[w->depth] = w->n;
-		w->depth++;
+	if (w->space && w->n > 0 && !ends_in(w, '(') && !ends_in(w, ' '))
+		put(w, SLICE_LIT(" "));
+	w->space = false;
+}
+
+/* One ? for all that stand in a row, with commas or without. */
+static void put_literal(struct writer *w)
+{
+	if (ends_in_comma(w, w->n) && w->n > 2 && w->out[w->n - 3] == '?') {
+		w->n -= 2;
+		w->space = false;
+	} else if (!w->literal) {
+		put_space(w);
+		put(w, SLICE_LIT("?"));
 	}
-	put(w, slice_of(&c, 1));
+	w->literal = true;
+	w->operand = false;
+}
+
+/* NULL and the like, alone between commas and parentheses, count as literals. */
+static void end_item(struct writer *w)
+{
+	w->n = w->constant;
+	w->literal = false;
+	put_literal(w);
+}
+
+static void put_punct(struct writer *w, struct slice s)
+{
+	uint8_t c = s.p[0];
+
+	if (w->constant && (c == ',' || c == ')'))
+		end_item(w);
+	w->constant = 0;
+	if (c == ',' || c == ')' || c == ';')
+		w->space = false;
+	else if (c == '-' && ends_in(w, '-')) /* never a comment */
+		w->space = true;
+	put_space(w);
+	if (c == '(')
+		open_group(w);
+	put(w, s);
 	if (c == ')')
 		close_group(w);
 	if (c == ',')
 		put(w, SLICE_LIT(" "));
 	w->operand = c != ')' && c != ']';
+	w->literal = false;
 }
 
-static void emit(struct writer *w, const struct token *t)
+static void put_word(struct writer *w, struct slice s)
 {
-	uint8_t c = t->text.p[0];
-	bool tight = t->kind == TOK_PUNCT && (c == ',' || c == ')' || c == ';');
-	struct slice word;
+	const struct sql_word *known = sql_word_find(s);
+	bool item = w->depth > 0 && (ends_in(w, '(') || ends_in_comma(w, w->n));
 
-	if (t->kind == TOK_LITERAL && ends_with(w, "?, ")) {
-		w->n -= 2;
-		w->space = false;
-		return;
-	}
-	if (w->space && w->n > 0 && !tight && !ends_with(w, "(") && !ends_with(w, " "))
-		put(w, SLICE_LIT(" "));
-	w->space = false;
-	switch (t->kind) {
-	case TOK_LITERAL:
-		put(w, SLICE_LIT("?"));
-		w->operand = false;
-		break;
-	case TOK_WORD:
-		word = fold(t->text);
-		w->operand = word.p != t->text.p;
-		put(w, word);
-		break;
-	case TOK_PUNCT:
-		emit_punct(w, c);
-		break;
-	default:
-		put(w, t->text);
-		w->operand = false;
-		break;
-	}
+	w->operand = known && known->flags & SQL_CAPITALS;
+	w->literal = false;
+	put_space(w);
+	w->constant = item && known && known->flags & SQL_CONSTANT ? w->n : 0;
+	put(w, w->operand ? slice_of(known->text, known->n) : s);
+}
+
+/* A :name or %s where an operand belongs: takes its second token too. */
+static bool take_placeholder(const struct writer *w, struct slice mark, struct sql_lexer *l,
+			     struct slice *left)
+{
+	struct sql_lexer ahead = *l;
+	struct slice rest = *left;
+	struct sql_token t;
+
+	if ((mark.p[0] != ':' && mark.p[0] != '%') || !w->operand || ends_in(w, ':'))
+		return false;
+	t = sql_lex(&ahead, &rest);
+	if (t.kind != SQL_WORD || (mark.p[0] == '%' && !slice_eq_str(t.text, "s")))
+		return false;
+	*l = ahead;
+	*left = rest;
+	return true;
 }
 
 /* A plus or minus that is part of the number behind it. */
-static bool is_sign(const struct writer *w, const struct token *t, struct slice left)
+static bool is_sign(const struct writer *w, struct slice mark, struct slice left)
 {
-	return t->kind == TOK_PUNCT && (t->text.p[0] == '-' || t->text.p[0] == '+') && w->operand &&
-	       left.n > 0 && (is_digit(left.p[0]) || left.p[0] == '.');
+	size_t digit = left.n > 0 && left.p[0] == '.';
+
+	return w->operand && (mark.p[0] == '-' || mark.p[0] == '+') && left.n > digit &&
+	       left.p[digit] >= '0' && left.p[digit] <= '9';
+}
+
+static void put_name(struct writer *w, struct slice s)
+{
+	put_space(w);
+	put(w, s);
+	w->operand = false;
+	w->literal = false;
+}
+
+static void emit(struct writer *w, const struct sql_token *t)
+{
+	if (t->kind == SQL_PUNCT) {
+		put_punct(w, t->text);
+		return;
+	}
+	w->constant = 0;
+	if (t->kind == SQL_WORD)
+		put_word(w, t->text);
+	else if (t->kind == SQL_NAME)
+		put_name(w, t->text);
+	else
+		put_literal(w);
+}
+
+/* Whether the last token of a text that is cut may be part of another one. */
+static bool is_part(const struct sql_token *t)
+{
+	if (t->kind == SQL_PUNCT)
+		return !memchr("(),;", t->text.p[0], 4);
+	return t->kind == SQL_WORD || t->kind == SQL_NAME;
+}
+
+/* What may change with the text that is missing goes: an item of a list, a row of VALUES. */
+static size_t end_cut(struct writer *w)
+{
+	if (w->constant)
+		w->n = w->constant;
+	while (ends_in(w, ' ') || ends_in(w, ',') || ends_in(w, '.'))
+		w->n--;
+	for (size_t i = 0; i < MIN(w->depth, (size_t)DEPTH_MAX); i++)
+		if (repeats(w, i, w->opened[i], w->n - w->opened[i])) {
+			w->n = w->opened[i] - 2;
+			break;
+		}
+	memcpy(w->out + w->n, ELLIPSIS.p, ELLIPSIS.n);
+	return w->n + ELLIPSIS.n;
+}
+
+static size_t norm(struct slice sql, enum sql_dialect dialect, bool cut, char *out)
+{
+	struct writer w = { .out = out, .operand = true };
+	struct sql_lexer l;
+	struct sql_token t;
+
+	sql_lex_init(&l, dialect, true);
+	while (!w.full && (t = sql_lex(&l, &sql)).kind != SQL_END) {
+		if (cut && sql.n == 0 && is_part(&t))
+			break;
+		if (t.kind == SQL_SPACE || t.kind == SQL_COMMENT)
+			w.space = true;
+		else if (t.kind != SQL_PUNCT)
+			emit(&w, &t);
+		else if (take_placeholder(&w, t.text, &l, &sql))
+			emit(&w, &(struct sql_token){ SQL_PARAM, t.text });
+		else if (!is_sign(&w, t.text, sql))
+			emit(&w, &t);
+	}
+	if (cut || w.full)
+		return end_cut(&w);
+	while (ends_in(&w, ';') || ends_in(&w, ' '))
+		w.n--;
+	if (w.n >= ELLIPSIS.n && memcmp(out + w.n - ELLIPSIS.n, ELLIPSIS.p, ELLIPSIS.n) == 0)
+		return end_cut(&w);
+	return w.n;
 }
 
 size_t sql_norm(struct slice sql, enum sql_dialect dialect, char *out)
 {
-	struct lexer l = { sql, dialect };
-	struct writer w = { .out = out, .operand = true };
-	struct token t;
+	return norm(sql, dialect, false, out);
+}
 
-	while (!w.full && (t = next_token(&l)).kind != TOK_END) {
-		if (t.kind == TOK_SPACE)
-			w.space = true;
-		else if (!is_sign(&w, &t, l.left))
-			emit(&w, &t);
-	}
-	if (w.full) {
-		memcpy(out + w.n, ELLIPSIS, sizeof(ELLIPSIS) - 1);
-		return w.n + sizeof(ELLIPSIS) - 1;
-	}
-	while (w.n > 0 && (out[w.n - 1] == ';' || out[w.n - 1] == ' '))
-		w.n--;
-	return w.n;
+size_t sql_norm_cut(struct slice sql, enum sql_dialect dialect, char *out)
+{
+	return norm(sql, dialect, true, out);
 }

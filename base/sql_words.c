@@ -59,7 +59,7 @@ static const struct sql_word words_d[] = {
 	W("DATABASE", SQL_CAPITALS, 0),
 	W("DEALLOCATE", SQL_CAPITALS | SQL_VERB, 0),
 	W("DECLARE", SQL_CAPITALS | SQL_VERB, 0),
-	W("DEFAULT", SQL_CAPITALS, 0),
+	W("DEFAULT", SQL_CAPITALS | SQL_CONSTANT, 0),
 	W("DEFINER", 0, SQL_IS_DEFINER),
 	W("DELETE", SQL_CAPITALS | SQL_VERB | SQL_QUERY, 0),
 	W("DESC", SQL_CAPITALS | SQL_VERB, 0),
@@ -82,10 +82,14 @@ static const struct sql_word words_e[] = {
 	W("EXPLAIN", SQL_CAPITALS | SQL_VERB, 0),
 };
 static const struct sql_word words_f[] = {
-	W("FALSE", SQL_CAPITALS, 0),   W("FETCH", SQL_CAPITALS | SQL_VERB, 0),
-	W("FLUSH", SQL_VERB, 0),       W("FOR", SQL_CAPITALS, SQL_IS_FOR),
-	W("FOREIGN", SQL_CAPITALS, 0), W("FROM", SQL_CAPITALS, SQL_IS_FROM),
-	W("FULL", SQL_CAPITALS, 0),    W("FUNCTION", SQL_CAPITALS, SQL_IS_FUNCTION),
+	W("FALSE", SQL_CAPITALS | SQL_CONSTANT, 0),
+	W("FETCH", SQL_CAPITALS | SQL_VERB, 0),
+	W("FLUSH", SQL_VERB, 0),
+	W("FOR", SQL_CAPITALS, SQL_IS_FOR),
+	W("FOREIGN", SQL_CAPITALS, 0),
+	W("FROM", SQL_CAPITALS, SQL_IS_FROM),
+	W("FULL", SQL_CAPITALS, 0),
+	W("FUNCTION", SQL_CAPITALS, SQL_IS_FUNCTION),
 };
 static const struct sql_word words_g[] = {
 	W("GET", SQL_VERB, 0),
@@ -131,9 +135,12 @@ static const struct sql_word words_m[] = {
 	W("MOVE", SQL_VERB, 0),
 };
 static const struct sql_word words_n[] = {
-	W("NATURAL", SQL_CAPITALS, 0), W("NOT", SQL_CAPITALS, SQL_IS_NOT),
-	W("NOTHING", SQL_CAPITALS, 0), W("NOTIFY", SQL_CAPITALS | SQL_VERB, 0),
-	W("NULL", SQL_CAPITALS, 0),    W("NULLS", SQL_CAPITALS, 0),
+	W("NATURAL", SQL_CAPITALS, 0),
+	W("NOT", SQL_CAPITALS, SQL_IS_NOT),
+	W("NOTHING", SQL_CAPITALS, 0),
+	W("NOTIFY", SQL_CAPITALS | SQL_VERB, 0),
+	W("NULL", SQL_CAPITALS | SQL_CONSTANT, 0),
+	W("NULLS", SQL_CAPITALS, 0),
 };
 static const struct sql_word words_o[] = {
 	W("OFFSET", SQL_CAPITALS, 0),	  W("ON", SQL_CAPITALS, 0),    W("OPTIMIZE", SQL_VERB, 0),
@@ -205,7 +212,7 @@ static const struct sql_word words_t[] = {
 	W("TOKEN", SQL_SECRET, 0),
 	W("TRANSACTION", SQL_CAPITALS, SQL_IS_TRANSACTION),
 	W("TRIGGER", SQL_CAPITALS, SQL_IS_TRIGGER),
-	W("TRUE", SQL_CAPITALS, 0),
+	W("TRUE", SQL_CAPITALS | SQL_CONSTANT, 0),
 	W("TRUNCATE", SQL_CAPITALS | SQL_VERB, 0),
 };
 static const struct sql_word words_u[] = {

@@ -8,7 +8,8 @@ enum sql_word_flag {
 	SQL_CAPITALS = 1, /* fingerprints write it in capitals */
 	SQL_VERB = 2,	  /* a statement may begin with it */
 	SQL_QUERY = 4,	  /* one may follow WITH a AS (...) */
-	SQL_SECRET = 8,	  /* what is set to something here should not be seen */
+	SQL_CONSTANT = 8, /* a value */
+	SQL_SECRET = 16,  /* what is set to something here should not be seen */
 };
 
 /* Those that say more than their flags do. */

@@ -1,6 +1,8 @@
 #include "base/sql_norm.h"
 #include "tests/lib/test.h"
 
+#include <stdio.h>
+
 static void expect_in(enum sql_dialect d, const char *sql, const char *want)
 {
 	char out[SQL_NORM_MAX + 1];
@@ -83,6 +85,112 @@ static void test_sql_norm__bounds(void)
 				out) <= sizeof(out));
 }
 
-TEST_MAIN(TEST(test_sql_norm__literals), TEST(test_sql_norm__lists),
+static void test_sql_norm__values(void)
+{
+	expect("insert into t values (1, null), (NULL, 'x'), (default, true)",
+	       "INSERT INTO t VALUES (?)");
+	expect("select f(null, a), null from t where b is null",
+	       "SELECT f(?, a), NULL FROM t WHERE b IS NULL");
+	expect("select 'a' 'b'\n'c', 1", "SELECT ?");
+	expect("select (1)= (1)", "SELECT (?)= (?)");
+	expect("select a[1:2], b[:c], d::text, :e::int", "SELECT a[?:?], b[?], d::text, ?::int");
+	expect("select a %sb, c %s", "SELECT a %sb, c %s");
+	expect("limit 10 offset -5", "LIMIT ? OFFSET ?");
+	expect("x = - 5 + -$1", "x = - ? + -?");
+}
+
+static void expect_cut(const char *sql, const char *want)
+{
+	char out[SQL_NORM_MAX + 1];
+	size_t n = sql_norm_cut(slice_str(sql), SQL_ANSI, out);
+
+	out[n] = '\0';
+	EXPECT_STR(out, want);
+}
+
+static void test_sql_norm__cut_known(void)
+{
+	expect_cut("select a from cust", "SELECT a FROM...");
+	expect_cut("select a from t where b in (1, 2, ", "SELECT a FROM t WHERE b IN (?...");
+	expect_cut("insert into t values (1, 2), (3", "INSERT INTO t VALUES (?)...");
+	expect_cut("insert into t values (1, now()), (3, no", "INSERT INTO t VALUES (?, now())...");
+	expect_cut("insert into t values (1, now()), (3, a ",
+		   "INSERT INTO t VALUES (?, now()), (?, a...");
+	expect_cut("select 'secr", "SELECT ?...");
+	expect_cut("f(1, NULL ", "f(?...");
+	expect_cut("", "...");
+	expect("select a from t where...", "SELECT a FROM t WHERE...");
+	expect("insert into t values (1), (2 ...;", "INSERT INTO t VALUES (?)...");
+}
+
+/* The answer for the beginning of a text is the beginning of the answer. */
+static void test_sql_norm__cut_anywhere(void)
+{
+	static const char *const texts[] = {
+		"INSERT INTO t (a, b) VALUES (1, 'x', now()), (2, NULL, now()), (f(1), -3.5e-2, "
+		"now()) "
+		"ON CONFLICT DO UPDATE SET a = excluded.a -- end\n RETURNING \"Id\"",
+		"WITH a AS (SELECT $1::int, :name, E'q\\'q', $x$ y $x$) SELECT a.*, b->>'c' FROM a "
+		"WHERE (a, b) IN ((1, 2), (3, NULL), (4, -5)) AND c BETWEEN .5 AND 1. /* d */ "
+		"LIMIT 5",
+	};
+	char all[SQL_NORM_MAX], part[SQL_NORM_MAX];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		size_t n = sql_norm(slice_str(texts[i]), SQL_ANSI, all);
+
+		for (size_t cut = 0; cut <= strlen(texts[i]); cut++) {
+			size_t m = sql_norm_cut(slice_of(texts[i], cut), SQL_ANSI, part);
+
+			ASSERT(m >= 3 && m - 3 <= n);
+			if (!EXPECT_MEM(part, m - 3, all, m - 3))
+				fprintf(stderr, "\tof %.*s\n", (int)cut, texts[i]);
+		}
+	}
+}
+
+static size_t make_text(uint64_t *seed, char *out, size_t cap)
+{
+	static const char *const parts[] = {
+		"select", " ", "a",	"1",  "'x'", "\"y\"", ",",  "(",    ")",   "null", ";",
+		"-",	  "+", "/*",	"*/", "--",  "\n",    "$1", "$$",   "?",   ".",	   ":",
+		"%s",	  "#", "false", "`",  "e'",  "\\",    "=",  "(1),", "(?)", ", ",   "...",
+	};
+	size_t n = 0;
+
+	while (n + 8 < cap) {
+		const char *p;
+
+		*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
+		p = parts[(*seed >> 33) % (sizeof(parts) / sizeof(parts[0]))];
+		memcpy(out + n, p, strlen(p));
+		n += strlen(p);
+	}
+	return n;
+}
+
+static void test_sql_norm__twice(void)
+{
+	static char text[3 * SQL_NORM_MAX], one[SQL_NORM_MAX], two[SQL_NORM_MAX];
+	uint64_t seed = 1;
+
+	for (size_t i = 0; i < 40000; i++) {
+		enum sql_dialect d = (enum sql_dialect)(i % 4);
+		size_t n = make_text(&seed, text, i % 100 ? 60 : sizeof(text)), a, b;
+
+		a = i % 2 ? sql_norm(slice_of(text, n), d, one)
+			  : sql_norm_cut(slice_of(text, n), d, one);
+		b = sql_norm(slice_of(one, a), d, two);
+		if (!EXPECT_MEM(two, b, one, a)) {
+			fprintf(stderr, "\tdialect %d of %.*s\n\t%.*s\n\t%.*s\n", d, (int)n, text,
+				(int)a, one, (int)b, two);
+			return;
+		}
+	}
+}
+
+TEST_MAIN(TEST(test_sql_norm__values), TEST(test_sql_norm__cut_known),
+	  TEST(test_sql_norm__cut_anywhere), TEST(test_sql_norm__twice),
+	  TEST(test_sql_norm__literals), TEST(test_sql_norm__lists),
 	  TEST(test_sql_norm__space_and_comments), TEST(test_sql_norm__mysql),
 	  TEST(test_sql_norm__cut_off), TEST(test_sql_norm__bounds))
