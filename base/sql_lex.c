@@ -44,7 +44,7 @@ enum mode {
 	MODE_TAG,
 	MODE_BODY,
 	MODE_PARAM,
-	MODE_LINE,
+	MODE_LINE, /* this and the next ones are comments */
 	MODE_BLOCK,
 	MODE_VERSION,
 };
@@ -448,8 +448,11 @@ struct sql_token sql_lex(struct sql_lexer *l, struct slice *in)
 		return (struct sql_token){ SQL_END, *in };
 	if (l->mode != MODE_START)
 		n = runs[l->mode](l, *in);
-	if (n == 0 && l->mode == MODE_START)
+	if (n == 0 && l->mode == MODE_START) {
 		n = l->held_n ? open_held(l, *in) : open_token(l, *in);
+		if (l->mode >= MODE_LINE) /* a comment: so far only its mark is read */
+			n += runs[l->mode](l, slice_from(*in, n));
+	}
 	t = (struct sql_token){ (enum sql_kind)l->kind, slice_head(*in, n) };
 	*in = slice_from(*in, n);
 	return t;
