@@ -411,51 +411,77 @@ static size_t open_dollar(struct sql_lexer *l, struct slice s)
 	return 1 + run_tag(l, slice_from(s, 1));
 }
 
+static size_t open_space(struct sql_lexer *l, struct slice s)
+{
+	enter(l, MODE_SPACE, SQL_SPACE, 0);
+	return run_space(l, s);
+}
+
+static size_t open_quote(struct sql_lexer *l, struct slice s)
+{
+	bool escapes = rules[l->dialect].backslash || l->joined == JOINED;
+
+	l->joined = NOT_JOINED;
+	return open_quoted(l, s, escapes);
+}
+
+static size_t open_number(struct sql_lexer *l, struct slice s)
+{
+	enter(l, MODE_NUMBER, SQL_NUMBER, 0);
+	return run_number(l, s);
+}
+
+static size_t open_dot(struct sql_lexer *l, struct slice s)
+{
+	if (s.n > 1 && classes[s.p[1]] == C_DIGIT)
+		return open_number(l, s);
+	return enter(l, MODE_START, SQL_PUNCT, 1);
+}
+
+static size_t open_param(struct sql_lexer *l, struct slice s)
+{
+	return enter(l, MODE_PARAM, SQL_PARAM, 1) + run_digits(l, slice_from(s, 1));
+}
+
+static size_t open_punct(struct sql_lexer *l, struct slice s)
+{
+	(void)s;
+	return enter(l, MODE_START, SQL_PUNCT, 1);
+}
+
 /* A token from its first byte on; not empty. */
+static size_t (*const opens[])(struct sql_lexer *, struct slice) = {
+	[C_PUNCT] = open_punct,	 [C_SPACE] = open_space,   [C_LETTER] = open_word,
+	[C_DIGIT] = open_number, [C_DOLLAR] = open_dollar, [C_QUOTE] = open_quote,
+	[C_MARK] = open_held,	 [C_DOT] = open_dot,	   [C_PARAM] = open_param,
+};
+
 static size_t open_token(struct sql_lexer *l, struct slice s)
 {
 	enum class c = (enum class)classes[s.p[0]];
-	uint8_t joined = l->joined;
+	size_t n;
 
-	if (c == C_MARK)
-		return open_held(l, s);
-	if (c == C_SPACE) {
-		enter(l, MODE_SPACE, SQL_SPACE, 0);
-		return run_space(l, s);
-	}
-	l->joined = NOT_JOINED;
-	if (c == C_QUOTE)
-		return open_quoted(l, s, rules[l->dialect].backslash || joined == JOINED);
-	if (c == C_LETTER)
-		return open_word(l, s);
-	if (c == C_DIGIT || (c == C_DOT && s.n > 1 && classes[s.p[1]] == C_DIGIT)) {
-		enter(l, MODE_NUMBER, SQL_NUMBER, 0);
-		return run_number(l, s);
-	}
-	if (c == C_DOLLAR)
-		return open_dollar(l, s);
-	if (c == C_PARAM)
-		return enter(l, MODE_PARAM, SQL_PARAM, 1) + run_digits(l, slice_from(s, 1));
-	return enter(l, MODE_START, SQL_PUNCT, 1);
+	if (l->joined && c != C_SPACE && c != C_MARK && c != C_QUOTE)
+		l->joined = NOT_JOINED;
+	n = opens[c](l, s);
+	if (l->mode >= MODE_LINE) /* a comment: so far only its mark is read */
+		n += runs[l->mode](l, slice_from(s, n));
+	return n;
 }
 
 struct sql_token sql_lex(struct sql_lexer *l, struct slice *in)
 {
+	struct slice s = *in;
 	size_t n = 0;
-	struct sql_token t;
 
-	if (in->n == 0)
-		return (struct sql_token){ SQL_END, *in };
+	if (s.n == 0)
+		return (struct sql_token){ SQL_END, s };
 	if (l->mode != MODE_START)
-		n = runs[l->mode](l, *in);
-	if (n == 0 && l->mode == MODE_START) {
-		n = l->held_n ? open_held(l, *in) : open_token(l, *in);
-		if (l->mode >= MODE_LINE) /* a comment: so far only its mark is read */
-			n += runs[l->mode](l, slice_from(*in, n));
-	}
-	t = (struct sql_token){ (enum sql_kind)l->kind, slice_head(*in, n) };
-	*in = slice_from(*in, n);
-	return t;
+		n = runs[l->mode](l, s);
+	if (n == 0 && l->mode == MODE_START)
+		n = l->held_n ? open_held(l, s) : open_token(l, s);
+	*in = slice_of(s.p + n, s.n - n);
+	return (struct sql_token){ (enum sql_kind)l->kind, slice_of(s.p, n) };
 }
 
 bool sql_lex_held(const struct sql_lexer *l)

@@ -124,26 +124,27 @@ static bool sets(const struct sql_token *t, const struct sql_word *w)
 /* Whether a token is what a secret is set to: PASSWORD x, password = x, SET token TO x. */
 static bool is_secret(struct secrets *s, const struct sql_token *t)
 {
-	const struct sql_word *w = t->kind == SQL_WORD ? sql_word_find(t->text) : NULL;
 	bool secret = s->named && (s->set || s->user);
+	const struct sql_word *w;
 
-	if (t->kind == SQL_PUNCT && t->text.p[0] == ';') {
+	if (t->kind == SQL_PUNCT && t->text.p[0] == ';')
 		*s = (struct secrets){ 0 };
+	if (!s->settles && (s->words > 0 || t->kind != SQL_WORD))
 		return false;
-	}
+	w = t->kind == SQL_WORD ? sql_word_find(t->text) : NULL;
 	if (s->words < 2 && t->kind == SQL_WORD) {
 		if (s->words == 0)
 			s->settles = w && (w->id == SQL_IS_SET || w->id == SQL_IS_ALTER ||
 					   w->id == SQL_IS_CREATE);
 		else
-			s->user = s->settles && w && (w->id == SQL_IS_USER || w->id == SQL_IS_ROLE);
+			s->user = w && (w->id == SQL_IS_USER || w->id == SQL_IS_ROLE);
 		s->words++;
 	}
 	if (s->named && sets(t, w)) {
 		s->set = true;
 		return false;
 	}
-	s->named = s->settles && w && w->flags & SQL_SECRET;
+	s->named = w && w->flags & SQL_SECRET;
 	s->set = false;
 	return secret && ((t->kind == SQL_WORD && !w) || t->kind == SQL_NAME);
 }

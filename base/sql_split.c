@@ -220,7 +220,8 @@ size_t sql_split(struct sql_split *s, struct slice piece, bool *ret_end, bool *r
 	while ((t = sql_lex(&s->lex, &in)).kind != SQL_END) {
 		if (t.kind == SQL_WORD) {
 			s->filled = true;
-			add_word(s, t.text);
+			if (s->head != HEAD_PLAIN)
+				add_word(s, t.text);
 			continue;
 		}
 		end_word(s);

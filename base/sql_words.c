@@ -273,13 +273,16 @@ static const struct {
 const struct sql_word *sql_word_find(struct slice word)
 {
 	size_t letter = word.n ? (size_t)(word.p[0] | 0x20) - 'a' : SIZE_MAX;
+	uint8_t second;
 
-	if (letter >= ARRAY_SIZE(letters) || word.n > SQL_WORD_MAX)
+	if (letter >= ARRAY_SIZE(letters) || word.n < SQL_WORD_MIN || word.n > SQL_WORD_MAX)
 		return NULL;
+	second = word.p[1] & 0xdf;
 	for (size_t i = 0; i < letters[letter].n; i++) {
 		const struct sql_word *w = &letters[letter].words[i];
 
-		if (w->n == word.n && slice_eq_nocase(word, slice_of(w->text, w->n)))
+		if (w->n == word.n && (uint8_t)w->text[1] == second &&
+		    slice_eq_nocase(word, slice_of(w->text, w->n)))
 			return w;
 	}
 	return NULL;

@@ -56,12 +56,13 @@ enum sql_word_id {
 	SQL_IS_XA,
 };
 
-#define SQL_WORD_MAX 23 /* bytes of the longest word */
+#define SQL_WORD_MIN 2	/* bytes of the shortest word */
+#define SQL_WORD_MAX 24 /* of the longest */
 
 struct sql_word {
-	uint8_t n, flags; /* bytes of text; enum sql_word_flag */
-	uint8_t id;	  /* enum sql_word_id */
-	char text[SQL_WORD_MAX];
+	uint8_t n, flags;	     /* bytes of text; enum sql_word_flag */
+	uint8_t id;		     /* enum sql_word_id */
+	char text[SQL_WORD_MAX + 1]; /* with NUL */
 };
 
 /* The entry of a word in any case, NULL when it is not known. Static. */

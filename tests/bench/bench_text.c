@@ -1,7 +1,10 @@
 /* Nanoseconds per call of what the parser process does to captured text: redaction, path templates,
  * SQL fingerprints, on typical values. CPU time. */
 #include "base/path_template.h"
+#include "base/sql_mask.h"
 #include "base/sql_norm.h"
+#include "base/sql_split.h"
+#include "base/sql_trace.h"
 #include "base/util.h"
 #include "protocols/redact.h"
 
@@ -47,6 +50,36 @@ static size_t fingerprint(struct slice s)
 	return sql_norm(s, SQL_ANSI, out);
 }
 
+static size_t mask(struct slice s)
+{
+	return sql_mask(s, SQL_ANSI, out, sizeof(out));
+}
+
+static size_t verb(struct slice s)
+{
+	return strlen(sql_verb(s, SQL_ANSI));
+}
+
+static size_t traceparent(struct slice s)
+{
+	return sql_traceparent(s, SQL_ANSI, out);
+}
+
+static size_t split(struct slice s)
+{
+	struct sql_split split;
+	bool end, empty;
+
+	sql_split_init(&split, SQL_ANSI);
+	return sql_split(&split, s, &end, &empty);
+}
+
+#define STATEMENT                                                                                  \
+	"SELECT o.id, o.total FROM orders o WHERE o.user_id = 4711 AND o.state IN ('paid', "       \
+	"'sent')"
+#define ROW  "(4711, 'a name of some length', NULL, '2026-01-02 03:04:05', 12.75), "
+#define ROWS ROW ROW ROW ROW ROW ROW ROW ROW ROW ROW
+
 static const struct {
 	const char *name, *text;
 	size_t (*fn)(struct slice);
@@ -56,10 +89,16 @@ static const struct {
 	{ "query", "page=2&session=0badcafe&q=shoes", query },
 	{ "path", "/v1/users/4711/orders/7f3a91c2/items", path },
 	{ "path template with guard", "/v1/users/4711/orders/7f3a91c2/items", template },
-	{ "SQL fingerprint",
-	  "SELECT o.id, o.total FROM orders o WHERE o.user_id = 4711 AND o.state IN ('paid', "
-	  "'sent')",
+	{ "SQL fingerprint", STATEMENT, fingerprint },
+	{ "SQL fingerprint, 50 rows", "INSERT INTO orders VALUES " ROWS ROWS ROWS ROWS ROWS,
 	  fingerprint },
+	{ "SQL mask", STATEMENT, mask },
+	{ "SQL verb", STATEMENT, verb },
+	{ "SQL trace",
+	  STATEMENT " /*action='list',traceparent='00-0af7651916cd43dd8448eb211c80319c-"
+		    "b7ad6b7169203331-01'*/",
+	  traceparent },
+	{ "SQL split", STATEMENT ";", split },
 };
 
 int main(void)

@@ -106,6 +106,7 @@ static void test_sql_split__quotes(void)
 	pgsql("E'a' -- c\n '\\';';^", false);
 	pgsql("E'a' '\\';^'", true);
 	pgsql("E'a' /*\n*/ '\\';^'", true);
+	pgsql("E'a' $$b$$ \n '\\';^'", true);
 	pgsql("E'a', \n '\\';^'", true);
 }
 
