@@ -57,6 +57,14 @@ struct filter {
 	const char *value; /* comma list as given; borrowed from argv */
 };
 
+#define CLI_MATCHES_MAX 3
+
+/* A condition that no flag says: of a row that was chosen in a live view. */
+struct match {
+	const char *column; /* or an expression of columns; constant */
+	const char *value;  /* NULL: the column is NULL */
+};
+
 /* What the flags said; texts are borrowed from argv. NULL and 0: not given. */
 struct options {
 	bool help, kubectl; /* kubectl: started as kubectl-kelpie */
@@ -69,6 +77,8 @@ struct options {
 
 	struct filter filters[CLI_FILTERS_MAX];
 	size_t n_filters;
+	struct match matches[CLI_MATCHES_MAX];
+	size_t n_matches;
 	const char *since, *until, *sort_by;
 	uint64_t last, limit;
 	bool follow, all_namespaces;
@@ -140,6 +150,12 @@ const struct flag *cli_flags(size_t *ret_n);
 /* Reads the arguments after the command's name. 0, or -EINVAL with one sentence in why. */
 int cli_parse(const struct command *cmd, int argc, char **argv, struct options *ret,
 	      struct strbuf *why);
+
+/* Appends "kelpie NAME" with the flags that give these options, quoted for a shell; nothing in it is
+ * obeyed by a terminal. Matches have no flag. */
+void cli_format(const struct command *cmd, const struct options *o, struct strbuf *out);
+/* Appends one word of a command line. */
+void cli_quote(struct slice word, struct strbuf *out);
 
 void cli_help(const struct command *cmd, struct strbuf *out);
 void cli_help_all(struct strbuf *out);

@@ -1,27 +1,13 @@
 /* top, tap, slow, errors, conns: one statement each, shown once or again and again. */
 #include "cli/interrupt.h"
-#include "cli/live.h"
-#include "cli/views.h"
+#include "cli/verb.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-#define SORTS_MAX 5
-
-struct verb {
-	const char *what;
-	const struct view *view;
-	const char *sorts[SORTS_MAX]; /* what s goes through in a live view; the first is NULL */
-	/* Builds the statement for now; src may be asked before. */
-	int (*build)(struct question *q, const struct options *o, struct source *src,
-		     struct strbuf *why, struct trouble *t);
-};
-
-struct asking {
-	const struct options *o;
-	const struct verb *verb;
-	struct source *source;
-};
+#define INTERVAL_MS	2000
+#define INTERVAL_TAP_MS 1000
+#define LIVE_ROWS	200
 
 /* The one number of sqlgen_oldest(). */
 static int keep_number(void *ctx, const struct datum *cells)
@@ -117,7 +103,7 @@ static int build_tap(struct question *q, const struct options *o, struct source 
 	return r < 0 ? r : sqlgen_tap(q, o, why);
 }
 
-static int build(const struct asking *a, struct question *q, struct trouble *t)
+int verb_build(const struct asking *a, struct question *q, struct trouble *t)
 {
 	_cleanup_(strbuf_done) struct strbuf why = STRBUF_INIT(4096);
 	int r = a->verb->build(q, a->o, a->source, &why, t);
@@ -127,8 +113,8 @@ static int build(const struct asking *a, struct question *q, struct trouble *t)
 	return r;
 }
 
-static int show_once(const struct asking *a, const struct print_opts *print, struct strbuf *footer,
-		     struct trouble *t)
+int verb_show(const struct asking *a, const struct print_opts *print, struct strbuf *footer,
+	      struct trouble *t)
 {
 	_cleanup_(question_done) struct question q;
 	struct showing s = {
@@ -137,7 +123,7 @@ static int show_once(const struct asking *a, const struct print_opts *print, str
 	int r;
 
 	question_init(&q);
-	r = build(a, &q, t);
+	r = verb_build(a, &q, t);
 	if (r == -EINTR)
 		return EXIT_INTERRUPTED;
 	if (r < 0)
@@ -152,7 +138,7 @@ static int check_usage(const struct asking *a)
 	struct trouble t;
 
 	question_init(&q);
-	return build(a, &q, &t) < 0 ? trouble_fail(&t) : EXIT_OK;
+	return verb_build(a, &q, &t) < 0 ? trouble_fail(&t) : EXIT_OK;
 }
 
 static int explain(const struct asking *a)
@@ -162,39 +148,11 @@ static int explain(const struct asking *a)
 	struct trouble t;
 
 	question_init(&q);
-	if (build(a, &q, &t) < 0)
+	if (verb_build(a, &q, &t) < 0)
 		return trouble_fail(&t);
 	question_explain(&q, &out);
 	printf("%s\n", strbuf_str(&out));
 	return EXIT_OK;
-}
-
-/* A frame of the live view: the table and its footer as text. */
-static int draw(void *ctx, const struct live_state *state, struct strbuf *frame, struct trouble *t)
-{
-	const struct asking *a = ctx;
-	struct options o = *a->o;
-	struct asking again = { .o = &o, .verb = a->verb, .source = a->source };
-	_cleanup_(strbuf_done) struct strbuf footer = STRBUF_INIT(MIB);
-	struct print_opts print;
-	char *text = NULL;
-	size_t n = 0;
-	int code;
-
-	if (state->sort)
-		o.sort_by = state->sort;
-	print_opts_init(&print, &o, a->verb->view);
-	print.out = open_memstream(&text, &n);
-	if (!print.out)
-		return trouble_set(t, EXIT_ERROR, "out of memory");
-	code = show_once(&again, &print, &footer, t);
-	fclose(print.out);
-	strbuf_add(frame, text, n);
-	free(text);
-	strbuf_add(frame, footer.p, footer.len);
-	if (code == EXIT_INTERRUPTED)
-		return -EINTR;
-	return code == EXIT_OK || code == EXIT_INCOMPLETE ? 0 : -EIO;
 }
 
 /* -f into a pipe: a block every two seconds. */
@@ -203,7 +161,7 @@ static int repeat(const struct asking *a, const struct print_opts *print)
 	struct trouble t;
 
 	for (;;) {
-		int code = show_once(a, print, NULL, &t);
+		int code = verb_show(a, print, NULL, &t);
 
 		if (code == EXIT_INTERRUPTED)
 			return EXIT_OK;
@@ -213,7 +171,7 @@ static int repeat(const struct asking *a, const struct print_opts *print)
 			putchar('\n');
 		if (fflush(stdout) != 0)
 			return EXIT_OK;
-		if (interrupt_wait(-1, LIVE_INTERVAL_MS) == -EINTR)
+		if (interrupt_wait(-1, INTERVAL_MS) == -EINTR)
 			return EXIT_OK;
 	}
 }
@@ -237,10 +195,10 @@ static int run_verb(const struct options *o, const struct verb *verb, bool live,
 	a.source = source;
 	print_opts_init(&print, o, verb->view);
 	if (live)
-		return live_run(draw, &a, verb->sorts, SORTS_MAX, &t);
+		return verb_live(&a, &t);
 	if (follow)
 		return repeat(&a, &print);
-	code = show_once(&a, &print, NULL, &t);
+	code = verb_show(&a, &print, NULL, &t);
 	if (code != EXIT_OK && code != EXIT_INCOMPLETE && code != EXIT_INTERRUPTED)
 		return trouble_fail(&t);
 	return code;
@@ -255,10 +213,12 @@ static bool on_terminal(const struct options *o)
 int cmd_top(const struct options *o)
 {
 	enum top_by by = top_by_parse(o->by);
-	struct verb verb = { o->by ? o->by : "services",
-			     &view_top[TOP_SERVICE],
-			     { NULL, "rate_per_s", "error_pct", "p99_ns", "requests" },
-			     build_top };
+	struct verb verb = { .name = "top",
+			     .what = o->by ? o->by : "services",
+			     .view = &view_top[TOP_SERVICE],
+			     .sorts = { NULL, "rate_per_s", "error_pct", "p99_ns", "requests" },
+			     .interval_ms = INTERVAL_MS,
+			     .build = build_top };
 	static const char *const plural[_TOP_MAX] = { "services", "endpoints",	"clients",
 						      "pods",	  "statements", "pairs" };
 
@@ -269,34 +229,44 @@ int cmd_top(const struct options *o)
 	return run_verb(o, &verb, on_terminal(o) && !o->once && !o->output_given, o->follow);
 }
 
+const struct verb verb_slow = { .name = "slow",
+				.what = "requests",
+				.view = &view_slow,
+				.sorts = { NULL, "time", "ttfb_ns", "response_bytes",
+					   "request_bytes" },
+				.live_rows = LIVE_ROWS,
+				.interval_ms = INTERVAL_MS,
+				.build = build_slow };
+
 int cmd_slow(const struct options *o)
 {
-	static const struct verb verb = { "requests",
-					  &view_slow,
-					  { NULL, "time", "ttfb_ns", "response_bytes",
-					    "request_bytes" },
-					  build_slow };
-
-	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
+	return run_verb(o, &verb_slow, o->follow && on_terminal(o), o->follow);
 }
 
 int cmd_errors(const struct options *o)
 {
-	static const struct verb verb = { "errors",
-					  &view_errors,
-					  { NULL, "time", "latency_ns", "server_name", "status" },
-					  build_errors };
+	static const struct verb verb = { .name = "errors",
+					  .what = "errors",
+					  .view = &view_errors,
+					  .sorts = { NULL, "time", "latency_ns", "server_name",
+						     "status" },
+					  .live_rows = LIVE_ROWS,
+					  .interval_ms = INTERVAL_MS,
+					  .build = build_errors };
 
 	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
 }
 
 int cmd_conns(const struct options *o)
 {
-	static const struct verb verb = { "connections",
-					  &view_conns,
-					  { NULL, "bytes_sent", "bytes_received", "rtt_ns",
-					    "opened" },
-					  build_conns };
+	static const struct verb verb = { .name = "conns",
+					  .what = "connections",
+					  .view = &view_conns,
+					  .sorts = { NULL, "bytes_sent", "bytes_received", "rtt_ns",
+						     "retransmits" },
+					  .live_rows = LIVE_ROWS,
+					  .interval_ms = INTERVAL_MS,
+					  .build = build_conns };
 
 	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
 }
@@ -359,9 +329,16 @@ static int tap_coverage(void *ctx, struct slice json)
 	return l->inner.coverage(l->inner.ctx, json);
 }
 
-static const struct verb tap_verb = { "requests", &view_tap, { NULL }, build_tap };
+static const struct verb tap_verb = { .name = "tap",
+				      .what = "requests",
+				      .view = &view_tap,
+				      .sorts = { NULL, "latency_ns", "response_bytes", "status" },
+				      .live_rows = LIVE_ROWS,
+				      .live_order = "end_time",
+				      .interval_ms = INTERVAL_TAP_MS,
+				      .build = build_tap };
 
-static int tap_live(const struct options *o)
+static int tap_stream(const struct options *o)
 {
 	_cleanup_(strbuf_done) struct strbuf path = STRBUF_INIT(64 * KIB);
 	_cleanup_(source_freep) struct source *source = NULL;
@@ -401,5 +378,8 @@ int cmd_tap(const struct options *o)
 	/* asked for a part of the past, or of files: rows that are there */
 	if ((o->last || o->since || o->until || o->data_dir || o->explain) && !o->follow)
 		return run_verb(o, &tap_verb, false, false);
-	return tap_live(o);
+	/* a number of rows is a list that ends, which stays on the terminal */
+	if (on_terminal(o) && !o->limit)
+		return run_verb(o, &tap_verb, true, true);
+	return tap_stream(o);
 }

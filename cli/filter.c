@@ -387,6 +387,17 @@ static const struct {
 	[FILTER_FAILED] = { on_failed, true },
 };
 
+static void add_match(struct question *q, const struct match *m, bool further)
+{
+	strbuf_addf(&q->sql, further ? " AND %s" : " WHERE %s", m->column);
+	if (m->value) {
+		strbuf_adds(&q->sql, " = ");
+		question_bind_text(q, slice_str(m->value));
+	} else {
+		strbuf_adds(&q->sql, " IS NULL");
+	}
+}
+
 int sqlgen_where(struct question *q, const struct options *o, enum sql_target target,
 		 struct strbuf *why)
 {
@@ -410,6 +421,8 @@ int sqlgen_where(struct question *q, const struct options *o, enum sql_target ta
 		/* what is unknown is not what was excluded */
 		strbuf_adds(&q->sql, f->negate ? ") IS NOT TRUE" : ")");
 	}
+	for (size_t i = 0; i < o->n_matches; i++)
+		add_match(q, &o->matches[i], o->n_filters || i);
 	if (q->sql.failed) {
 		strbuf_adds(why, "too many filters for one statement");
 		return -EINVAL;

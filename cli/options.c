@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/text.h"
+#include "cli/screen.h"
 
 #include <errno.h>
 
@@ -353,4 +354,116 @@ int cli_parse(const struct command *cmd, int argc, char **argv, struct options *
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/* What needs no quotes in any shell. */
+static bool is_plain(struct slice word)
+{
+	for (size_t i = 0; i < word.n; i++) {
+		uint8_t c = word.p[i];
+
+		if (!(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z') &&
+		    !(c && strchr("_-./:,=@%+", c)))
+			return false;
+	}
+	return word.n > 0;
+}
+
+static bool is_printable(struct slice s)
+{
+	while (s.n) {
+		struct screen_char c = screen_next(s);
+
+		if (c.columns < 0)
+			return false;
+		s = slice_from(s, c.n);
+	}
+	return true;
+}
+
+void cli_quote(struct slice word, struct strbuf *out)
+{
+	bool printable = is_printable(word);
+
+	if (is_plain(word)) {
+		strbuf_add(out, word.p, word.n);
+		return;
+	}
+	strbuf_adds(out, printable ? "'" : "$'");
+	for (; word.n; word = slice_from(word, 1)) {
+		struct screen_char c = screen_next(word);
+
+		if (printable && word.p[0] == '\'')
+			strbuf_adds(out, "'\\''");
+		else if (!printable && (word.p[0] == '\'' || word.p[0] == '\\'))
+			strbuf_addf(out, "\\%c", word.p[0]);
+		else if (!printable && (c.columns < 0 || word.p[0] >= 0x80))
+			strbuf_addf(out, "\\x%02x", word.p[0]);
+		else
+			strbuf_addch(out, (char)word.p[0]);
+	}
+	strbuf_addch(out, '\'');
+}
+
+static void add_option(const struct flag *f, const char *value, struct strbuf *out)
+{
+	strbuf_addf(out, " --%s", f->name);
+	if (!value)
+		return;
+	strbuf_addch(out, ' ');
+	cli_quote(slice_str(value), out);
+}
+
+static void format_flag(const struct flag *f, const struct options *o, struct strbuf *out)
+{
+	static const char *const outputs[_OUTPUT_MAX] = { "table", "wide", "json",
+							  "jsonl", "csv",  "name" };
+	const uint8_t *at = (const uint8_t *)o + f->offset;
+	uint64_t count;
+	const char *text;
+
+	switch ((enum flag_kind)f->kind) {
+	case FLAG_BOOL:
+		if (*(const bool *)at)
+			add_option(f, NULL, out);
+		break;
+	case FLAG_TEXT:
+		memcpy(&text, at, sizeof(text));
+		if (text)
+			add_option(f, text, out);
+		break;
+	case FLAG_COUNT:
+		memcpy(&count, at, sizeof(count));
+		if (count)
+			strbuf_addf(out, " --%s %llu", f->name, (unsigned long long)count);
+		break;
+	case FLAG_OUTPUT:
+		if (o->output_given)
+			add_option(f, outputs[o->output], out);
+		break;
+	default: /* filters have an order of their own; the rest is no question */
+		break;
+	}
+}
+
+void cli_format(const struct command *cmd, const struct options *o, struct strbuf *out)
+{
+	strbuf_addf(out, "kelpie %s", cmd->name);
+	for (size_t i = 0; i < o->n_args; i++) {
+		strbuf_addch(out, ' ');
+		cli_quote(slice_str(o->args[i]), out);
+	}
+	for (size_t i = 0; i < o->n_filters; i++) {
+		const struct filter *f = &o->filters[i];
+
+		strbuf_addf(out, "%s --%s", f->negate ? " --not" : "",
+			    filter_name((enum filter_kind)f->kind));
+		if (f->value) {
+			strbuf_addch(out, ' ');
+			cli_quote(slice_str(f->value), out);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (flags[i].groups & cmd->groups)
+			format_flag(&flags[i], o, out);
 }

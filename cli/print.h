@@ -17,6 +17,8 @@ enum view_flag {
 	VIEW_FLEX = 1 << 1,  /* may be cut to min columns */
 	VIEW_ALARM = 1 << 2, /* a value above 0 is red and marked with ! */
 	VIEW_NAME = 1 << 3,  /* what -o name prints */
+	VIEW_MAIN = 1 << 5,  /* what the view is about: has most of the room that is to be shared */
+	VIEW_KEY = 1 << 4,   /* with others of its kind: what tells a row from the others */
 };
 
 /* One column of a view: which column of the answer, under which head. */
@@ -43,6 +45,9 @@ struct print_opts {
 	size_t width;
 	const struct view *view; /* NULL: every column of the answer as it is */
 	FILE *out;
+	/* Of a table: gets a line for each row, a JSON array of its VIEW_KEY texts; NULL: nowhere. */
+	struct strbuf *keys;
+	struct strbuf *uncut; /* gets a line for each row, its cells in full; NULL: nowhere */
 };
 
 /* From the flags and the state of stdout. */

@@ -3,6 +3,7 @@
  */
 #include "cli/print_int.h"
 
+#include "cli/json.h"
 #include "cli/screen.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #define NATURAL_MAX 64 /* longer texts are cut unless -o wide */
 #define HEAD_MIN    2  /* columns of a cut cell before its tail */
 #define PORT_DIGITS 5
+#define MAIN_SHARE  3
 #define SGR_RED	    "\x1b[31m"
 #define SGR_YELLOW  "\x1b[33m"
 #define SGR_BOLD    "\x1b[1m"
@@ -108,7 +110,13 @@ static struct layout_col *least_important(struct printer *p)
 	return kept > 1 ? found : NULL;
 }
 
-/* Takes columns from the widest flexible ones until the line fits. */
+/* Shares of the room that flexible columns have together. */
+static size_t share_of(const struct layout_col *l)
+{
+	return l->flags & VIEW_MAIN ? MAIN_SHARE : 1;
+}
+
+/* Takes columns from the widest flexible ones, by their shares, until the line fits. */
 static void shrink(struct printer *p, size_t excess)
 {
 	while (excess) {
@@ -118,7 +126,7 @@ static void shrink(struct printer *p, size_t excess)
 			struct layout_col *l = &p->layout[i];
 
 			if (l->kept && (l->flags & VIEW_FLEX) && l->width > l->min &&
-			    (!widest || l->width > widest->width))
+			    (!widest || l->width * share_of(widest) > widest->width * share_of(l)))
 				widest = l;
 		}
 		if (!widest)
@@ -134,11 +142,13 @@ static void grow(struct printer *p, size_t room)
 	size_t flex = 0;
 
 	for (size_t i = 0; i < p->n_layout; i++)
-		flex += p->layout[i].kept && (p->layout[i].flags & VIEW_FLEX);
+		if (p->layout[i].kept && (p->layout[i].flags & VIEW_FLEX))
+			flex += share_of(&p->layout[i]);
 	for (size_t i = 0; i < p->n_layout && flex; i++)
 		if (p->layout[i].kept && (p->layout[i].flags & VIEW_FLEX)) {
-			size_t share = room / flex--;
+			size_t share = room * share_of(&p->layout[i]) / flex;
 
+			flex -= share_of(&p->layout[i]);
 			p->layout[i].width += share;
 			room -= share;
 		}
@@ -350,6 +360,38 @@ static void hold_cell(struct printer *p, const struct datum *d, struct layout_co
 		l->natural = MAX(l->natural, (size_t)cell->columns);
 }
 
+static void add_keys(struct printer *p, const struct datum *cells)
+{
+	struct strbuf *keys = p->opts.keys;
+	bool first = true;
+
+	strbuf_addch(keys, '[');
+	for (size_t i = 0; i < p->opts.view->n; i++) {
+		size_t at = print_find(p, p->opts.view->cols[i].name);
+
+		if (!(p->opts.view->cols[i].flags & VIEW_KEY) || at == SIZE_MAX)
+			continue;
+		strbuf_adds(keys, first ? "" : ",");
+		first = false;
+		if (cells[at].kind == DATUM_TEXT)
+			json_add_string(keys, cells[at].text);
+		else
+			strbuf_adds(keys, "null");
+	}
+	strbuf_adds(keys, "]\n");
+}
+
+/* The cells of a row that is held, also of columns that will not fit. */
+static void add_uncut(struct printer *p, const struct held_row *row)
+{
+	for (size_t i = 0; i < p->n_layout; i++) {
+		const struct held_cell *cell = &p->cells[row->at + i];
+
+		strbuf_add(p->opts.uncut, p->text.p + cell->off, cell->len);
+		strbuf_addch(p->opts.uncut, i + 1 < p->n_layout ? ' ' : '\n');
+	}
+}
+
 static int table_row(struct printer *p, const struct datum *cells)
 {
 	struct held_row row = { .failed = flag_at(cells, p->failed_at),
@@ -363,11 +405,15 @@ static int table_row(struct printer *p, const struct datum *cells)
 	r = reserve(p);
 	if (r < 0)
 		return r;
+	if (p->opts.keys && p->opts.view)
+		add_keys(p, cells);
 	row.at = p->n_cells;
 	for (size_t i = 0; i < p->n_layout; i++)
 		hold_cell(p, &cells[p->layout[i].source], &p->layout[i], &row);
 	if (p->text.failed)
 		return -E2BIG;
+	if (p->opts.uncut && p->n_layout)
+		add_uncut(p, &row);
 	if (p->opts.stream)
 		put_row(p, &row);
 	else

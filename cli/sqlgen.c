@@ -124,7 +124,7 @@ static const char *table_of(const struct options *o)
 /* Begins a further condition behind those of the filters. */
 static void add_and(struct question *q, const struct options *o)
 {
-	strbuf_adds(&q->sql, o->n_filters ? " AND " : " WHERE ");
+	strbuf_adds(&q->sql, o->n_filters || o->n_matches ? " AND " : " WHERE ");
 }
 
 /* Statements are what protocols with that column have in `resource`. */
@@ -323,6 +323,8 @@ static bool wants_connections(const struct options *o)
 	static const uint8_t requests_only[] = { FILTER_STATUS, FILTER_METHOD, FILTER_PATH,
 						 FILTER_RESOURCE, FILTER_MIN_LATENCY };
 
+	if (o->n_matches)
+		return false;
 	for (size_t i = 0; i < o->n_filters; i++)
 		if (memchr(requests_only, o->filters[i].kind, sizeof(requests_only)))
 			return false;

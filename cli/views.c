@@ -25,32 +25,34 @@
 	}
 
 static const struct view_col top_service[] = {
-	{ "service", "SERVICE", SHAPE_PLAIN, 100, 12, VIEW_FLEX | VIEW_NAME },
+	{ "service", "SERVICE", SHAPE_PLAIN, 100, 12, VIEW_FLEX | VIEW_NAME | VIEW_KEY },
 	TOP_NUMBERS,
 };
 static const struct view_col top_endpoint[] = {
-	{ "service", "SERVICE", SHAPE_PLAIN, 70, 10, VIEW_FLEX },
-	{ "method", "METHOD", SHAPE_PLAIN, 75, 4, VIEW_FLEX },
-	{ "resource", "RESOURCE", SHAPE_PLAIN, 100, 16, VIEW_FLEX | VIEW_NAME },
+	{ "service", "SERVICE", SHAPE_PLAIN, 70, 10, VIEW_FLEX | VIEW_KEY },
+	{ "method", "METHOD", SHAPE_PLAIN, 75, 4, VIEW_FLEX | VIEW_KEY },
+	{ "resource", "RESOURCE", SHAPE_PLAIN, 100, 16,
+	  VIEW_FLEX | VIEW_MAIN | VIEW_NAME | VIEW_KEY },
 	TOP_NUMBERS,
 };
 static const struct view_col top_client[] = {
-	{ "client", "CLIENT", SHAPE_PLAIN, 100, 12, VIEW_FLEX | VIEW_NAME },
+	{ "client", "CLIENT", SHAPE_PLAIN, 100, 12, VIEW_FLEX | VIEW_NAME | VIEW_KEY },
 	TOP_NUMBERS,
 };
 static const struct view_col top_pod[] = {
-	{ "pod", "POD", SHAPE_PLAIN, 100, 12, VIEW_FLEX | VIEW_NAME },
+	{ "pod", "POD", SHAPE_PLAIN, 100, 12, VIEW_FLEX | VIEW_NAME | VIEW_KEY },
 	TOP_NUMBERS,
 };
 static const struct view_col top_statement[] = {
-	{ "protocol", "PROTOCOL", SHAPE_PLAIN, 65, 6, VIEW_FLEX },
-	{ "method", "METHOD", SHAPE_PLAIN, 75, 4, VIEW_FLEX },
-	{ "resource", "STATEMENT", SHAPE_PLAIN, 100, 16, VIEW_FLEX | VIEW_NAME },
+	{ "protocol", "PROTOCOL", SHAPE_PLAIN, 65, 6, VIEW_FLEX | VIEW_KEY },
+	{ "method", "METHOD", SHAPE_PLAIN, 75, 4, VIEW_FLEX | VIEW_KEY },
+	{ "resource", "STATEMENT", SHAPE_PLAIN, 100, 16,
+	  VIEW_FLEX | VIEW_MAIN | VIEW_NAME | VIEW_KEY },
 	TOP_NUMBERS,
 };
 static const struct view_col top_pair[] = {
-	{ "client", "CLIENT", SHAPE_PLAIN, 99, 10, VIEW_FLEX },
-	{ "service", "SERVICE", SHAPE_PLAIN, 100, 10, VIEW_FLEX | VIEW_NAME },
+	{ "client", "CLIENT", SHAPE_PLAIN, 99, 10, VIEW_FLEX | VIEW_KEY },
+	{ "service", "SERVICE", SHAPE_PLAIN, 100, 10, VIEW_FLEX | VIEW_NAME | VIEW_KEY },
 	TOP_NUMBERS,
 };
 
@@ -66,13 +68,13 @@ static const struct view_col tap_cols[] = {
 	{ "server_name", "SERVER", SHAPE_PLAIN, 70, 10, VIEW_FLEX },
 	{ "protocol", "PROTO", SHAPE_PLAIN, 20, 5, VIEW_WIDE },
 	{ "method", "METHOD", SHAPE_PLAIN, 90, 6, 0 },
-	{ "resource", "RESOURCE", SHAPE_PLAIN, 100, 12, VIEW_FLEX },
+	{ "resource", "RESOURCE", SHAPE_PLAIN, 100, 12, VIEW_FLEX | VIEW_MAIN },
 	{ "status", "STATUS", SHAPE_STATUS, 95, 7, 0 },
 	{ "latency_ns", "LATENCY", SHAPE_DURATION, 90, 7, 0 },
 	{ "outcome", "OUTCOME", SHAPE_PLAIN, 30, 9, VIEW_WIDE },
 	{ "request_bytes", "IN", SHAPE_BYTES, 20, 7, VIEW_WIDE },
 	{ "response_bytes", "OUT", SHAPE_BYTES, 20, 7, VIEW_WIDE },
-	{ "id", "ID", SHAPE_PLAIN, 10, 24, VIEW_WIDE | VIEW_NAME },
+	{ "id", "ID", SHAPE_PLAIN, 10, 24, VIEW_WIDE | VIEW_NAME | VIEW_KEY },
 };
 const struct view view_tap = VIEW_OF(tap_cols);
 
@@ -84,10 +86,10 @@ static const struct view_col slow_cols[] = {
 	{ "client_name", "CLIENT", SHAPE_PLAIN, 50, 10, VIEW_FLEX },
 	{ "server_name", "SERVER", SHAPE_PLAIN, 70, 10, VIEW_FLEX },
 	{ "method", "METHOD", SHAPE_PLAIN, 80, 4, VIEW_FLEX },
-	{ "resource", "RESOURCE", SHAPE_PLAIN, 99, 12, VIEW_FLEX },
+	{ "resource", "RESOURCE", SHAPE_PLAIN, 99, 12, VIEW_FLEX | VIEW_MAIN },
 	{ "status", "STATUS", SHAPE_STATUS, 85, 8, VIEW_FLEX },
 	{ "response_bytes", "OUT", SHAPE_BYTES, 15, 0, VIEW_WIDE },
-	{ "id", "ID", SHAPE_PLAIN, 10, 0, VIEW_WIDE | VIEW_NAME },
+	{ "id", "ID", SHAPE_PLAIN, 10, 0, VIEW_WIDE | VIEW_NAME | VIEW_KEY },
 };
 const struct view view_slow = VIEW_OF(slow_cols);
 
@@ -96,12 +98,12 @@ static const struct view_col errors_cols[] = {
 	{ "client_name", "CLIENT", SHAPE_PLAIN, 60, 7, VIEW_FLEX },
 	{ "server_name", "SERVER", SHAPE_PLAIN, 70, 10, VIEW_FLEX },
 	{ "method", "METHOD", SHAPE_PLAIN, 85, 4, VIEW_FLEX },
-	{ "resource", "RESOURCE", SHAPE_PLAIN, 90, 16, VIEW_FLEX },
-	{ "status", "STATUS", SHAPE_STATUS, 100, 6, VIEW_FLEX },
+	{ "resource", "RESOURCE", SHAPE_PLAIN, 90, 16, VIEW_FLEX | VIEW_MAIN },
+	{ "status", "STATUS", SHAPE_STATUS, 100, 7, VIEW_FLEX },
 	{ "why", "ERROR", SHAPE_PLAIN, 75, 7, VIEW_FLEX },
 	{ "outcome", "OUTCOME", SHAPE_PLAIN, 30, 8, VIEW_FLEX | VIEW_WIDE },
 	{ "latency_ns", "LATENCY", SHAPE_DURATION, 40, 0, 0 },
-	{ "id", "ID", SHAPE_PLAIN, 10, 0, VIEW_WIDE | VIEW_NAME },
+	{ "id", "ID", SHAPE_PLAIN, 10, 0, VIEW_WIDE | VIEW_NAME | VIEW_KEY },
 };
 const struct view view_errors = VIEW_OF(errors_cols);
 
@@ -127,7 +129,7 @@ static const struct view_col conns_cols[] = {
 	{ "closed", "CLOSED", SHAPE_TIME, 20, 0, VIEW_WIDE },
 	{ "comm", "COMM", SHAPE_PLAIN, 20, 0, VIEW_WIDE },
 	{ "pid", "PID", SHAPE_PLAIN, 20, 0, VIEW_WIDE },
-	{ "conn_id", "ID", SHAPE_PLAIN, 10, 0, VIEW_WIDE | VIEW_NAME },
+	{ "conn_id", "ID", SHAPE_PLAIN, 10, 0, VIEW_WIDE | VIEW_NAME | VIEW_KEY },
 };
 const struct view view_conns = VIEW_OF(conns_cols);
 

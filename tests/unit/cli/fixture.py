@@ -23,6 +23,7 @@ client_port client_pid client_namespace client_pod client_workload client_worklo
 client_node client_comm client_container server_name server_addr server_port server_pid server_namespace
 server_pod server_workload server_workload_kind server_service server_node server_comm server_container
 node is_primary path request_headers response_headers request_body response_body""".split()
+PGSQL_COLUMNS = REQUEST_COLUMNS[:-5] + "database user statement rows sqlstate message".split()
 CONN_COLUMNS = """conn_id opened closed end_time state protocol why_unreadable client_name client_addr client_port
 client_pid client_namespace client_pod client_workload client_workload_kind client_service client_node
 client_comm client_container server_name server_addr server_port server_pid server_namespace server_pod
@@ -51,12 +52,18 @@ class Quantile:
         return self.values[min(len(self.values) - 1, int(self.part * len(self.values)))]
 
 
+def insert(db, table, row):
+    db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+               list(row.values()))
+
+
 def database():
     db = sqlite3.connect(":memory:", check_same_thread=False)
     for name, part in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)):
         db.create_aggregate(name, 1, type(name, (Quantile,), {"part": part}))
     for table in ("requests", "http", "observations"):
         db.execute(f"CREATE TABLE {table} ({', '.join(REQUEST_COLUMNS)})")
+    db.execute(f"CREATE TABLE pgsql ({', '.join(PGSQL_COLUMNS)})")
     db.execute(f"CREATE TABLE connections ({', '.join(CONN_COLUMNS)})")
     rows = []
     for i in range(200):
@@ -80,8 +87,20 @@ def database():
                      failed=0, error='=HYPERLINK("x")', latency_ns=90 * SECOND))
     for row in rows:
         for table in ("requests", "http", "observations"):
-            db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
-                       list(row.values()))
+            insert(db, table, row)
+    for i in range(12):
+        failed = i % 4 == 3
+        row = dict(rows[0], id=f"n1-5f-sql{i:x}", time=T0 + (5 + i) * SECOND, path=None, protocol="pgsql",
+                   end_time=T0 + (5 + i) * SECOND + (i + 1) * 7 * MS, latency_ns=(i + 1) * 7 * MS, method="SELECT",
+                   resource="SELECT * FROM stock, shelf WHERE item IN (?, ?) AND name LIKE ?", failed=0,
+                   status="42P01" if failed else "OK", status_code=None, client_error=int(failed),
+                   error="relation ? does not exist" if failed else None, client_name="orders",
+                   server_name="postgres", server_port=5432)
+        insert(db, "requests", {k: v for k, v in row.items() if not k.endswith(("headers", "body"))})
+        insert(db, "observations", row)
+        insert(db, "pgsql", dict({k: v for k, v in row.items() if k in PGSQL_COLUMNS}, database="shop", user="shop",
+                                 statement="SELECT *\n  FROM stock, shelf\n WHERE item IN (?, ?) AND name LIKE ? -- "
+                                 + "a long remark " * 12, rows=i, sqlstate="42P01" if failed else "00000"))
     for conn in (
             dict(conn_id="c-open", opened=T0, end_time=T0 + 20 * SECOND, state="open", protocol="http",
                  client_name="nginx", server_name="orders", server_port=8080, bytes_sent=123456,
@@ -94,8 +113,7 @@ def database():
                  client_name="curl", server_name="external", server_port=443, requests=0, open_requests=0,
                  why_unreadable="TLS", bytes_sent=10, bytes_received=20, retransmits=0, bytes_lost=0,
                  node="n1")):
-        db.execute(f"INSERT INTO connections ({', '.join(conn)}) VALUES ({', '.join('?' * len(conn))})",
-                   list(conn.values()))
+        insert(db, "connections", conn)
     return db
 
 

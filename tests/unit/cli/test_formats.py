@@ -87,7 +87,7 @@ def test_formats_formulas(server):
 
 def test_formats_name(server):
     done = run("errors", "-o", "name", *clilib.SINCE, "--limit", "3", "--server", server.address)
-    expect(done.out.splitlines(), ["n1-5f-evil", "n1-5f-b4", "n1-5f-a0"])
+    expect(done.out.splitlines(), ["n1-5f-evil", "n1-5f-b4", "n1-5f-sqlb"])
     expect(done.err, "")
 
 
