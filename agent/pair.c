@@ -423,16 +423,31 @@ static void session_set(char *text, uint8_t *n, struct slice v)
 	*n = (uint8_t)v.n;
 }
 
-static void session_field(struct conn *c, enum field_id f, struct slice v)
+static struct session *session_of(struct conn *c)
 {
 	if (!c->session)
 		c->session = calloc(1, sizeof(*c->session));
-	if (!c->session)
+	return c->session;
+}
+
+static void session_field(struct conn *c, enum field_id f, struct slice v)
+{
+	struct session *s = session_of(c);
+
+	if (s && f == FIELD_USER)
+		session_set(s->user, &s->user_n, v);
+	else if (s && f == FIELD_DATABASE)
+		session_set(s->database, &s->database_n, v);
+}
+
+static void session_num(struct conn *c, enum field_id f, int64_t v)
+{
+	struct session *s = f == FIELD_BACKSLASH ? session_of(c) : NULL;
+
+	if (!s)
 		return;
-	if (f == FIELD_USER)
-		session_set(c->session->user, &c->session->user_n, v);
-	else if (f == FIELD_DATABASE)
-		session_set(c->session->database, &c->session->database_n, v);
+	s->has_backslash = true;
+	s->backslash = v != 0;
 }
 
 static void name_set(struct pair *pr, struct slice name)
@@ -495,9 +510,14 @@ static void on_learn(void *ctx, enum msg_kind kind, uint64_t key, const struct h
 static void on_num(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f, int64_t v)
 {
 	struct pair *pr = ctx;
-	struct exchange *x = exchange_find(pr, key);
+	struct exchange *x;
 
-	if (!x || kind == MSG_CONN)
+	if (kind == MSG_CONN) {
+		session_num(pr->c, f, v);
+		return;
+	}
+	x = exchange_find(pr, key);
+	if (!x)
 		return;
 	if (f == FIELD_BODY_BYTES)
 		x->msg[side(kind)].body_bytes = v;

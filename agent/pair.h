@@ -32,8 +32,9 @@ struct text_ref {
 	uint32_t off, n;
 };
 
-/* What a connection's requests have in common; told by the parser as FIELD_USER, FIELD_DATABASE. */
+/* What a connection's requests have in common; told by the parser as MSG_CONN. */
 struct session {
+	bool has_backslash, backslash; /* FIELD_BACKSLASH: was told; what */
 	uint8_t user_n, database_n;
 	char user[SESSION_TEXT_MAX], database[SESSION_TEXT_MAX];
 };

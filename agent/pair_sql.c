@@ -3,6 +3,8 @@
 #include "agent/pair_text.h"
 #include "agent/pipeline_int.h"
 #include "base/sql_mask.h"
+#include "base/sql_trace.h"
+#include "protocols/secrets.h"
 
 #define MESSAGE_MAX 1024
 
@@ -35,25 +37,52 @@ void sql_field(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum 
 struct made {
 	struct stmt s;
 	char statement[STATEMENT_MAX], fingerprint[SQL_NORM_MAX];
+	uint8_t safe_statement[REDACT_BUF], safe_fingerprint[REDACT_BUF];
 };
 
-/* What no longer holds a datum, unless the configuration wants those or finds one. */
-static void make(struct pipeline *p, struct slice text, enum sql_dialect dialect, struct made *m)
+/* What no longer holds a datum, unless the configuration wants those. */
+static void make_texts(const struct pipeline *p, struct slice text, bool cut,
+		       enum sql_dialect dialect, struct made *m)
 {
-	struct slice statement = text;
+	size_t n = cut ? sql_norm_cut(text, dialect, m->fingerprint)
+		       : sql_norm(text, dialect, m->fingerprint);
 
+	m->s = (struct stmt){ sql_verb(text, dialect), text, slice_of(m->fingerprint, n) };
 	if (!p->opts.want_literals)
-		statement = slice_of(m->statement,
-				     sql_mask(text, dialect, m->statement, sizeof(m->statement)));
-	m->s = (struct stmt){ sql_verb(text, dialect), statement,
-			      slice_of(m->fingerprint, sql_norm(text, dialect, m->fingerprint)) };
-	if (policy_masks(&p->policy, statement))
-		m->s.statement = m->s.fingerprint = text_masked;
+		m->s.statement = slice_of(
+			m->statement, sql_mask(text, dialect, m->statement, sizeof(m->statement)));
 }
 
+/* Names may hold secrets too, and literals that are kept. */
+static void make(const struct pipeline *p, struct slice text, bool cut, enum sql_dialect dialect,
+		 struct made *m)
+{
+	make_texts(p, text, cut, dialect, m);
+	if (policy_masks(&p->policy, m->s.statement)) {
+		m->s.statement = m->s.fingerprint = text_masked;
+	} else if (secret_find(m->s.statement, SECRET_IN_TEXT)) {
+		m->s.statement = redact_text(m->s.statement, m->safe_statement, REDACT_BUF);
+		m->s.fingerprint = redact_text(m->s.fingerprint, m->safe_fingerprint, REDACT_BUF);
+	}
+}
+
+/* The protocol's, with what the session's server said of it. */
 static enum sql_dialect dialect_of(const struct conn *c)
 {
-	return c->proto == PROTO_MYSQL ? SQL_MYSQL : SQL_ANSI;
+	static const enum sql_dialect dialects[2][2] = {
+		{ SQL_ANSI, SQL_ANSI_BACKSLASH },
+		{ SQL_MYSQL_NO_BACKSLASH, SQL_MYSQL },
+	};
+	bool mysql = c->proto == PROTO_MYSQL;
+
+	return dialects[mysql]
+		       [c->session && c->session->has_backslash ? c->session->backslash : mysql];
+}
+
+/* Whether the text is the beginning of a longer one. */
+static bool is_cut(const struct exchange *x, struct slice text)
+{
+	return x->truncated && text.n >= STATEMENT_MAX;
 }
 
 static void prepared(struct pipeline *p, struct exchange *x, uint64_t id)
@@ -63,7 +92,7 @@ static void prepared(struct pipeline *p, struct exchange *x, uint64_t id)
 
 	if (!text.n)
 		return;
-	make(p, text, dialect_of(p->pair.c), &m);
+	make(p, text, is_cut(x, text), dialect_of(p->pair.c), &m);
 	stmts_put(p, p->pair.c, id, &m.s);
 }
 
@@ -99,6 +128,16 @@ void sql_num(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum fi
 	}
 }
 
+/* What the client says in a comment; what it says in another way wins. */
+static void read_trace(struct exchange *x, struct slice text, enum sql_dialect dialect)
+{
+	char value[SQL_TRACEPARENT_MAX];
+	size_t n = x->trace.has_trace ? 0 : sql_traceparent(text, dialect, value);
+
+	if (n > 0)
+		(void)trace_context_header(&x->trace, SLICE_LIT("traceparent"), slice_of(value, n));
+}
+
 static void put_statement(struct pipeline *p, struct conn *c, struct exchange *x,
 			  struct row_builder *b)
 {
@@ -107,8 +146,9 @@ static void put_statement(struct pipeline *p, struct conn *c, struct exchange *x
 	struct made m;
 
 	if (text.n) {
-		make(p, text, dialect_of(c), &m);
+		make(p, text, is_cut(x, text), dialect_of(c), &m);
 		s = m.s;
+		read_trace(x, text, dialect_of(c));
 	} else if (x->num[SQL_NUM_STMT] < 0) {
 		return;
 	} else if (!stmts_get(c, (uint64_t)x->num[SQL_NUM_STMT], &s)) {

@@ -15,6 +15,13 @@ static struct slice query(const struct pipeline *p, struct slice s, uint8_t *buf
 	return redact_query(&p->policy.redact, s, buf, REDACT_BUF);
 }
 
+/* Servers quote data in their messages. */
+static struct slice message(const struct pipeline *p, struct slice s, uint8_t *buf)
+{
+	return p->opts.want_literals ? redact_text(s, buf, REDACT_BUF)
+				     : redact_error(s, buf, REDACT_BUF);
+}
+
 /* How a column's text is made safe; the others are plain text. */
 static const struct {
 	uint16_t col;
@@ -22,6 +29,7 @@ static const struct {
 } rules[] = {
 	{ COL_HTTP_PATH, path },
 	{ COL_HTTP_QUERY, query },
+	{ COL_DB_MESSAGE, message },
 };
 
 static struct slice redact(struct pipeline *p, uint16_t col, struct slice s, uint8_t *buf)

@@ -109,6 +109,10 @@ enum field_id {
 
 	FIELD_USER,	/* text, MSG_CONN */
 	FIELD_DATABASE, /* text, MSG_CONN */
+	/* num, 0 or 1, MSG_CONN: whether \ escapes in each string of SQL. Not told: what is usual,
+	 * 1 with MySQL (0: SERVER_STATUS_NO_BACKSLASH_ESCAPES), 0 with PostgreSQL (1:
+	 * standard_conforming_strings is off) */
+	FIELD_BACKSLASH,
 
 	/* SQL. An id is below 2^63. */
 	FIELD_STATEMENT, /* text: as sent, may come in pieces */

@@ -356,7 +356,7 @@ static struct hit find_named(struct slice s, size_t word, size_t name, enum secr
 		if (s.p[at] == '"' || s.p[at] == '\'')
 			quote = s.p[at];
 	n = quote ? quoted_len(slice_from(s, at), quote) : bare_len(slice_from(s, at), place);
-	if (n == 0)
+	if (n == 0 || (n == 1 && s.p[at] == '?')) /* a placeholder, or masked before */
 		return (struct hit){ 0 };
 	return (struct hit){ at + n, at, SLICE_LIT("<REDACTED>") };
 }
