@@ -233,7 +233,8 @@ static const char *const kinds[] = {
 static bool all_there(const struct exchange *x)
 {
 	return (x->kind == EXCHANGE_PUSH || x->msg[MSG_REQUEST].done) &&
-	       (x->kind == EXCHANGE_ONEWAY || x->msg[MSG_RESPONSE].done);
+	       (x->kind == EXCHANGE_ONEWAY || x->msg[MSG_RESPONSE].done ||
+		x->msg[MSG_RESPONSE].flags & MSG_UNANSWERED);
 }
 
 static uint64_t time_of_end(const struct pipeline *p, const struct exchange *x)
@@ -525,6 +526,15 @@ static void on_num(void *ctx, enum msg_kind kind, uint64_t key, enum field_id f,
 		pr->ops->num(pr->p, x, side(kind), f, v);
 }
 
+/* How the exchange ended with its last message; NULL: well. */
+static const char *outcome_of_message(const struct pair *pr, const struct conn *c,
+				      const struct exchange *x, uint32_t flags)
+{
+	if (flags & MSG_UNANSWERED && flags & MSG_LOST)
+		return "lost";
+	return flags & MSG_CUT_EOF ? outcome_of_end(pr, c, x) : NULL;
+}
+
 static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, uint32_t flags)
 {
 	struct pair *pr = ctx;
@@ -535,7 +545,7 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 	if (!x)
 		return;
 	m = &x->msg[side(kind)];
-	m->done = !(flags & MSG_CUT_EOF);
+	m->done = !(flags & (MSG_CUT_EOF | MSG_UNANSWERED));
 	m->flags |= flags;
 	m->end = off;
 	m->last_ns = stream_time(
@@ -548,7 +558,7 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 	if (flags & MSG_ONEWAY)
 		x->kind = EXCHANGE_ONEWAY;
 	if (kind != MSG_REQUEST || flags & MSG_ONEWAY)
-		finish(pr->p, c, x, flags & MSG_CUT_EOF ? outcome_of_end(pr, c, x) : NULL);
+		finish(pr->p, c, x, outcome_of_message(pr, c, x, flags));
 }
 
 const struct sink_ops pair_sink = {

@@ -87,6 +87,9 @@ enum msg_flag {
 	MSG_ONEWAY = 1 << 5,	/* of a request: there will be no response */
 	MSG_DROP = 1 << 6,	/* of a request, or again of one that has ended: it turned out to be
 				 * none, there is no row */
+	/* Of a response that has not begun: it will not come, the server passed the request over; with
+	 * MSG_LOST: what became of it is not known. */
+	MSG_UNANSWERED = 1 << 7,
 };
 
 /* Fields by number: which of them a protocol emits, and in what order, stands at the head of its
@@ -119,6 +122,7 @@ enum field_id {
 	/* num, of a request: the prepared statement that it executes; of a response: the id under
 	 * which the statement of its request can be executed from now on */
 	FIELD_STMT_ID,
+	FIELD_STMT_NAME,     /* text: the name under which a request prepares its statement */
 	FIELD_STMT_CLOSE,    /* num: this id means nothing any more */
 	FIELD_STMT_RESET,    /* num: nor does any */
 	FIELD_PREPARED,	     /* num, 0 or 1 */
@@ -154,7 +158,7 @@ enum field_id {
  * response whose request is not known has a key of its own with KEY_ORPHAN set. off: stream
  * position (of the direction in question) of the first byte of a message in begin(), behind its
  * last byte in end(). Slices are borrowed for the call. For a given message: begin, any number of
- * field and num, end. Messages of the two directions may interleave. */
+ * field and num, end (MSG_UNANSWERED: end alone). Messages of the two directions may interleave. */
 #define KEY_ORPHAN ((uint64_t)1 << 63)
 #define KEY_PUSH   ((uint64_t)1 << 62) /* of a MSG_PUSH: the parser numbers those, too */
 

@@ -79,6 +79,11 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 	if (kind == MSG_REQUEST && flags & MSG_DROP &&
 	    !(s->open[kind] && s->open_key[kind] == key)) {
 		add(s, kind, key); /* a request that has ended */
+	} else if (flags & MSG_UNANSWERED) {
+		s->broken |= kind != MSG_RESPONSE || s->open[kind];
+		s->unanswered--;
+		add(s, kind, key);
+		add(s, kind, off);
 	} else {
 		tell(s, kind, END, key, off);
 		s->open[kind] = false;

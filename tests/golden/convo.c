@@ -5,7 +5,7 @@
 
 static const char *const kind_names[] = { "request", "response", "push", "session" };
 static const char *const flag_names[] = { "truncated", "lost",	 "degraded", "cut",
-					  "tunnel",    "oneway", "dropped" };
+					  "tunnel",    "oneway", "dropped",  "unanswered" };
 
 static const char *const text_names[_FIELD_MAX] = {
 	[FIELD_METHOD] = "method",
@@ -19,6 +19,7 @@ static const char *const text_names[_FIELD_MAX] = {
 	[FIELD_USER] = "user",
 	[FIELD_DATABASE] = "database",
 	[FIELD_STATEMENT] = "statement",
+	[FIELD_STMT_NAME] = "stmt_name",
 	[FIELD_COMMAND] = "command",
 	[FIELD_TAG] = "tag",
 	[FIELD_SQLSTATE] = "sqlstate",
@@ -180,7 +181,7 @@ static void log_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, u
 		line(l, kind, "request %s dropped behind its end\n", k);
 		return;
 	}
-	l->broken |= !fits(l, kind, key);
+	l->broken |= fits(l, kind, key) == !!(flags & MSG_UNANSWERED);
 	l->open[kind] = false;
 	l->ended[kind]++;
 	l->clean[kind] += flags == 0;
