@@ -1,10 +1,12 @@
 /* THE table of protocols: a known id without an entry is recognised and named, not parsed. */
 #include "protocols/protocol.h"
 #include "protocols/http1/http1.h"
+#include "protocols/pgsql/pgsql.h"
 #include "base/util.h"
 
 static const struct proto_ops *const parsers[_PROTO_MAX] = {
 	[PROTO_HTTP1] = &http1_ops,
+	[PROTO_PGSQL] = &pgsql_ops,
 };
 
 static const char *const names[_PROTO_MAX] = {
@@ -68,6 +70,12 @@ static const struct probe signatures[] = {
 	{ PROTO_TLS, probe_tls },
 	{ PROTO_HTTP2, probe_http2 },
 	{ PROTO_HTTP1, http1_probe },
+	{ PROTO_PGSQL, pgsql_probe_opening },
+};
+
+/* What needs confirmation from both directions, asked when no signature is or may become one. */
+static const struct probe evidence[] = {
+	{ PROTO_PGSQL, pgsql_probe_chain },
 };
 
 static enum proto_id ask(const struct probe *probes, size_t n, const struct probe_in *in,
@@ -90,9 +98,13 @@ enum proto_id proto_infer(const struct probe_in *in, bool *ret_head_is_request, 
 {
 	struct probe_in seen = { slice_head(in->head, PROBE_MAX), slice_head(in->other, PROBE_MAX),
 				 in->start };
+	enum proto_id id;
 
 	*ret_more = true;
 	if (seen.head.n == 0)
 		return PROTO_UNKNOWN;
-	return ask(signatures, ARRAY_SIZE(signatures), &seen, ret_head_is_request, ret_more);
+	id = ask(signatures, ARRAY_SIZE(signatures), &seen, ret_head_is_request, ret_more);
+	if (id == PROTO_UNKNOWN && !*ret_more)
+		id = ask(evidence, ARRAY_SIZE(evidence), &seen, ret_head_is_request, ret_more);
+	return id;
 }

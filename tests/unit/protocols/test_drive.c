@@ -227,7 +227,7 @@ static void test_infer__others(void)
 	INFER("EHLO example.com\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("SUB /a/b 1\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("220 mail ready\r\n", PROTO_UNKNOWN, 0, false);
-	INFER("\x00\x00\x00\x08\x04\xd2\x16\x2f", PROTO_UNKNOWN, 0, false);
+	INFER("\x00\x00\x00\x08\x04\xd2\x16\x2f", PROTO_PGSQL, 1, false);
 	INFER("SSH-2.0-OpenSSH_9.2\r\n", PROTO_UNKNOWN, 0, false);
 }
 
