@@ -85,6 +85,7 @@ static const struct {
 	const char *why;
 } switches[_PROTO_MAX] = {
 	[PROTO_HTTP1] = { CONFIG_HTTP, "switched off by capture.protocols.http.enabled" },
+	[PROTO_PGSQL] = { CONFIG_PGSQL, "switched off by capture.protocols.pgsql.enabled" },
 };
 
 const char *policy_refuses_protocol(const struct policy *p, enum proto_id id)
