@@ -10,12 +10,13 @@
 
 static int pipe_fds[2] = { -1, -1 };
 static atomic_bool seen; /* lock-free: a handler may set it */
+static volatile sig_atomic_t last;
 
 static void on_signal(int sig)
 {
 	int keep = errno;
 
-	(void)sig;
+	last = sig;
 	atomic_store(&seen, true);
 	if (pipe_fds[1] >= 0)
 		(void)!write(pipe_fds[1], "", 1);
@@ -40,6 +41,11 @@ int interrupt_install(void)
 bool interrupted(void)
 {
 	return atomic_load(&seen);
+}
+
+bool interrupt_ends(void)
+{
+	return interrupted() && last != SIGINT;
 }
 
 const atomic_bool *interrupt_flag(void)

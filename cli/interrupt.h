@@ -8,6 +8,8 @@
 /* SIGINT, SIGTERM and SIGHUP are noted from here on. 0 or negative errno. Once per program. */
 int interrupt_install(void);
 bool interrupted(void);
+/* Whether the program is to end: it was not Ctrl-C, which may be meant for one answer only. */
+bool interrupt_ends(void);
 /* What interrupted() reads, for a query to look at while it runs. */
 const atomic_bool *interrupt_flag(void);
 /* Forgets it (the prompt goes on). */

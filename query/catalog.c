@@ -4,6 +4,7 @@
 #include "query/query.h"
 
 #include <pthread.h>
+#include <sqlite3.h>
 
 static struct sql_table tables[CATALOG_TABLES_MAX];
 static size_t n_tables;
@@ -220,4 +221,9 @@ const char *query_table_name(size_t i)
 	if (i < n)
 		return tables[i].name;
 	return i - n < ARRAY_SIZE(more) ? more[i - n] : NULL;
+}
+
+bool query_is_complete(const char *sql)
+{
+	return sqlite3_complete(sql) == 1;
 }

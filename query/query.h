@@ -155,6 +155,9 @@ void query_coverage_json(const struct query_coverage *cov, struct strbuf *out);
 /* {"code","message","hint","position"} */
 void query_error_json(const struct query_error *e, struct strbuf *out);
 
+/* Whether a text ends with the ; that ends a statement, not with one of a literal or a comment. */
+bool query_is_complete(const char *sql);
+
 /* The names that SQL knows, for help and completion, in a fixed order. NULL past the end. */
 const char *query_table_name(size_t i);
 const char *query_function_name(size_t i);

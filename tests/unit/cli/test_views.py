@@ -243,17 +243,6 @@ def test_views_explain(server):
     expect_in("client_name = 'it''s'", done.out)
 
 
-def test_views_prompt(server):
-    prompt = "kelpie> "
-    done = on_terminal("sql", "--server", server.address, keys=[
-        (prompt, b"SELECT count(*) AS n\n"), ("     -> ", b"FROM http;\n"), (prompt, b"\\x\n"),
-        (prompt, b"\\timing\n"), (prompt, b"SELECT id FROM http WHERE id = 'n1-5f-evil';\n"),
-        (prompt, b"\\d http\n"), (prompt, b"\\nope\n"), (prompt, b"\x03"), (prompt, b"\\q\n")])
-    expect(done.code, 0, done.out)
-    for part in ("202", "id  n1-5f-evil", "took ", "request_headers", "no command \\nope"):
-        expect_in(part, done.out)
-
-
 def test_views_completion(server):
     del server
     for shell in ("bash", "zsh", "fish"):
