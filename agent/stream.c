@@ -196,7 +196,7 @@ static void parse_end(struct pipeline *p, struct conn *c, const struct drive_res
 	else if (r->st == PARSE_SWITCH)
 		stream_ignore(p, c, r->next ? proto_name(r->next) : "tunnel after the switch");
 	else
-		stream_ignore(p, c, "not understood");
+		stream_ignore(p, c, r->why ? r->why : "not understood");
 }
 
 /* Gives v (the bytes from s->next on) to the parser. Returns how many of them are done with;
@@ -262,13 +262,22 @@ static void parse_buffer(struct pipeline *p, struct conn *c, enum dir dir, bool 
 		buf_drop(p, s, done);
 }
 
-/* The other direction advanced: what waited for it may go on. */
+/* The other direction advanced: what waited for it may go on, and then what waits for that. */
 static void wake_other(struct pipeline *p, struct conn *c, enum dir dir)
 {
-	enum dir other = dir_other(dir);
+	bool moved = true;
 
-	if (c->state == CONN_PARSING && c->dir[other].waiting)
-		parse_buffer(p, c, other, false);
+	while (moved && c->state == CONN_PARSING) {
+		struct stream *s;
+		uint64_t before;
+
+		dir = dir_other(dir);
+		s = &c->dir[dir];
+		before = s->next;
+		if (s->waiting)
+			parse_buffer(p, c, dir, false);
+		moved = s->next != before;
+	}
 }
 
 /* ---- finding out the protocol ---- */

@@ -90,8 +90,10 @@ static bool drive_step(struct drive *d, const struct parse_result *r)
 	case PARSE_SWITCH:
 		d->ret.next = r->next;
 		return false;
-	case PARSE_WAIT:
 	case PARSE_STOP:
+		d->ret.why = r->why;
+		return false;
+	case PARSE_WAIT:
 		return false;
 	}
 	return false;

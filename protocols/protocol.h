@@ -48,7 +48,8 @@ enum parse_status {
 	PARSE_SWITCH, /* after `consumed` bytes of this direction another protocol speaks: `next`,
 		       * PROTO_UNKNOWN for a tunnel; both directions switch. One that has a parser
 		       * goes on with it, requests in the same direction */
-	PARSE_STOP,   /* this connection does not speak the protocol, or nothing more is wanted */
+	PARSE_STOP, /* this connection does not speak the protocol, or nothing more is wanted: `why`
+		       * says what, a literal; NULL: not understood */
 };
 
 /* skip: bytes after `consumed` that the parser does not want (a body of known length). They are not
@@ -65,6 +66,7 @@ struct parse_result {
 	size_t need;
 	uint64_t skip;
 	enum proto_id next;
+	const char *why;
 };
 
 enum msg_kind {
@@ -280,6 +282,7 @@ struct drive_result {
 	uint64_t skip;	      /* bytes behind consumed that are not wanted, see parse_result */
 	size_t need;
 	enum proto_id next;
+	const char *why;   /* of a STOP, see parse_result */
 	uint64_t resynced; /* bytes that were passed over to find a boundary again */
 	bool violated;	   /* the contract was broken: the parser must not be called again */
 };
