@@ -2,11 +2,13 @@
 #include "protocols/protocol.h"
 #include "protocols/http1/http1.h"
 #include "protocols/pgsql/pgsql.h"
+#include "protocols/mysql/mysql.h"
 #include "base/util.h"
 
 static const struct proto_ops *const parsers[_PROTO_MAX] = {
 	[PROTO_HTTP1] = &http1_ops,
 	[PROTO_PGSQL] = &pgsql_ops,
+	[PROTO_MYSQL] = &mysql_ops,
 };
 
 static const char *const names[_PROTO_MAX] = {
@@ -71,11 +73,13 @@ static const struct probe signatures[] = {
 	{ PROTO_HTTP2, probe_http2 },
 	{ PROTO_HTTP1, http1_probe },
 	{ PROTO_PGSQL, pgsql_probe_opening },
+	{ PROTO_MYSQL, mysql_probe_greeting },
 };
 
 /* What needs confirmation from both directions, asked when no signature is or may become one. */
 static const struct probe evidence[] = {
 	{ PROTO_PGSQL, pgsql_probe_chain },
+	{ PROTO_MYSQL, mysql_probe_pair },
 };
 
 static enum proto_id ask(const struct probe *probes, size_t n, const struct probe_in *in,
@@ -94,6 +98,22 @@ static enum proto_id ask(const struct probe *probes, size_t n, const struct prob
 	return PROTO_UNKNOWN;
 }
 
+/* None of these stands in the way of another. */
+static enum proto_id weigh(const struct probe_in *in, bool *ret_head_is_request, bool *ret_more)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(evidence); i++) {
+		enum probe_result r = evidence[i].probe(in);
+
+		*ret_more |= r == PROBE_MORE;
+		if (r == PROBE_REQUEST || r == PROBE_RESPONSE) {
+			*ret_head_is_request = r == PROBE_REQUEST;
+			*ret_more = false;
+			return evidence[i].id;
+		}
+	}
+	return PROTO_UNKNOWN;
+}
+
 enum proto_id proto_infer(const struct probe_in *in, bool *ret_head_is_request, bool *ret_more)
 {
 	struct probe_in seen = { slice_head(in->head, PROBE_MAX), slice_head(in->other, PROBE_MAX),
@@ -105,6 +125,6 @@ enum proto_id proto_infer(const struct probe_in *in, bool *ret_head_is_request, 
 		return PROTO_UNKNOWN;
 	id = ask(signatures, ARRAY_SIZE(signatures), &seen, ret_head_is_request, ret_more);
 	if (id == PROTO_UNKNOWN && !*ret_more)
-		id = ask(evidence, ARRAY_SIZE(evidence), &seen, ret_head_is_request, ret_more);
+		id = weigh(&seen, ret_head_is_request, ret_more);
 	return id;
 }

@@ -48,7 +48,8 @@ static void check_cuts(const char *path, const struct script *s, const struct co
 		script_play_cut(s, &c, 0, piece, SIZE_MAX);
 		if (!sound(&c) || !same_kinds(&c, whole)) {
 			fail(path, s, "another log in small pieces", piece);
-			printf("%s", strbuf_str(&c.log.all));
+			printf("%sresynced %llu\n", strbuf_str(&c.log.all),
+			       (unsigned long long)c.resynced);
 		}
 		convo_done(&c);
 	}
