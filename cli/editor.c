@@ -86,7 +86,7 @@ static void list_names(const struct completion *c)
 }
 
 /* What is sure is written; what is not is listed. */
-static unsigned char on_tab(EditLine *el, int key)
+static unsigned char on_tab(EditLine *el, wint_t key)
 {
 	const LineInfo *line = el_line(el);
 	struct slice before = slice_of(line->buffer, (size_t)(line->cursor - line->buffer));
@@ -197,7 +197,8 @@ int editor_open(editor_complete complete, void *ctx, struct editor **ret)
 	el_set(e->el, EL_SIGNAL, 1);
 	el_set(e->el, EL_GETCFN, get_char);
 	el_set(e->el, EL_HIST, history, e->history);
-	el_set(e->el, EL_ADDFN, "complete", "complete the word before the cursor", on_tab);
+	/* the wide call keeps the texts as they are; the other one makes copies and never frees them */
+	el_wset(e->el, EL_ADDFN, L"complete", L"complete the word before the cursor", on_tab);
 	el_set(e->el, EL_BIND, "^I", "complete", NULL);
 	el_set(e->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
 	*ret = e;

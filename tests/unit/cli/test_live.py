@@ -99,7 +99,7 @@ def test_live_filters(server):
                 expect("GET" in line and "shop" in line, True, line)
         s.keys("\x1b").wait_gone("/GET shop").keys("/typed é\x7f\x1b").wait_gone("typed")
         # what is pasted is no command
-        s.keys("\x1b[200~qqq\x1b[201~").keys("/\x1b[200~pas\nted\x1b[201~").wait("/pasted_").keys("\x1b").wait_gone("_")
+        s.keys("\x1b[200~qqq\x1b[201~").keys("/\x1b[200~pas\nted\x1b[201~").wait("/pasted_").keys("\x1b").wait_gone("pasted")
         s.keys("q")
         left_well(s)
 
