@@ -4,6 +4,8 @@ colour. UPDATE=1 writes the golden files anew.
 """
 import os
 import re
+import shutil
+import subprocess
 import sys
 import unicodedata
 
@@ -251,6 +253,48 @@ def test_views_completion(server):
         for word in ("doctor", "min-latency", "kelpie"):
             expect_in(word, done.out)
         expect("simulate" in done.out, False, "hidden flags stay hidden")
+        if not shutil.which(shell):
+            print(f"skip test_views_completion: {shell} is not installed")
+            continue
+        with clilib.Folder() as folder:
+            script = os.path.join(folder, "script")
+            with open(script, "w", encoding="utf-8") as f:
+                f.write(done.out)
+            read = subprocess.run([shell, "-n", script], capture_output=True, text=True, timeout=30)
+            expect((read.returncode, read.stderr), (0, ""), shell)
+
+
+def completed(folder, *words):
+    """What bash offers for the last of the words."""
+    program = os.path.join(folder, "kelpie")
+    if not os.path.exists(program):
+        with open(program, "w", encoding="utf-8") as f:
+            f.write("#!/bin/sh\nprintf '%s\\n' orders \"\\$(touch $0.owned)\" '`id`' 'a b' stock:80\n")
+        os.chmod(program, 0o755)
+        with open(os.path.join(folder, "script"), "w", encoding="utf-8") as f:
+            f.write(run("completion", "bash").out + 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _kelpie; '
+                    'printf "%s\n" "${COMPREPLY[@]}"\n')
+    env = clilib.environment(PATH=f"{folder}:{os.environ['PATH']}")
+    done = subprocess.run(["bash", os.path.join(folder, "script"), *words], capture_output=True, text=True,
+                          timeout=30, env=env)
+    expect(done.stderr, "")
+    return done.stdout.split("\n")[:-1]
+
+
+def test_views_completion_offers(server):
+    del server
+    with clilib.Folder() as folder:
+        for words, want in ((("kelpie", "t"), ["top", "tap"]),
+                            (("kelpie", "top", "--by", "s"), ["service", "statement"]),
+                            (("kelpie", "slow", "--protocol", "p"), ["pgsql"]),
+                            (("kelpie", "schema", "pg"), ["pgsql"]),
+                            (("kelpie", "completion", "f"), ["fish"]),
+                            (("kelpie", "slow", "--failed", "--res"), ["--resource"]),
+                            (("kelpie", "slow", "--limit", ""), [""]),
+                            # other people's names are never evaluated, and what is not plain is left out
+                            (("kelpie", "slow", "--service", ""), ["orders", "stock:80"])):
+            expect(completed(folder, *words), want, str(words))
+        expect(sorted(os.listdir(folder)), ["kelpie", "script"])
 
 
 def main():
