@@ -287,3 +287,96 @@ size_t path_guard_template(struct path_guard *g, uint64_t server, struct slice p
 	return path.p[0] == '/' ? template_make(g, root, path, out)
 				: name_guarded(g, root, path, out);
 }
+
+/* ---- keys ---- */
+
+#define KEY_ROOT UINT64_C(0x6b65797300000000) /* keeps a server's keys apart from its paths */
+#define UUID_LEN 36
+
+static const uint8_t separators[256] = {
+	[':'] = 1, ['/'] = 1, ['.'] = 1, ['|'] = 1, ['#'] = 1, [','] = 1, [';'] = 1,  ['@'] = 1,
+	['='] = 1, ['{'] = 1, ['}'] = 1, ['-'] = 1, ['_'] = 1, [' '] = 1, ['\t'] = 1,
+};
+
+static bool printable(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] >= 0x7f)
+			return false;
+	return true;
+}
+
+/* The next piece of a key: up to a separator, or a whole UUID. */
+static struct slice key_piece(struct slice s)
+{
+	struct slice uuid = slice_head(s, UUID_LEN);
+	size_t n = 0;
+
+	if (s.n >= UUID_LEN && (s.n == UUID_LEN || separators[s.p[UUID_LEN]])) {
+		struct counts c = count(uuid);
+
+		if (is_uuid(uuid, &c))
+			return uuid;
+	}
+	while (n < s.n && !separators[s.p[n]])
+		n++;
+	return slice_head(s, n);
+}
+
+/* How much of a piece is fixed; behind that stands a star, if that is not all. */
+static struct slice piece_fixed(struct slice s)
+{
+	size_t n = s.n;
+
+	if (is_variable(s) || !printable(s))
+		return slice_head(s, 0);
+	if (is_version(s))
+		return s;
+	while (n > 0 && (classes[s.p[n - 1]] & CLS_DIGIT))
+		n--;
+	return slice_head(s, n);
+}
+
+/* One piece into w; the place it stands at, NULL when there is no room. */
+static struct path_node *key_step(struct path_guard *g, struct path_node *root,
+				  struct path_node *node, struct slice piece, struct slice before,
+				  struct writer *w)
+{
+	struct slice text = piece_fixed(piece), ext = before;
+	bool star = text.n < piece.n;
+
+	if (text.n == 0 && star)
+		text = SLICE_LIT("*");
+	node = descend(g, root, node, &text, &ext);
+	put(w, text);
+	if (star && !slice_eq_str(text, "*"))
+		put(w, SLICE_LIT("*"));
+	return node;
+}
+
+size_t path_guard_key(struct path_guard *g, uint64_t server, struct slice key, char *out)
+{
+	static const struct slice more = { (const uint8_t *)"...", 3 };
+	struct writer w = { .out = out };
+	struct slice before = slice_of(key.p, 0);
+	struct path_node *root, *node;
+	bool fresh = false;
+
+	root = node = node_get(g, NULL, hash_u64(server ^ g->key.k0 ^ KEY_ROOT), &fresh);
+	for (size_t pieces = 0; node && key.n > 0 && !w.full && pieces < PATH_SEGMENTS_MAX;
+	     pieces++) {
+		struct slice piece = key_piece(key);
+
+		key = slice_from(key, piece.n);
+		node = key_step(g, root, node, piece, before, &w);
+		before = slice_head(key, 1);
+		put(&w, before);
+		key = slice_from(key, before.n);
+	}
+	if (node && key.n == 0 && !w.full && may_end(root, node))
+		return w.n;
+	if (!node || key.n == 0)
+		w.n = 0; /* no room for one more */
+	memcpy(out + w.n, more.p, more.n);
+	return w.n + more.n;
+}

@@ -48,4 +48,9 @@ void path_guard_init(struct path_guard *g);
 /* As path_template(), with the guard. server: any number that stands for the server. */
 size_t path_guard_template(struct path_guard *g, uint64_t server, struct slice path, char *out);
 
+/* The same for names that are put together with colons and the like, as keys of caches and channels
+ * are: user:42:cart is user:*:cart, user42 is user*. Separators are : / . | # , ; @ = { } - _ and
+ * blanks; a piece with bytes in it that are no printable ASCII is variable too. Cut to ... . */
+size_t path_guard_key(struct path_guard *g, uint64_t server, struct slice key, char *out);
+
 #endif

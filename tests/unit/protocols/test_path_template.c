@@ -165,7 +165,62 @@ static void test_path_guard__targets_that_are_no_paths(void)
 	EXPECT_MEM(out, n, "/shop/cart", 10);
 }
 
-TEST_MAIN(TEST(test_path_template__segments), TEST(test_path_template__targets),
+static void key_shape(const char *key, const char *want)
+{
+	char out[PATH_TEMPLATE_MAX];
+	size_t n = path_guard_key(&guard, 6379, slice_str(key), out);
+
+	test_check_mem(out, n, want, strlen(want), __FILE__, __LINE__, key);
+}
+
+static void test_path_guard__keys(void)
+{
+	path_guard_init(&guard);
+	key_shape("user:42:cart", "user:*:cart");
+	key_shape("user:42", "user:*");
+	key_shape("user42", "user*");
+	key_shape("42", "*");
+	key_shape("cart", "cart");
+	key_shape("key:000000001234", "key:*");
+	key_shape("key_17.total", "key_*.total");
+	key_shape("api:v2:users", "api:v2:users");
+	key_shape("s:6ba7b810-9dad-11d1-80b4-00c04fd430c8:x", "s:*:x");
+	key_shape("6ba7b810-9dad-11d1-80b4-00c04fd430c8", "*");
+	key_shape("day:2026-11-27", "day:*-*-*");
+	key_shape("etag:deadbeef01", "etag:*");
+	key_shape("feedface", "feedface"); /* a word may be hexadecimal */
+	key_shape("{user:7}.cart", "{user:*}.cart");
+	key_shape("bin:\x01\xff", "bin:*");
+	key_shape(":", ":");
+	key_shape("a::b", "a::b");
+	key_shape("", "");
+}
+
+/* Names and slugs have no form: where there are too many of them they become a star too. */
+static void test_path_guard__many_keys(void)
+{
+	char key[64], out[PATH_TEMPLATE_MAX], longest[1024];
+	size_t n = 0;
+
+	path_guard_init(&guard);
+	for (int i = 0; i < 1000; i++) {
+		n = (size_t)snprintf(key, sizeof(key), "session:%c%c%c", 'g' + i % 10,
+				     'g' + i / 10 % 10, 'g' + i / 100);
+		n = path_guard_key(&guard, 6379, slice_of(key, n), out);
+	}
+	EXPECT_MEM(out, n, "session:*", 9);
+	n = path_guard_key(&guard, 6380, slice_str("session:xyz"), out);
+	EXPECT_MEM(out, n, "session:xyz", 11);
+	memset(longest, ':', sizeof(longest));
+	n = path_guard_key(&guard, 6379, slice_of(longest, sizeof(longest)), out);
+	EXPECT(n > 3 && n <= PATH_TEMPLATE_MAX && memcmp(out + n - 3, "...", 3) == 0);
+	memset(longest, 'x', sizeof(longest));
+	n = path_guard_key(&guard, 6379, slice_of(longest, sizeof(longest)), out);
+	EXPECT_MEM(out, n, "*", 1);
+}
+
+TEST_MAIN(TEST(test_path_guard__keys), TEST(test_path_guard__many_keys),
+	  TEST(test_path_template__segments), TEST(test_path_template__targets),
 	  TEST(test_path_template__bounds), TEST(test_path_guard__collapses),
 	  TEST(test_path_guard__templates_of_a_server), TEST(test_path_guard__full),
 	  TEST(test_path_guard__one_server_cannot_fill_it),
