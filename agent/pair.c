@@ -557,7 +557,9 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 	}
 	if (flags & MSG_ONEWAY)
 		x->kind = EXCHANGE_ONEWAY;
-	if (kind != MSG_REQUEST || flags & MSG_ONEWAY)
+	if (flags & MSG_UNPAIRED)
+		finish(pr->p, c, x, "lost");
+	else if (kind != MSG_REQUEST || flags & MSG_ONEWAY)
 		finish(pr->p, c, x, outcome_of_message(pr, c, x, flags));
 }
 

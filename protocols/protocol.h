@@ -92,6 +92,8 @@ enum msg_flag {
 	/* Of a response that has not begun: it will not come, the server passed the request over; with
 	 * MSG_LOST: what became of it is not known. */
 	MSG_UNANSWERED = 1 << 7,
+	/* Of a request: which answer is its own cannot be told, so none is waited for. */
+	MSG_UNPAIRED = 1 << 8,
 };
 
 /* Fields by number: which of them a protocol emits, and in what order, stands at the head of its
@@ -140,7 +142,7 @@ enum field_id {
 	/* caches */
 	FIELD_KEY,	  /* text */
 	FIELD_ARG,	  /* text: one argument; in order */
-	FIELD_REPLY_TYPE, /* text */
+	FIELD_REPLY_TYPE, /* num: the protocol's own types */
 
 	/* DNS. A resource record is its name, type, TTL and data, in this order. */
 	FIELD_QNAME,   /* text */

@@ -4,8 +4,8 @@
 #define WINDOW_MAX (4 * MIB)
 
 static const char *const kind_names[] = { "request", "response", "push", "session" };
-static const char *const flag_names[] = { "truncated", "lost",	 "degraded", "cut",
-					  "tunnel",    "oneway", "dropped",  "unanswered" };
+static const char *const flag_names[] = { "truncated", "lost",	  "degraded",	"cut",	   "tunnel",
+					  "oneway",    "dropped", "unanswered", "unpaired" };
 
 static const char *const text_names[_FIELD_MAX] = {
 	[FIELD_METHOD] = "method",
@@ -27,7 +27,6 @@ static const char *const text_names[_FIELD_MAX] = {
 	[FIELD_MESSAGE] = "message",
 	[FIELD_KEY] = "key",
 	[FIELD_ARG] = "arg",
-	[FIELD_REPLY_TYPE] = "reply_type",
 	[FIELD_QNAME] = "qname",
 	[FIELD_RR_NAME] = "record",
 	[FIELD_RR_DATA] = "  data",
@@ -52,6 +51,7 @@ static const char *const num_names[_FIELD_MAX] = {
 	[FIELD_FLAGS] = "flags",
 	[FIELD_RR_TYPE] = "  type",
 	[FIELD_RR_TTL] = "  ttl",
+	[FIELD_REPLY_TYPE] = "reply_type",
 };
 
 static void line(struct convo_log *l, enum msg_kind kind, const char *fmt, ...) __printf(3, 4);
