@@ -92,7 +92,7 @@ struct pair_ops {
 
 /* pair_table.c: never NULL for a protocol that has a parser. */
 const struct pair_ops *pair_ops_of(enum proto_id id);
-extern const struct pair_ops pair_http_ops, pair_mysql_ops, pair_pgsql_ops;
+extern const struct pair_ops pair_http_ops, pair_mysql_ops, pair_pgsql_ops, pair_redis_ops;
 
 struct pair {
 	struct pipeline *p;

@@ -5,6 +5,7 @@ static const struct pair_ops *const table[_PROTO_MAX] = {
 	[PROTO_HTTP1] = &pair_http_ops,
 	[PROTO_PGSQL] = &pair_pgsql_ops,
 	[PROTO_MYSQL] = &pair_mysql_ops,
+	[PROTO_REDIS] = &pair_redis_ops,
 };
 
 const struct pair_ops *pair_ops_of(enum proto_id id)

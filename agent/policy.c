@@ -87,6 +87,7 @@ static const struct {
 	[PROTO_HTTP1] = { CONFIG_HTTP, "switched off by capture.protocols.http.enabled" },
 	[PROTO_PGSQL] = { CONFIG_PGSQL, "switched off by capture.protocols.pgsql.enabled" },
 	[PROTO_MYSQL] = { CONFIG_MYSQL, "switched off by capture.protocols.mysql.enabled" },
+	[PROTO_REDIS] = { CONFIG_REDIS, "switched off by capture.protocols.redis.enabled" },
 };
 
 const char *policy_refuses_protocol(const struct policy *p, enum proto_id id)

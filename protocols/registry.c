@@ -3,12 +3,14 @@
 #include "protocols/http1/http1.h"
 #include "protocols/pgsql/pgsql.h"
 #include "protocols/mysql/mysql.h"
+#include "protocols/redis/redis.h"
 #include "base/util.h"
 
 static const struct proto_ops *const parsers[_PROTO_MAX] = {
 	[PROTO_HTTP1] = &http1_ops,
 	[PROTO_PGSQL] = &pgsql_ops,
 	[PROTO_MYSQL] = &mysql_ops,
+	[PROTO_REDIS] = &redis_ops,
 };
 
 static const char *const names[_PROTO_MAX] = {
@@ -71,6 +73,7 @@ struct probe {
 static const struct probe signatures[] = {
 	{ PROTO_TLS, probe_tls },
 	{ PROTO_HTTP2, probe_http2 },
+	{ PROTO_REDIS, redis_probe },
 	{ PROTO_HTTP1, http1_probe },
 	{ PROTO_PGSQL, pgsql_probe_opening },
 	{ PROTO_MYSQL, mysql_probe_greeting },
@@ -80,6 +83,7 @@ static const struct probe signatures[] = {
 static const struct probe evidence[] = {
 	{ PROTO_PGSQL, pgsql_probe_chain },
 	{ PROTO_MYSQL, mysql_probe_pair },
+	{ PROTO_REDIS, redis_probe_evidence },
 };
 
 static enum proto_id ask(const struct probe *probes, size_t n, const struct probe_in *in,

@@ -220,10 +220,11 @@ static void test_infer__others(void)
 	INFER("\x16\x03\x03\x00\x7a\x0b", PROTO_UNKNOWN, 0, false);
 	INFER("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00", PROTO_HTTP2, 1, false);
 	INFER("PRI * HTTP/2.0\r\n", PROTO_UNKNOWN, 0, true);
-	INFER("*1\r\n$4\r\nPING\r\n", PROTO_UNKNOWN, 0, false);
-	INFER("get foo\r\n", PROTO_UNKNOWN, 0, false);
-	INFER("GET /key\r\n", PROTO_UNKNOWN, 0, false);
-	INFER("get /key\r\n", PROTO_UNKNOWN, 0, false);
+	INFER("*1\r\n$4\r\nPING\r\n", PROTO_REDIS, 1, false);
+	/* Redis on a line: the answer will tell. */
+	INFER("get foo\r\n", PROTO_UNKNOWN, 0, true);
+	INFER("GET /key\r\n", PROTO_UNKNOWN, 0, true);
+	INFER("get /key\r\n", PROTO_UNKNOWN, 0, true);
 	INFER("EHLO example.com\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("SUB /a/b 1\r\n", PROTO_UNKNOWN, 0, false);
 	INFER("220 mail ready\r\n", PROTO_UNKNOWN, 0, false);
