@@ -74,6 +74,7 @@ struct conn {
 	bool in_parser;	     /* guards against a parser that is driven from its own sink */
 	bool role_known;
 	bool poisoned;	   /* it made a parser crash: never parsed again */
+	bool datagram;	   /* a flow of datagrams, see dgram.h */
 	uint8_t eof_first; /* 0 none, 1 + dir of the direction that ended first */
 	int32_t err;
 	uint32_t srtt_us, retransmits;
@@ -83,6 +84,7 @@ struct conn {
 	struct stream dir[2];
 	const struct proto_ops *ops;
 	void *parser; /* ops->state_size bytes */
+	void *held;   /* of a flow: a query that waits for its answer */
 
 	/* hop 6: open exchanges, oldest first */
 	struct exchange *open_head, *open_tail;
@@ -140,6 +142,14 @@ static inline bool conn_peer_reads(const struct conn *c, uint64_t off)
 	if (!c->peer)
 		return off < c->peer_rows_to || (c->peer_was_readable && off < c->peer_read_to);
 	return c->peer->state == CONN_PARSING || off < c->peer->rows_to;
+}
+
+/* 0.0.0.0 or ::, the address of a socket that is bound to none. */
+static inline bool addr_is_any(const uint8_t addr[16])
+{
+	static const uint8_t any4[16] = { [10] = 0xff, [11] = 0xff }, any6[16];
+
+	return memcmp(addr, any4, 16) == 0 || memcmp(addr, any6, 16) == 0;
 }
 
 /* Keyed hash of a connection's ISN pair, the same at both ends; never 0. */

@@ -281,7 +281,8 @@ static void intern_end(struct pipeline *p, const struct end *e, bool server, uin
 
 	for (size_t i = 0; i < IDENTITY_SYMS; i++)
 		syms[i] = SYM_NONE;
-	syms[ID_ADDR] = join_sym(p, slice_of(addr, format_addr(e->addr, addr)));
+	if (!addr_is_any(e->addr))
+		syms[ID_ADDR] = join_sym(p, slice_of(addr, format_addr(e->addr, addr)));
 	syms[ID_COMM] = join_sym(p, comm_of(e->comm));
 	if (id && id->container[0])
 		syms[ID_CONTAINER] = join_sym(p, slice_str(id->container));
@@ -295,13 +296,14 @@ static void put_end(struct row_builder *b, uint16_t first_col, const struct end 
 {
 	char addr[ADDR_TEXT_MAX];
 
-	row_int(b, (uint16_t)(first_col + ID_PORT), e->port);
+	if (e->port)
+		row_int(b, (uint16_t)(first_col + ID_PORT), e->port);
 	if (e->tgid)
 		row_int(b, (uint16_t)(first_col + ID_PID), e->tgid);
 	for (uint16_t i = 0; i < IDENTITY_SYMS; i++)
 		if (syms[i] != SYM_NONE)
 			row_sym(b, (uint16_t)(first_col + i), syms[i]);
-	if (syms[ID_ADDR] == SYM_NONE)
+	if (syms[ID_ADDR] == SYM_NONE && !addr_is_any(e->addr))
 		row_text(b, first_col, slice_of(addr, format_addr(e->addr, addr)));
 }
 

@@ -34,6 +34,13 @@ enum ledger_kind { LEDGER_IN, LEDGER_OUT, LEDGER_HELD, LEDGER_LOSS };
 	X(L3_SAMPLE_IN, 3, "sampling", "opened", IN, 0, "connections")                             \
 	X(L3_SAMPLE_OUT, 3, "sampling", "taken", OUT, 0, "connections")                            \
 	X(L3_SAMPLED, 3, "sampling", "sampled", LOSS, 1, "connections")                            \
+	X(L3_D_IN, 3, "datagrams", "read", IN, 0, "datagrams")                                     \
+	X(L3_D_OUT, 3, "datagrams", "to_parser", OUT, 0, "datagrams")                              \
+	X(L3_D_HELD, 3, "datagrams", "held_for_its_answer", HELD, 0, "datagrams")                  \
+	X(L3_D_UNREADABLE, 3, "datagrams", "no_protocol", LOSS, 1, "datagrams")                    \
+	X(L3_D_IGNORED, 3, "datagrams", "not_wanted", LOSS, 1, "datagrams")                        \
+	X(L3_D_POISON, 3, "datagrams", "crashed_parser", LOSS, 0, "datagrams")                     \
+	X(L3_D_CRASH, 3, "datagrams", "lost_in_crash", LOSS, 0, "datagrams")                       \
 	X(L3_CONN_IN, 3, "connections", "opened", IN, 0, "connections")                            \
 	X(L3_CONN_OUT, 3, "connections", "closed", OUT, 0, "connections")                          \
 	X(L3_CONN_HELD, 3, "connections", "open", HELD, 0, "connections")                          \

@@ -244,6 +244,21 @@ static uint64_t time_of_end(const struct pipeline *p, const struct exchange *x)
 	return x->kind == EXCHANGE_ONEWAY ? x->msg[MSG_REQUEST].last_ns : p->now_ns;
 }
 
+/* Whether the other end is on this node and has the same exchange as its server. */
+static bool server_reads(struct pipeline *p, const struct conn *c, const struct exchange *x)
+{
+	return c->datagram ? dgram_server_saw(p, x) : conn_peer_reads(c, x->msg[MSG_REQUEST].off);
+}
+
+/* With conn_id it is the identity of the exchange at both ends: of a datagram, how many of the same
+ * bytes came before. */
+static int64_t offset_of(const struct conn *c, const struct exchange *x)
+{
+	if (c->datagram)
+		return x->twin_nth ? (int64_t)x->twin_nth - 1 : 0;
+	return (int64_t)x->msg[MSG_REQUEST].off;
+}
+
 /* outcome NULL: its messages ended as they should. */
 static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const char *outcome)
 {
@@ -264,9 +279,11 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	join_literal(p, b, COL_ROLE, p->opts.wire ? "wire" : server ? "server" : "client");
 	row_int(b, COL_ENCRYPTED, 0);
 	if (!push)
-		row_int(b, COL_REQUEST_OFFSET, (int64_t)req->off);
-	row_int(b, COL_IS_PRIMARY, server || p->opts.wire || !conn_peer_reads(c, req->off));
+		row_int(b, COL_REQUEST_OFFSET, offset_of(c, x));
+	row_int(b, COL_IS_PRIMARY, server || p->opts.wire || !server_reads(p, c, x));
 	join_literal(p, b, COL_OUTCOME, outcome ? outcome : "ok");
+	if (c->datagram)
+		dgram_ends(p, c, x);
 	join_ends(p, c, b);
 	ops->columns(p, c, x, b);
 	flags = req->flags | resp->flags; /* what is unknown may show only now */
@@ -413,6 +430,8 @@ static void on_begin(void *ctx, enum msg_kind kind, enum dir dir, uint64_t key, 
 	m->begun = true;
 	m->off = off;
 	m->first_ns = stream_time(&pr->c->dir[dir], off);
+	if (pr->c->datagram && kind == MSG_REQUEST)
+		dgram_begun(pr->p, x);
 }
 
 /* ---- the session ---- */
@@ -584,6 +603,7 @@ void pair_close(struct pipeline *p, struct conn *c)
 
 void pair_expire(struct pipeline *p, struct conn *c, uint64_t before_ns)
 {
-	while (c->open_head && c->last_ns < before_ns)
+	while (c->open_head &&
+	       (c->datagram ? c->open_head->msg[MSG_REQUEST].first_ns : c->last_ns) < before_ns)
 		finish(p, c, c->open_head, "timed_out");
 }

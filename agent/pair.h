@@ -56,6 +56,8 @@ struct exchange {
 	struct message msg[2]; /* MSG_REQUEST, MSG_RESPONSE; a push has the latter alone */
 	uint8_t kind;	       /* enum exchange_kind */
 	bool truncated;
+	uint64_t twin; /* of a datagram: identity of the query, 0 none; see dgram.h */
+	uint32_t twin_nth;
 	struct trace_context trace;
 	/* What the protocol's pair_ops keeps, by its own numbers. */
 	int64_t num[EXCHANGE_NUMS]; /* -1 unknown */
@@ -92,7 +94,8 @@ struct pair_ops {
 
 /* pair_table.c: never NULL for a protocol that has a parser. */
 const struct pair_ops *pair_ops_of(enum proto_id id);
-extern const struct pair_ops pair_http_ops, pair_mysql_ops, pair_pgsql_ops, pair_redis_ops;
+extern const struct pair_ops pair_dns_ops, pair_http_ops, pair_mysql_ops, pair_pgsql_ops,
+	pair_redis_ops;
 
 struct pair {
 	struct pipeline *p;
@@ -121,7 +124,8 @@ void pair_at(struct pair *pr, struct pipeline *p, struct conn *c, enum dir dir);
 /* All open exchanges of the connection become rows: it ended, was evicted, or the agent stops, or
  * another protocol begins. What was known of its session is forgotten. */
 void pair_close(struct pipeline *p, struct conn *c);
-/* Exchanges without traffic since before_ns become rows with outcome timed_out. */
+/* Exchanges without traffic since before_ns become rows with outcome timed_out; of datagrams those
+ * whose request is older. */
 void pair_expire(struct pipeline *p, struct conn *c, uint64_t before_ns);
 
 static inline struct slice exchange_text(const struct exchange *x, unsigned int t)

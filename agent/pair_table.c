@@ -6,6 +6,7 @@ static const struct pair_ops *const table[_PROTO_MAX] = {
 	[PROTO_PGSQL] = &pair_pgsql_ops,
 	[PROTO_MYSQL] = &pair_mysql_ops,
 	[PROTO_REDIS] = &pair_redis_ops,
+	[PROTO_DNS] = &pair_dns_ops,
 };
 
 const struct pair_ops *pair_ops_of(enum proto_id id)

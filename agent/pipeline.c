@@ -22,6 +22,7 @@ struct pipeline *pipeline_new(const struct pipeline_opts *opts)
 		return NULL;
 	p->opts = *opts;
 	conn_table_init(&p->conns, CONN_MAX);
+	dgram_init(&p->dgram);
 	pair_init(&p->pair);
 	path_guard_init(&p->paths);
 	hash_key_random(&seed);
@@ -53,6 +54,10 @@ void pipeline_free(struct pipeline *p)
 
 	while ((c = conn_idlest(&p->conns)))
 		drop_conn(p, c, "agent_stopped");
+	p->pair.outcome = "agent_stopped";
+	while (dgram_stop(p))
+		;
+	dgram_done(&p->dgram);
 	join_done(&p->join);
 	policy_done(&p->policy);
 	pair_done(&p->pair);
@@ -95,9 +100,11 @@ static void put_own_ends(struct pipeline *p, struct conn *c, struct row_builder 
 {
 	char addr[ADDR_TEXT_MAX];
 
-	join_text(p, b, COL_CONN_ADDR, slice_of(addr, format_addr(c->local, addr)));
+	if (!addr_is_any(c->local))
+		join_text(p, b, COL_CONN_ADDR, slice_of(addr, format_addr(c->local, addr)));
 	row_int(b, COL_CONN_PORT, c->local_port);
-	join_text(p, b, COL_CONN_PEER_ADDR, slice_of(addr, format_addr(c->remote, addr)));
+	if (!addr_is_any(c->remote))
+		join_text(p, b, COL_CONN_PEER_ADDR, slice_of(addr, format_addr(c->remote, addr)));
 	row_int(b, COL_CONN_PEER_PORT, c->remote_port);
 	if (c->tgid)
 		row_int(b, COL_CONN_PID, c->tgid);
@@ -144,9 +151,14 @@ static void emit_connection(struct pipeline *p, struct conn *c, const char *stat
 	join_emit(p, b, end, type);
 }
 
+void pipeline_conn_row(struct pipeline *p, struct conn *c, const char *state)
+{
+	emit_connection(p, c, state, PIPE_ROW);
+}
+
 /* ---- records ---- */
 
-static bool poisoned(const struct pipeline *p, uint64_t id)
+bool pipeline_poisoned(const struct pipeline *p, uint64_t id)
 {
 	for (size_t i = 0; i < p->n_poison; i++)
 		if (p->poison[i] == id)
@@ -196,7 +208,7 @@ static void on_open(struct pipeline *p, const struct ev_conn *ev)
 		stream_ignore(p, c, refused);
 	else if (sampled_out(p, hash ? hash : c->id))
 		stream_ignore(p, c, "left out: capture.budgetCores");
-	c->poisoned = poisoned(p, c->id);
+	c->poisoned = pipeline_poisoned(p, c->id);
 	if (c->poisoned)
 		stream_ignore(p, c, "made the parser crash");
 }
@@ -323,6 +335,9 @@ void pipeline_event(struct pipeline *p, const struct ev_hdr *h)
 		break;
 	case EV_DATA:
 		on_data(p, ev);
+		break;
+	case EV_DGRAM:
+		dgram_event(p, ev);
 		break;
 	default:
 		break;
@@ -455,6 +470,7 @@ void pipeline_tick(struct pipeline *p, uint64_t boot_ns, uint64_t unix_ns)
 	if (p->now_ns - p->last_sweep_ns >= SWEEP_NS) {
 		p->last_sweep_ns = p->now_ns;
 		sweep(p);
+		dgram_sweep(p);
 	}
 }
 
@@ -482,7 +498,9 @@ bool pipeline_stop(struct pipeline *p, size_t conns)
 		count(p, L3_CONN_OUT, 1);
 		conn_del(&p->conns, c);
 	}
+	for (size_t n = 0; n < conns && dgram_stop(p); n++)
+		;
 	p->pair.outcome = NULL;
 	pipeline_commit(p);
-	return !conn_idlest(&p->conns);
+	return !conn_idlest(&p->conns) && !conn_idlest(&p->dgram.flows);
 }

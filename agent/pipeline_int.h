@@ -3,6 +3,7 @@
 #define AGENT_PIPELINE_INT_H
 
 #include "agent/conn.h"
+#include "agent/dgram.h"
 #include "agent/join.h"
 #include "agent/memo.h"
 #include "agent/pair.h"
@@ -15,6 +16,7 @@
 struct pipeline {
 	struct pipeline_opts opts;
 	struct conn_table conns;
+	struct dgrams dgram;
 	struct pair pair;
 	struct join join;
 	struct policy policy;
@@ -49,6 +51,11 @@ static inline bool leaks(struct pipeline *p, unsigned int hop)
 {
 	return unlikely(p->opts.ledger->attacher.simulate_leak_hop == hop) && ++p->leak % 1000 == 0;
 }
+
+/* pipeline.c */
+/* The row of table `connections`. */
+void pipeline_conn_row(struct pipeline *p, struct conn *c, const char *state);
+bool pipeline_poisoned(const struct pipeline *p, uint64_t id);
 
 /* stream.c */
 /* A connection that an earlier parser process knew: goes on where that one was with the kernel. */

@@ -88,6 +88,7 @@ static const struct {
 	[PROTO_PGSQL] = { CONFIG_PGSQL, "switched off by capture.protocols.pgsql.enabled" },
 	[PROTO_MYSQL] = { CONFIG_MYSQL, "switched off by capture.protocols.mysql.enabled" },
 	[PROTO_REDIS] = { CONFIG_REDIS, "switched off by capture.protocols.redis.enabled" },
+	[PROTO_DNS] = { CONFIG_DNS, "switched off by capture.protocols.dns.enabled" },
 };
 
 const char *policy_refuses_protocol(const struct policy *p, enum proto_id id)

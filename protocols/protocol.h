@@ -145,15 +145,18 @@ enum field_id {
 	FIELD_REPLY_TYPE, /* num: the protocol's own types */
 
 	/* DNS. A resource record is its name, type, TTL and data, in this order. */
-	FIELD_QNAME,   /* text */
-	FIELD_QTYPE,   /* num */
-	FIELD_QCLASS,  /* num */
-	FIELD_RCODE,   /* num */
-	FIELD_FLAGS,   /* num */
-	FIELD_RR_NAME, /* text */
-	FIELD_RR_TYPE, /* num */
-	FIELD_RR_TTL,  /* num: seconds */
-	FIELD_RR_DATA, /* text: in words, as in a zone file */
+	FIELD_QUERY_ID,	    /* num */
+	FIELD_EDNS_SIZE,    /* num: bytes that its sender takes in a datagram */
+	FIELD_EDNS_VERSION, /* num */
+	FIELD_QNAME,	    /* text */
+	FIELD_QTYPE,	    /* num */
+	FIELD_QCLASS,	    /* num */
+	FIELD_RCODE,	    /* num */
+	FIELD_FLAGS,	    /* num */
+	FIELD_RR_NAME,	    /* text */
+	FIELD_RR_TYPE,	    /* num */
+	FIELD_RR_TTL,	    /* num: seconds */
+	FIELD_RR_DATA,	    /* text: in words, as in a zone file */
 	_FIELD_MAX
 };
 

@@ -1,5 +1,6 @@
 /* THE table of protocols: a known id without an entry is recognised and named, not parsed. */
 #include "protocols/protocol.h"
+#include "protocols/dns/dns.h"
 #include "protocols/http1/http1.h"
 #include "protocols/pgsql/pgsql.h"
 #include "protocols/mysql/mysql.h"
@@ -11,6 +12,7 @@ static const struct proto_ops *const parsers[_PROTO_MAX] = {
 	[PROTO_PGSQL] = &pgsql_ops,
 	[PROTO_MYSQL] = &mysql_ops,
 	[PROTO_REDIS] = &redis_ops,
+	[PROTO_DNS] = &dns_ops,
 };
 
 static const char *const names[_PROTO_MAX] = {
@@ -82,6 +84,7 @@ static const struct probe signatures[] = {
 /* What needs confirmation from both directions, asked when no signature is or may become one. */
 static const struct probe evidence[] = {
 	{ PROTO_PGSQL, pgsql_probe_chain },
+	{ PROTO_DNS, dns_probe },
 	{ PROTO_MYSQL, mysql_probe_pair },
 	{ PROTO_REDIS, redis_probe_evidence },
 };

@@ -161,6 +161,11 @@ static const struct column columns[] = {
 	INT(COL_DNS_RECURSION_AVAILABLE, "recursion_available", UNIT_BOOL, 0, NULL,
 	    "1: the answer's RA bit"),
 	INT(COL_DNS_QUERY_ID, "query_id", UNIT_NONE, 0, NULL, "that ties answer to query"),
+	INT(COL_DNS_RECURSION_DESIRED, "recursion_desired", UNIT_BOOL, 0, NULL,
+	    "1: the query's RD bit"),
+	INT(COL_DNS_EDNS_SIZE, "edns_size", UNIT_BYTES, 0, NULL,
+	    "datagram that the client takes, as it says with EDNS; NULL: without EDNS"),
+	TEXT(COL_DNS_CLASS, "class", 16, COL_F_SYM, NULL, "of the question, if not IN"),
 
 	INT(COL_CONN_OPENED, "opened", UNIT_TIME_NS, 0, NULL,
 	    "when it was opened; NULL: before the agent"),
@@ -264,6 +269,9 @@ static const uint16_t dns_ids[] = {
 	COL_DNS_TRUNCATED_ANSWER,
 	COL_DNS_RECURSION_AVAILABLE,
 	COL_DNS_QUERY_ID,
+	COL_DNS_RECURSION_DESIRED,
+	COL_DNS_EDNS_SIZE,
+	COL_DNS_CLASS,
 };
 static const uint16_t connections_ids[] = {
 	COL_CONN_ID,
