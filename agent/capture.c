@@ -37,6 +37,7 @@ struct capture {
 	struct bpf_object *obj;
 	struct bpf_link *links[LINKS_MAX];
 	size_t n_links;
+	struct bpf_link *sweep; /* iterator over the known connections */
 	struct capture_self self;
 	uint32_t cpus;
 	char why[WHY_MAX];
@@ -126,6 +127,9 @@ int capture_new(const struct capture_opts *opts, struct capture **ret)
 	o->wake_bytes = o->wake_bytes ? o->wake_bytes : o->data_ring_bytes / 4;
 	if (!o->probe_budget_bytes)
 		o->probe_budget_bytes = MAX(o->data_ring_bytes / PROBE_SHARE, SHARE_MIN);
+	for (size_t i = 0; i < CFG_NAMES; i++)
+		if (o->deny_paths[i] && strlen(o->deny_paths[i]) >= CFG_NAME_MAX)
+			return -EINVAL;
 	if (!power_of_two(o->data_ring_bytes) || !power_of_two(o->ctl_ring_bytes) ||
 	    o->conns_max > EV_CONNS_MAX || o->rung >= _CAPTURE_RUNG_MAX ||
 	    o->read >= _CAPTURE_READ_MAX)
@@ -182,6 +186,10 @@ static int fill_cfg(struct capture *c)
 	cfg->dgram_budget = c->opts.dgram_budget ? c->opts.dgram_budget : DEFAULT_DGRAMS;
 	memcpy(cfg->dgram_ports, dgram_ports, sizeof(dgram_ports));
 	cfg->flags = c->opts.simulate_leak ? CFG_F_LEAK : 0;
+	for (size_t i = 0; i < CFG_NAMES; i++)
+		if (c->opts.deny_paths[i])
+			memcpy(cfg->deny_names[i], c->opts.deny_paths[i],
+			       strlen(c->opts.deny_paths[i]));
 	memcpy(cfg->deny_ports, c->opts.deny_ports, sizeof(cfg->deny_ports));
 	memcpy(cfg->allow_ports, c->opts.allow_ports, sizeof(cfg->allow_ports));
 	if (c->opts.cgroup)
@@ -235,6 +243,7 @@ static int size_maps(struct capture *c, struct bpf_object *obj)
 		{ "conns", c->opts.conns_max },
 		{ "free_slots", c->opts.conns_max },
 		{ "slot_uses", c->opts.conns_max },
+		{ "unix_slots", c->cfg.flags & CFG_F_UNIX ? c->opts.conns_max : 1 },
 	};
 	struct bpf_map *cfg = bpf_object__find_map_by_name(obj, ".rodata.cfg");
 	size_t n = 0;
@@ -276,6 +285,8 @@ static int try_load(struct capture *c, enum capture_rung rung, enum capture_read
 		r = select_progs(obj, (const char *const[]){ "walk_files", NULL });
 	if (!r && senders_told(c, rung))
 		r = select_progs(obj, sender_progs);
+	if (!r && c->cfg.flags & CFG_F_UNIX)
+		r = select_progs(obj, (const char *const[]){ "sweep_conns", NULL });
 	if (!r)
 		r = size_maps(c, obj);
 	if (!r)
@@ -333,9 +344,35 @@ static int load_best(struct capture *c)
 	return r;
 }
 
+/* The same without UNIX sockets when the kernel takes it only so. */
+static int load_somehow(struct capture *c)
+{
+	bool possible = c->features[FEATURE_ITER_MAP_ELEM].present;
+	int r;
+
+	if (c->opts.unix_sockets && !possible)
+		why_add(c, "unixSockets: no %s\n", feature_name(FEATURE_ITER_MAP_ELEM));
+	if (c->opts.unix_sockets && possible) {
+		c->cfg.flags |= CFG_F_UNIX;
+		r = load_best(c);
+		if (r != -ENOENT && r != -EINVAL && r != -EACCES)
+			return r;
+		why_add(c, "once more without unixSockets\n");
+		c->cfg.flags &= ~CFG_F_UNIX;
+	}
+	return load_best(c);
+}
+
 static int map_fd(const struct capture *c, const char *name)
 {
 	return bpf_object__find_map_fd_by_name(c->obj, name);
+}
+
+static int tell_self(const struct capture *c)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_update_elem(map_fd(c, "self_tasks"), &zero, &c->self, BPF_ANY) ? -errno : 0;
 }
 
 static int prefill(struct capture *c)
@@ -361,7 +398,7 @@ int capture_load(struct capture *c)
 	telling = c;
 	libbpf_set_print(on_libbpf);
 	features_probe(c->features);
-	r = load_best(c);
+	r = load_somehow(c);
 	telling = NULL;
 	if (!r)
 		r = prefill(c);
@@ -451,6 +488,21 @@ static void attach_senders(struct capture *c)
 	}
 }
 
+static int attach_sweep(struct capture *c)
+{
+	union bpf_iter_link_info info = { .map.map_fd = (uint32_t)map_fd(c, "conns") };
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_program *p = bpf_object__find_program_by_name(c->obj, "sweep_conns");
+
+	if (!capture_unix_sockets(c))
+		return 0;
+	c->sweep = p ? bpf_program__attach_iter(p, &opts) : NULL;
+	if (c->sweep)
+		return 0;
+	why_add(c, "attach sweep_conns: %s\n", strerror(errno));
+	return -errno;
+}
+
 /* State first: no transfer is seen before its connection can be. */
 int capture_attach(struct capture *c)
 {
@@ -461,53 +513,73 @@ int capture_attach(struct capture *c)
 	if (!r && senders_told(c, c->rung))
 		attach_senders(c);
 	if (!r)
+		r = attach_sweep(c);
+	if (!r)
 		r = attach_rung(c);
 	telling = NULL;
 	return r;
+}
+
+/* ret_bytes: of the programs' output. */
+static int run_iter(struct bpf_link *link, uint64_t *ret_bytes)
+{
+	_cleanup_(closep) int fd = bpf_iter_create(bpf_link__fd(link));
+	char drop[256];
+	ssize_t n;
+
+	*ret_bytes = 0;
+	if (fd < 0)
+		return fd;
+	while ((n = read(fd, drop, sizeof(drop))) != 0) {
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (n > 0)
+			*ret_bytes += (uint64_t)n;
+	}
+	return 0;
 }
 
 int capture_walk(struct capture *c, uint64_t *ret_found)
 {
 	struct bpf_program *p = bpf_object__find_program_by_name(c->obj, "walk_files");
 	struct bpf_link *link;
-	_cleanup_(closep) int fd = -1;
-	char drop[256];
-	ssize_t n;
-	uint64_t found = 0;
+	int r;
 
+	*ret_found = 0;
 	if (!p || !c->features[FEATURE_ITER_TASK_FILE].present)
 		return -ENOTSUP;
 	link = bpf_program__attach_iter(p, NULL);
 	if (!link)
 		return -errno;
-	fd = bpf_iter_create(bpf_link__fd(link));
-	bpf_link__destroy(link);
-	if (fd < 0)
-		return fd;
 	/* The program announces into the control ring; one byte of output stands for one socket. */
-	while ((n = read(fd, drop, sizeof(drop))) != 0) {
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			found += (uint64_t)n;
-	}
-	*ret_found = found;
-	return 0;
+	r = run_iter(link, ret_found);
+	bpf_link__destroy(link);
+	c->self.walked = 1;
+	return r ? r : tell_self(c);
+}
+
+int capture_sweep(struct capture *c)
+{
+	uint64_t none;
+
+	return c->sweep ? run_iter(c->sweep, &none) : 0;
 }
 
 int capture_add_self(struct capture *c, uint32_t tgid)
 {
-	uint32_t zero = 0;
-
 	for (size_t i = 0; i < CFG_SELF_MAX; i++) {
 		if (c->self.tgid[i])
 			continue;
 		c->self.tgid[i] = tgid;
-		if (bpf_map_update_elem(map_fd(c, "self_tasks"), &zero, &c->self, BPF_ANY))
-			return -errno;
-		return 0;
+		return tell_self(c);
 	}
 	return -ENOSPC;
+}
+
+int capture_family(struct capture *c, uint32_t tgid)
+{
+	c->self.family = tgid;
+	return tell_self(c);
 }
 
 int capture_ctl_ring_fd(const struct capture *c)
@@ -548,6 +620,11 @@ uint32_t capture_ctl_entries(const struct capture *c)
 uint32_t capture_cpus(const struct capture *c)
 {
 	return c->cpus;
+}
+
+bool capture_unix_sockets(const struct capture *c)
+{
+	return c->cfg.flags & CFG_F_UNIX;
 }
 
 enum capture_rung capture_rung(const struct capture *c)
@@ -607,6 +684,7 @@ void capture_free(struct capture *c)
 	if (!c)
 		return;
 	capture_detach(c);
+	bpf_link__destroy(c->sweep);
 	bpf_object__close(c->obj);
 	free(c);
 }

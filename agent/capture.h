@@ -45,6 +45,10 @@ struct capture_opts {
 	const char *cgroup;	     /* cgroup v2 directory; NULL: every process */
 	uint16_t deny_ports[CFG_PORTS];
 	uint16_t allow_ports[CFG_PORTS];
+	bool unix_sockets; /* UNIX stream sockets too */
+	/* UNIX sockets bound to these paths are left alone, at both ends: Kelpie's own. Absolute
+	 * paths, borrowed until capture_load(); NULL is none. */
+	const char *deny_paths[CFG_NAMES];
 	bool simulate_leak; /* lost chunks are not counted: proves that the balance can fail */
 };
 
@@ -67,9 +71,16 @@ int capture_attach(struct capture *c);
  * ret_found: sockets announced. -ENOTSUP: the kernel has no such iterator. */
 int capture_walk(struct capture *c, uint64_t *ret_found);
 
+/* UNIX sockets that were closed are found so, some at once, the rest here: to be called about once a
+ * second. 0 also where UNIX sockets are not captured. */
+int capture_sweep(struct capture *c);
+
 /* Never capture this process (its number in the caller's pid namespace). At most CFG_SELF_MAX;
  * -ENOSPC beyond. After capture_load(); the calling process is in already. */
 int capture_add_self(struct capture *c, uint32_t tgid);
+
+/* Nor the UNIX sockets of what this process has started and will start: the collector. */
+int capture_family(struct capture *c, uint32_t tgid);
 
 /* Descriptors, owned by the capture, and their sizes; valid after capture_load(). */
 int capture_ctl_ring_fd(const struct capture *c);
@@ -81,6 +92,9 @@ int capture_counters_fd(
 	const struct capture *c); /* capture_cpus() entries of struct bpf_counters */
 uint32_t capture_ctl_entries(const struct capture *c);
 uint32_t capture_cpus(const struct capture *c);
+
+/* Whether UNIX stream sockets are captured: asked for, and possible. */
+bool capture_unix_sockets(const struct capture *c);
 
 enum capture_rung capture_rung(const struct capture *c);
 enum capture_read capture_read(const struct capture *c);

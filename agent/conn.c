@@ -4,6 +4,7 @@
 #include "base/util.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 void conn_table_init(struct conn_table *t, size_t max)
 {
@@ -27,16 +28,58 @@ void conn_table_done(struct conn_table *t)
 
 uint64_t conn_identity(const struct hash_key *key, const struct ev_conn *ev)
 {
-	/* Both ends must hash the same bytes: order by value, the ports break the tie of equal ISNs
-	 * without telling the ends apart. */
-	uint32_t lo = MIN(ev->isn[EV_RX], ev->isn[EV_TX]), hi = MAX(ev->isn[EV_RX], ev->isn[EV_TX]);
+	uint32_t lo, hi;
 	uint8_t bytes[8];
 	uint64_t h;
 
+	/* A UNIX socket's is the same at both ends as it is. Three bytes more than of TCP: no
+	 * connection of the one kind has the identity of one of the other. */
+	if (ev->family == AF_UNIX) {
+		uint8_t unix_bytes[11] = "unix";
+
+		put_le(unix_bytes + 3, ev->isn[0], 4);
+		put_le(unix_bytes + 7, ev->isn[1], 4);
+		h = hash_bytes(key, slice_of(unix_bytes, sizeof(unix_bytes)));
+		return h ? h : 1;
+	}
+	/* Both ends must hash the same bytes: order by value, the ports break the tie of equal ISNs
+	 * without telling the ends apart. */
+	lo = MIN(ev->isn[EV_RX], ev->isn[EV_TX]);
+	hi = MAX(ev->isn[EV_RX], ev->isn[EV_TX]);
 	put_le(bytes, lo, 4);
 	put_le(bytes + 4, hi, 4);
 	h = hash_bytes(key, slice_of(bytes, sizeof(bytes)));
 	return h ? h : 1;
+}
+
+static struct unix_names *names_of(const struct ev_conn *ev)
+{
+	const struct ev_conn_unix *u = (const struct ev_conn_unix *)(const void *)ev;
+	struct unix_names *names;
+
+	if (ev->family != AF_UNIX)
+		return NULL;
+	names = malloc(sizeof(*names));
+	if (!names)
+		return NULL;
+	(void)format_unix_addr(slice_of(u->name[0], u->name_len[0]), names->local);
+	(void)format_unix_addr(slice_of(u->name[1], u->name_len[1]), names->remote);
+	return names;
+}
+
+size_t conn_addr(const struct conn *c, bool remote, char *out)
+{
+	const uint8_t *addr = remote ? c->remote : c->local;
+	const char *name;
+	size_t n;
+
+	if (!c->names)
+		return addr_is_any(addr) ? 0 : format_addr(addr, out);
+	name = remote ? c->names->remote : c->names->local;
+	n = strnlen(name, UNIX_ADDR_TEXT_MAX - 1);
+	memcpy(out, name, n);
+	out[n] = 0;
+	return n;
 }
 
 static void list_del(struct conn_table *t, struct conn *c)
@@ -101,7 +144,9 @@ struct conn *conn_add(struct conn_table *t, const struct ev_conn *ev, uint64_t h
 	memcpy(c->comm, ev->comm, sizeof(c->comm) - 1);
 	for (int d = 0; d < 2; d++)
 		c->dir[d].next = c->dir[d].seen = ev->pos[d];
-	if (hashmap_put_ptr(&t->by_id, c->id, c) < 0) {
+	c->names = names_of(ev);
+	if ((ev->family == AF_UNIX && !c->names) || hashmap_put_ptr(&t->by_id, c->id, c) < 0) {
+		free(c->names);
 		free(c);
 		return NULL;
 	}
@@ -145,6 +190,8 @@ void conn_del(struct conn_table *t, struct conn *c)
 	hashmap_del(&t->by_id, c->id);
 	list_del(t, c);
 	t->n--;
+	free(c->names);
+	c->names = NULL;
 	c->lru_next = t->free_list;
 	t->free_list = c;
 }

@@ -7,6 +7,7 @@
 #include "agent/bpf/events.h"
 #include "base/hash.h"
 #include "base/hashmap.h"
+#include "base/text.h"
 #include "base/util.h"
 #include "protocols/protocol.h"
 
@@ -22,6 +23,11 @@ struct conn;
 struct exchange;
 struct session;
 struct stmts;
+
+/* Addresses of a UNIX socket's two ends as texts. */
+struct unix_names {
+	char local[UNIX_ADDR_TEXT_MAX], remote[UNIX_ADDR_TEXT_MAX];
+};
 
 struct time_mark {
 	uint64_t pos, ts_ns;
@@ -54,7 +60,7 @@ enum conn_state {
 
 struct conn {
 	uint64_t id;	    /* ev_conn.conn */
-	uint64_t hash;	    /* keyed hash of the ISN pair; 0: not known */
+	uint64_t hash;	    /* keyed hash of the ISN pair, of a UNIX socket's inode; 0: not known */
 	uint64_t last_ns;   /* boot time of the last event */
 	uint64_t opened_ns; /* boot time; 0: before the agent */
 	uint64_t closed_ns;
@@ -63,15 +69,16 @@ struct conn {
 	uint32_t slot, tgid, netns;
 	uint16_t local_port, remote_port;
 	uint8_t local[16], remote[16];
-	uint8_t initiator;   /* enum ev_initiator */
-	uint8_t state;	     /* enum conn_state */
-	uint8_t proto;	     /* enum proto_id */
-	uint8_t request_dir; /* enum dir, valid when parsing */
-	uint8_t verdict;     /* enum ctl_verdict last written */
-	bool old;	     /* open before the agent was */
-	bool closing;	     /* EV_CONN_CLOSE has come */
-	bool aborted;	     /* this end reset it: left without FIN and without an error */
-	bool in_parser;	     /* guards against a parser that is driven from its own sink */
+	struct unix_names *names; /* NULL: no UNIX socket */
+	uint8_t initiator;	  /* enum ev_initiator */
+	uint8_t state;		  /* enum conn_state */
+	uint8_t proto;		  /* enum proto_id */
+	uint8_t request_dir;	  /* enum dir, valid when parsing */
+	uint8_t verdict;	  /* enum ctl_verdict last written */
+	bool old;		  /* open before the agent was */
+	bool closing;		  /* EV_CONN_CLOSE has come */
+	bool aborted;		  /* this end reset it: left without FIN and without an error */
+	bool in_parser;		  /* guards against a parser that is driven from its own sink */
 	bool role_known;
 	bool poisoned;	   /* it made a parser crash: never parsed again */
 	bool datagram;	   /* a flow of datagrams, see dgram.h */
@@ -152,7 +159,11 @@ static inline bool addr_is_any(const uint8_t addr[16])
 	return memcmp(addr, any4, 16) == 0 || memcmp(addr, any6, 16) == 0;
 }
 
-/* Keyed hash of a connection's ISN pair, the same at both ends; never 0. */
+/* The address of this end or of the other one. out: UNIX_ADDR_TEXT_MAX bytes. Returns the length, 0
+ * where it is not known (addr_is_any). */
+size_t conn_addr(const struct conn *c, bool remote, char *out);
+
+/* Keyed hash of what identifies a connection, the same at both ends; never 0. */
 uint64_t conn_identity(const struct hash_key *key, const struct ev_conn *ev);
 
 #endif

@@ -173,6 +173,11 @@ static int trial_sender(const struct btf *btf)
 	return load_insns(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, yes, ARRAY_SIZE(yes), &opts);
 }
 
+static int trial_iter_map(const struct btf *btf)
+{
+	return typed_hook(btf, "bpf_map_elem", BPF_TRACE_ITER);
+}
+
 static const struct feature_ops table[_FEATURE_MAX] = {
 	[FEATURE_BTF] = { "btf", "typed hooks; without it nothing can be relocated", trial_btf },
 	[FEATURE_RINGBUF] = { "ringbuf", "every record (kernel 5.8)", trial_ringbuf },
@@ -204,6 +209,9 @@ static const struct feature_ops table[_FEATURE_MAX] = {
 				     "on the socket-length hook, who sent a datagram (5.2, "
 				     "CAP_NET_ADMIN)",
 				     trial_sender },
+	[FEATURE_ITER_MAP_ELEM] = { "iter_map_elem",
+				    "UNIX sockets: nothing else tells when one was closed (5.9)",
+				    trial_iter_map },
 };
 
 void features_probe(struct feature_state *ret)

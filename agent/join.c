@@ -222,9 +222,12 @@ _Static_assert(COL_CLIENT_NAME - COL_CLIENT_ADDR == ID_NAME, "client columns");
 _Static_assert(COL_SERVER_NAME - COL_SERVER_ADDR == ID_NAME, "server columns");
 _Static_assert(IDENTITY_SYMS == ID_NAME + 1, "identity columns");
 
+#define NAME_TEXT_MAX (EV_COMM_LEN + 1 + UNIX_ADDR_TEXT_MAX)
+
 struct end {
-	const uint8_t *addr;
-	uint16_t port;
+	const struct conn *conn;
+	bool remote;	  /* the end of that connection which is not its owner's */
+	uint16_t port;	  /* 0: a UNIX socket's */
 	uint32_t tgid;	  /* 0: not on this node, or unknown */
 	const char *comm; /* "" unknown; not longer than EV_COMM_LEN, perhaps without NUL */
 	bool here;	  /* on this node */
@@ -237,17 +240,35 @@ bool join_owner_is_server(const struct conn *c)
 
 static struct end own_end(const struct conn *c)
 {
-	return (struct end){ c->local, c->local_port, c->tgid, c->comm, true };
+	return (struct end){ c, false, c->local_port, c->tgid, c->comm, true };
 }
 
 static struct end other_end(const struct conn *c)
 {
+	struct end e = { c, true, c->remote_port, 0, "", c->names != NULL };
+
 	if (c->peer)
-		return (struct end){ c->remote, c->remote_port, c->peer->tgid, c->peer->comm,
-				     true };
-	if (c->peer_tgid)
-		return (struct end){ c->remote, c->remote_port, c->peer_tgid, c->peer_comm, true };
-	return (struct end){ c->remote, c->remote_port, 0, "", false };
+		e = (struct end){ c, true, c->remote_port, c->peer->tgid, c->peer->comm, true };
+	else if (c->peer_tgid)
+		e = (struct end){ c, true, c->remote_port, c->peer_tgid, c->peer_comm, true };
+	return e;
+}
+
+static struct slice end_addr(const struct end *e, char *out)
+{
+	return slice_of(out, conn_addr(e->conn, e->remote, out));
+}
+
+uint64_t conn_server_number(const struct conn *c)
+{
+	static const struct hash_key key;
+	bool remote = !join_owner_is_server(c);
+	const char *name;
+
+	if (!c->names)
+		return remote ? c->remote_port : c->local_port;
+	name = remote ? c->names->remote : c->names->local;
+	return hash_bytes(&key, slice_str(name)) | 1 << 16; /* no port */
 }
 
 static struct slice comm_of(const char *comm)
@@ -255,11 +276,12 @@ static struct slice comm_of(const char *comm)
 	return slice_of(comm, strnlen(comm, EV_COMM_LEN));
 }
 
-/* The best name there is for an end. out: at least 300 bytes. */
+/* The best name there is for an end. out: NAME_TEXT_MAX bytes. */
 static struct slice best_name(const struct end *e, bool server, const struct proc_identity *id,
 			      char *out)
 {
 	struct slice comm = comm_of(e->comm);
+	char text[UNIX_ADDR_TEXT_MAX];
 	int n;
 
 	if (id && id->unit[0])
@@ -268,21 +290,27 @@ static struct slice best_name(const struct end *e, bool server, const struct pro
 		return slice_head(slice_str(id->container), 12);
 	if (!comm.n)
 		return slice_str(e->here ? "unknown" : "external");
+	n = snprintf(out, NAME_TEXT_MAX, "%.*s", (int)comm.n, (const char *)comm.p);
 	/* A client's port is different every time and names nothing. */
-	n = server ? snprintf(out, 300, "%.*s:%u", (int)comm.n, (const char *)comm.p, e->port)
-		   : snprintf(out, 300, "%.*s", (int)comm.n, (const char *)comm.p);
+	if (server && e->conn->names) {
+		struct slice addr = end_addr(e, text);
+
+		if (addr.n > 5) /* a name behind "unix:" */
+			n += snprintf(out + n, NAME_TEXT_MAX - (size_t)n, ":%s", text + 5);
+	} else if (server) {
+		n += snprintf(out + n, NAME_TEXT_MAX - (size_t)n, ":%u", e->port);
+	}
 	return slice_of(out, (size_t)n);
 }
 
 static void intern_end(struct pipeline *p, const struct end *e, bool server, uint32_t *syms)
 {
 	const struct proc_identity *id = join_find_proc(p, e->tgid);
-	char addr[ADDR_TEXT_MAX], name[300];
+	char addr[UNIX_ADDR_TEXT_MAX], name[NAME_TEXT_MAX];
 
 	for (size_t i = 0; i < IDENTITY_SYMS; i++)
 		syms[i] = SYM_NONE;
-	if (!addr_is_any(e->addr))
-		syms[ID_ADDR] = join_sym(p, slice_of(addr, format_addr(e->addr, addr)));
+	syms[ID_ADDR] = join_sym(p, end_addr(e, addr));
 	syms[ID_COMM] = join_sym(p, comm_of(e->comm));
 	if (id && id->container[0])
 		syms[ID_CONTAINER] = join_sym(p, slice_str(id->container));
@@ -294,7 +322,7 @@ static void intern_end(struct pipeline *p, const struct end *e, bool server, uin
 static void put_end(struct row_builder *b, uint16_t first_col, const struct end *e,
 		    const uint32_t *syms)
 {
-	char addr[ADDR_TEXT_MAX];
+	char addr[UNIX_ADDR_TEXT_MAX];
 
 	if (e->port)
 		row_int(b, (uint16_t)(first_col + ID_PORT), e->port);
@@ -303,8 +331,12 @@ static void put_end(struct row_builder *b, uint16_t first_col, const struct end 
 	for (uint16_t i = 0; i < IDENTITY_SYMS; i++)
 		if (syms[i] != SYM_NONE)
 			row_sym(b, (uint16_t)(first_col + i), syms[i]);
-	if (syms[ID_ADDR] == SYM_NONE && !addr_is_any(e->addr))
-		row_text(b, first_col, slice_of(addr, format_addr(e->addr, addr)));
+	if (syms[ID_ADDR] == SYM_NONE) {
+		struct slice text = end_addr(e, addr);
+
+		if (text.n)
+			row_text(b, first_col, text);
+	}
 }
 
 static void put_conn_id(struct pipeline *p, struct conn *c, struct row_builder *b)

@@ -65,6 +65,9 @@ void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b);
 /* Whether the connection's owner is its server; from the protocol, else from who opened it. */
 bool join_owner_is_server(const struct conn *c);
 
+/* A number that stands for the server of a connection: its port, of a UNIX socket its address. */
+uint64_t conn_server_number(const struct conn *c);
+
 /* Boot time to unix time; 0 stays 0. */
 uint64_t join_unix_ns(const struct pipeline *p, uint64_t boot_ns);
 

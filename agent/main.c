@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 
 #define BUDGET_STEP_NS NSEC_PER_SEC
+#define SWEEP_NS       NSEC_PER_SEC
 #define ANSWERS_MAX    256   /* questions of the parser answered in one round */
 #define START_MS       10000 /* for a child to say that it is ready */
 #define STOP_MS	       2000  /* for a child to finish */
@@ -523,8 +524,21 @@ static void keep_budget(void)
 	atomic_store(&l->cpu_millicores, at.budget.used);
 }
 
+/* Looks for UNIX sockets that were closed. */
+static void sweep(uint64_t *last_ns)
+{
+	uint64_t now = boot_now_ns();
+
+	if (now - *last_ns < SWEEP_NS)
+		return;
+	*last_ns = now;
+	(void)capture_sweep(at.capture);
+}
+
 static void run(void)
 {
+	uint64_t swept_ns = 0;
+
 	at.budget.limit = at.cfg.capture.budget_millicores;
 	while (!at.stop) {
 		struct pollfd fds[] = {
@@ -541,6 +555,7 @@ static void run(void)
 		reap();
 		restart_dead();
 		keep_budget();
+		sweep(&swept_ns);
 	}
 }
 
@@ -611,6 +626,14 @@ static int make_data_dir(void)
 	return 0;
 }
 
+/* The API's socket, NULL when it has none. */
+static const char *api_path(void)
+{
+	const char *listen = at.cfg.listen;
+
+	return strncmp(listen, "unix:", 5) == 0 ? listen + 5 : NULL;
+}
+
 static int load_capture(void)
 {
 	struct capture_opts o = {
@@ -618,6 +641,8 @@ static int load_capture(void)
 		.read = at.reads ? capture_read_parse(at.reads) : CAPTURE_READ_AUTO,
 		.data_ring_bytes = (uint32_t)at.cfg.capture.ring_bytes,
 		.cgroup = at.cgroup,
+		.unix_sockets = at.cfg.capture.unix_sockets,
+		.deny_paths = { at.collector, api_path() },
 		.simulate_leak = at.leak_hop == 1,
 	};
 	int r = capture_new(&o, &at.capture);
@@ -659,6 +684,8 @@ static int attach(void)
 
 	/* Whoever started us asks the collector over sockets of no interest to anybody. */
 	(void)capture_add_self(at.capture, (uint32_t)getppid());
+	if (at.collector && at.ready_fd >= 0)
+		(void)capture_family(at.capture, (uint32_t)getppid());
 	r = capture_attach(at.capture);
 	if (r < 0) {
 		fprintf(stderr, "kelpie-agent: cannot attach: %s: %s\n", capture_why(at.capture),
@@ -669,8 +696,8 @@ static int attach(void)
 	if (r < 0)
 		log_warn("connections that are open already stay unknown until they are used: %s",
 			 strerror(-r));
-	if (at.cfg.capture.unix_sockets)
-		log_warn("capture.unixSockets has no effect in this version");
+	if (at.cfg.capture.unix_sockets && !capture_unix_sockets(at.capture))
+		log_warn("capture.unixSockets: not on this kernel: %s", capture_why(at.capture));
 	log_info("capturing with %s, %llu connections were open before", at.rung,
 		 (unsigned long long)found);
 	return 0;

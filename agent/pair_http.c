@@ -247,8 +247,7 @@ static void put_target(struct pipeline *p, struct conn *c, struct exchange *x,
 		return;
 	t.path = text_redacted(p, COL_HTTP_PATH, t.path, buf);
 	row_text(b, COL_HTTP_PATH, t.path);
-	n = path_guard_template(&p->paths, join_owner_is_server(c) ? c->local_port : c->remote_port,
-				t.path, tmpl);
+	n = path_guard_template(&p->paths, conn_server_number(c), t.path, tmpl);
 	join_text(p, b, COL_RESOURCE, slice_of(tmpl, n));
 }
 

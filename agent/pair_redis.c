@@ -155,7 +155,7 @@ static void put_answer(struct pipeline *p, struct exchange *x, struct row_builde
 
 static void put_key(struct pipeline *p, struct conn *c, struct exchange *x, struct row_builder *b)
 {
-	uint16_t server = join_owner_is_server(c) ? c->local_port : c->remote_port;
+	uint64_t server = conn_server_number(c);
 	struct slice key = exchange_text(x, TEXT_KEY);
 	char shape[PATH_TEMPLATE_MAX];
 	uint8_t buf[REDACT_BUF];

@@ -98,14 +98,14 @@ static const char *initiator_word(uint8_t initiator)
 
 static void put_own_ends(struct pipeline *p, struct conn *c, struct row_builder *b)
 {
-	char addr[ADDR_TEXT_MAX];
+	char addr[UNIX_ADDR_TEXT_MAX];
 
-	if (!addr_is_any(c->local))
-		join_text(p, b, COL_CONN_ADDR, slice_of(addr, format_addr(c->local, addr)));
-	row_int(b, COL_CONN_PORT, c->local_port);
-	if (!addr_is_any(c->remote))
-		join_text(p, b, COL_CONN_PEER_ADDR, slice_of(addr, format_addr(c->remote, addr)));
-	row_int(b, COL_CONN_PEER_PORT, c->remote_port);
+	join_text(p, b, COL_CONN_ADDR, slice_of(addr, conn_addr(c, false, addr)));
+	join_text(p, b, COL_CONN_PEER_ADDR, slice_of(addr, conn_addr(c, true, addr)));
+	if (!c->names) {
+		row_int(b, COL_CONN_PORT, c->local_port);
+		row_int(b, COL_CONN_PEER_PORT, c->remote_port);
+	}
 	if (c->tgid)
 		row_int(b, COL_CONN_PID, c->tgid);
 	if (c->comm[0])

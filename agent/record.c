@@ -80,7 +80,8 @@ int record_main(const struct config *cfg, const char *file, uint64_t for_ns, con
 {
 	struct capture_opts o = { .rung = capture_rung_parse(cfg->capture.hook),
 				  .data_ring_bytes = (uint32_t)cfg->capture.ring_bytes,
-				  .probe_budget_bytes = UINT64_MAX };
+				  .probe_budget_bytes = UINT64_MAX,
+				  .unix_sockets = cfg->capture.unix_sockets && !ports[0] };
 	_cleanup_(capture_freep) struct capture *c = NULL;
 	struct recorder r = { 0 };
 	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), e;

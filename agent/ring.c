@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 /* Record header of the kernel's ring (linux/bpf.h): length with two flag bits, then page offset. */
 #define RB_HDR	   8
@@ -46,18 +47,27 @@ uint64_t ring_snapshot(const struct ring *r)
 	return __atomic_load_n(r->producer, __ATOMIC_ACQUIRE);
 }
 
+static bool unix_valid(const struct ev_conn_unix *u)
+{
+	return u->c.conn && u->c.family == AF_UNIX && u->name_len[0] <= EV_NAME_MAX &&
+	       u->name_len[1] <= EV_NAME_MAX;
+}
+
 bool ev_valid(const struct ev_hdr *h, size_t n)
 {
 	const struct ev_data *d = (const struct ev_data *)(const void *)h;
 	const struct ev_dgram *g = (const struct ev_dgram *)(const void *)h;
+	const struct ev_conn *c = (const struct ev_conn *)(const void *)h;
 
 	if (n < sizeof(*h) || h->len != n || h->version != EV_VERSION)
 		return false;
 	switch (h->type) {
 	case EV_CONN_OPEN:
+		if (n == sizeof(struct ev_conn_unix))
+			return unix_valid((const struct ev_conn_unix *)(const void *)h);
+		__attribute__((fallthrough));
 	case EV_CONN_FAILED:
-		return n == sizeof(struct ev_conn) &&
-		       ((const struct ev_conn *)(const void *)h)->conn;
+		return n == sizeof(*c) && c->conn && c->family != AF_UNIX;
 	case EV_CONN_EOF:
 		return n == sizeof(struct ev_eof);
 	case EV_CONN_CLOSE:

@@ -165,6 +165,36 @@ size_t format_addr(const uint8_t addr[16], char *out)
 	return strlen(out);
 }
 
+#define UNIX_NAME_MAX 108 /* bytes of sun_path */
+
+size_t format_unix_addr(struct slice name, char *out)
+{
+	size_t n = sizeof("unix:") - 1;
+
+	memcpy(out, "unix:", n);
+	name = slice_head(name, UNIX_NAME_MAX);
+	if (name.n && !name.p[0]) {
+		out[n++] = '@';
+		name = slice_from(name, 1);
+	} else {
+		name = slice_head(name, slice_find(name, 0));
+	}
+	for (size_t i = 0; i < name.n; i++) {
+		uint8_t c = name.p[i];
+
+		if (c > ' ' && c < 0x7f && c != '\\') {
+			out[n++] = (char)c;
+			continue;
+		}
+		out[n++] = '\\';
+		out[n++] = 'x';
+		format_hex(&c, 1, out + n);
+		n += 2;
+	}
+	out[n] = 0;
+	return n;
+}
+
 void format_hex(const uint8_t *p, size_t n, char *out)
 {
 	static const char digits[] = "0123456789abcdef";

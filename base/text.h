@@ -26,6 +26,14 @@ int parse_size_bytes(struct slice s, uint64_t *ret);
  * plain IPv4; IPv6 as RFC 5952. out: ADDR_TEXT_MAX bytes. Returns the length. */
 size_t format_addr(const uint8_t addr[16], char *out);
 
+#define UNIX_ADDR_TEXT_MAX 440 /* bytes with NUL: "unix:" and 108 bytes as \xNN */
+
+/* name: sun_path of a UNIX socket as it was bound (unix(7)): a path, perhaps with the NUL behind it, or
+ * an abstract name with the NUL before it. Written as unix:/path or unix:@name, "unix:" for a socket
+ * without name; what is not printable ASCII as \xNN. At most 108 bytes are looked at. out:
+ * UNIX_ADDR_TEXT_MAX bytes. Returns the length. */
+size_t format_unix_addr(struct slice name, char *out);
+
 /* Lower-case hexadecimal of n bytes into out (2 * n + 1 bytes, with NUL). */
 void format_hex(const uint8_t *p, size_t n, char *out);
 

@@ -153,8 +153,13 @@ static void collector_args(struct run *r, struct child *c)
 
 static void agent_args(struct run *r, struct child *c)
 {
+	_cleanup_(strbuf_done) struct strbuf listen = STRBUF_INIT(4096);
+
 	child_arg(c, "--data-dir", r->cfg.data_dir);
 	child_arg(c, "--collector", r->agent_socket);
+	/* The API's socket is no connection to be shown. */
+	strbuf_addf(&listen, "listen=%s", r->cfg.listen);
+	child_arg(c, "--set", strbuf_str(&listen));
 	if (r->cfg.file[0])
 		child_arg(c, "--config", r->cfg.file);
 	for (size_t i = 0; i + 1 < r->o->n_forward; i += 2) {

@@ -3,6 +3,7 @@
 #include "base/slice.h"
 #include "base/util.h"
 
+#define ADDR_CAP 440 /* bytes: UNIX_ADDR_TEXT_MAX */
 #define NAME_CAP 256 /* bytes: names of processes, pods, services */
 
 #define INT(id, name, unit, flags, otel, doc)                                                      \
@@ -20,9 +21,11 @@
 
 /* The Kubernetes identity of one end; both ends have the same columns at their own numbers. */
 #define IDENTITY(END, end, addr_key, port_key)                                                     \
-	TEXT(COL_##END##_ADDR, end "_addr", 128, COL_F_SYM, addr_key,                              \
-	     "address of the " end "; IPv6 as RFC 5952, mapped as IPv4"),                          \
-		INT(COL_##END##_PORT, end "_port", UNIT_PORT, 0, port_key, "port of the " end),    \
+	TEXT(COL_##END##_ADDR, end "_addr", ADDR_CAP, COL_F_SYM, addr_key,                         \
+	     "address of the " end                                                                 \
+	     "; IPv6 as RFC 5952, mapped as IPv4; UNIX sockets as unix:/path or unix:@name"),      \
+		INT(COL_##END##_PORT, end "_port", UNIT_PORT, 0, port_key,                         \
+		    "port of the " end "; NULL for UNIX sockets"),                                 \
 		INT(COL_##END##_PID, end "_pid", UNIT_PID, 0, NULL,                                \
 		    "process of the " end " when it is on this node"),                             \
 		TEXT(COL_##END##_COMM, end "_comm", 16, COL_F_SYM, NULL,                           \
@@ -178,9 +181,9 @@ static const struct column columns[] = {
 	TEXT(COL_CONN_CIPHER, "cipher", 64, COL_F_SYM, NULL, ""),
 	TEXT(COL_CONN_SNI, "sni", 256, COL_F_SYM, NULL, ""),
 	TEXT(COL_CONN_ALPN, "alpn", 64, COL_F_SYM, NULL, ""),
-	TEXT(COL_CONN_ADDR, "local_addr", 128, COL_F_SYM, NULL, "this end"),
+	TEXT(COL_CONN_ADDR, "local_addr", ADDR_CAP, COL_F_SYM, NULL, "this end"),
 	INT(COL_CONN_PORT, "local_port", UNIT_PORT, 0, NULL, "this end"),
-	TEXT(COL_CONN_PEER_ADDR, "peer_addr", 128, COL_F_SYM, NULL, "the other end"),
+	TEXT(COL_CONN_PEER_ADDR, "peer_addr", ADDR_CAP, COL_F_SYM, NULL, "the other end"),
 	INT(COL_CONN_PEER_PORT, "peer_port", UNIT_PORT, 0, NULL, "the other end"),
 	INT(COL_CONN_PID, "pid", UNIT_PID, 0, NULL, "process that has it open"),
 	TEXT(COL_CONN_COMM, "comm", 16, COL_F_SYM, NULL, "command name of that process"),

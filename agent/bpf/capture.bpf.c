@@ -1,5 +1,6 @@
-/* Hop 1, the kernel's side: every transfer of a TCP socket becomes records in data_ring, every
- * connection's life records in ctl_ring, every datagram somebody wants a record in data_ring. The rungs of the ladder are separate optional programs;
+/* Hop 1, the kernel's side: every transfer of a TCP or UNIX stream socket becomes records in data_ring,
+ * every connection's life records in ctl_ring, every datagram somebody wants a record in data_ring. The
+ * rungs of the ladder are separate optional programs;
  * the loader picks one.
  *
  *	socklen      tp_btf/sock_{send,recv}_length       since 6.3, no cost for other system calls
@@ -15,6 +16,7 @@
 #include "sysargs.bpf.h"
 #include "conn.bpf.h"
 #include "xfer.bpf.h"
+#include "unix.bpf.h"
 #include "udp.bpf.h"
 #include "mmsg.bpf.h"
 #include "rungs.bpf.h"

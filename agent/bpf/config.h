@@ -10,6 +10,8 @@
 
 #define CFG_PORTS    8
 #define CFG_SELF_MAX 16
+#define CFG_NAMES    2
+#define CFG_NAME_MAX 112 /* EV_NAME_MAX of events.h */
 
 /* All zero but the sizes: no restriction. */
 struct capture_cfg {
@@ -25,12 +27,19 @@ struct capture_cfg {
 	__u16 dgram_ports[CFG_PORTS]; /* datagrams from and to these are copied, always */
 	__u16 deny_ports[CFG_PORTS];  /* 0 ends the list */
 	__u16 allow_ports[CFG_PORTS]; /* when not empty: only these */
+	/* UNIX sockets bound to one of these (sun_path, zeros behind it) are left alone; empty ones
+	 * are none. */
+	__u64 deny_names[CFG_NAMES][CFG_NAME_MAX / 8];
 };
 
 #define CFG_F_LEAK (1u << 0) /* --simulate-leak hop=1: a lost chunk is not counted */
+#define CFG_F_UNIX (1u << 1) /* capture.unixSockets */
 
+/* What the loader tells while the programs run. */
 struct capture_self {
 	__u32 tgid[CFG_SELF_MAX]; /* 0 ends the list; as seen in the agent's pid namespace */
+	__u32 family; /* what this process has started is Kelpie's own too: UNIX sockets; 0 nobody */
+	__u32 walked; /* the open files have been looked through: a socket not known then is new */
 };
 
 #endif

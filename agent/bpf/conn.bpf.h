@@ -240,24 +240,33 @@ static __always_inline void slot_give_back(__u32 slot)
 	bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
 }
 
+/* Gives a new connection its slot and identity. False: all slots are taken. */
+static __always_inline bool slot_take(struct conn *c)
+{
+	__u32 *uses;
+
+	if (bpf_map_pop_elem(&free_slots, &c->slot))
+		return false;
+	uses = bpf_map_lookup_elem(&slot_uses, &c->slot);
+	if (!uses)
+		return false;
+	*uses += 1;
+	c->id = (__u64)*uses << 32 | (c->slot + 1);
+	c->eof[0] = NO_EOF;
+	c->eof[1] = NO_EOF;
+	return true;
+}
+
 /* A new entry for the socket, without position yet. NULL: all slots are taken. */
 static __always_inline struct conn *conn_add(struct bpf_counters *n, struct sock *sk,
 					     __u8 initiator)
 {
 	__u64 key = (__u64)sk;
 	struct conn c = {};
-	__u32 *uses;
 
-	if (bpf_map_pop_elem(&free_slots, &c.slot))
+	if (!slot_take(&c))
 		return NULL;
-	uses = bpf_map_lookup_elem(&slot_uses, &c.slot);
-	if (!uses)
-		return NULL;
-	*uses += 1;
-	c.id = (__u64)*uses << 32 | (c.slot + 1);
 	c.initiator = initiator;
-	c.eof[0] = NO_EOF;
-	c.eof[1] = NO_EOF;
 	c.ignored = conn_unwanted(sk);
 	if (bpf_map_update_elem(&conns, &key, &c, BPF_NOEXIST)) {
 		slot_give_back(c.slot);

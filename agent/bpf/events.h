@@ -98,6 +98,21 @@ struct ev_conn {
 	char comm[EV_COMM_LEN];
 };
 
+/* EV_CONN_OPEN of a UNIX stream socket, told by its length. Addresses, ports, netns and tcp_state of `c`
+ * are 0; its positions count from where the socket was first seen; isn[] is what both ends have in
+ * common: the inode of the socket that connected and 0, or both inodes of a socketpair(), the smaller
+ * first. */
+#define EV_NAME_MAX 112 /* 108 bytes of sun_path, in whole words */
+
+struct ev_conn_unix {
+	struct ev_conn c; /* family AF_UNIX */
+	/* Bytes of name[], [0] of this end, [1] of the other: sun_path as bound, an abstract one with
+	 * its leading NUL; 0: no name. */
+	__u8 name_len[2];
+	__u8 pad[6];
+	char name[2][EV_NAME_MAX];
+};
+
 enum ev_initiator { EV_INITIATOR_UNKNOWN = 0, EV_INITIATOR_LOCAL = 1, EV_INITIATOR_REMOTE = 2 };
 
 /* EV_CONN_EOF: no byte at or beyond pos will come in this direction. */
@@ -194,6 +209,8 @@ struct conn_ctl {
 	X(BC_BYTES_OUT, "bytes", OUT, 0) /* payload submitted */                                   \
 	X(BC_C_SELF, "calls", LOSS, 1)	 /* the agent's own sockets */                             \
 	X(BC_B_SELF, "bytes", LOSS, 1)                                                             \
+	X(BC_C_LOCAL, "calls", LOSS, 1) /* UNIX sockets that are no streams */                     \
+	X(BC_B_LOCAL, "bytes", LOSS, 1)                                                            \
 	X(BC_C_SCOPE, "calls", LOSS, 1) /* other cgroup subtree, pid namespace, denied port */     \
 	X(BC_B_SCOPE, "bytes", LOSS, 1)                                                            \
 	X(BC_C_VERDICT, "calls", LOSS, 1) /* CTL_COUNT */                                          \
@@ -261,6 +278,8 @@ EV_ASSERT_OFF(ev_conn, isn, 56);
 EV_ASSERT_OFF(ev_conn, local, 80);
 EV_ASSERT_OFF(ev_conn, family, 116);
 EV_ASSERT_OFF(ev_conn, comm, 128);
+_Static_assert(sizeof(struct ev_conn_unix) == 376, "ev_conn_unix");
+EV_ASSERT_OFF(ev_conn_unix, name, 152);
 _Static_assert(sizeof(struct ev_eof) == 32, "ev_eof");
 _Static_assert(sizeof(struct ev_close) == 80, "ev_close");
 EV_ASSERT_OFF(ev_close, srtt_us, 64);

@@ -37,7 +37,8 @@ enum { BPF_F_NO_PREALLOC = 1 << 0, BPF_F_MMAPABLE = 1 << 10 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
 
-enum { AF_INET = 2, AF_INET6 = 10 };
+enum { AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10 };
+enum { SOCK_STREAM = 1 };
 enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17 };
 enum { ENOSYS = 38 };
 enum { S_IFMT = 0170000, S_IFSOCK = 0140000 };
@@ -116,10 +117,20 @@ struct file {
 	void *private_data;
 };
 
+struct sk_buff;
+
+struct sk_buff_head {
+	struct sk_buff *next;
+	__u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
 	struct socket *sk_socket;
+	__u16 sk_type;
 	__u16 sk_protocol;
+	__u8 sk_shutdown;
 	int sk_err;
 	__u8 sk_kern_sock : 1;
 };
@@ -206,6 +217,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
+	struct task_struct *real_parent;
 	struct pid *thread_pid;
 	struct files_struct *files;
 	struct css_set *cgroups;
@@ -247,6 +259,11 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	__u32 fd;
 	struct file *file;
+};
+
+struct bpf_iter__bpf_map_elem {
+	void *key;
+	void *value;
 };
 
 struct bpf_raw_tracepoint_args {

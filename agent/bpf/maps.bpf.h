@@ -47,6 +47,8 @@ struct conn {
 	__u64 cgroup;
 	__u64 eof[2]; /* position of the FIN, ~0 none yet */
 	__u32 isn[2];
+	__u64 sk;   /* UNIX: address of the socket; else 0 */
+	__u64 peer; /* UNIX: inode of the other end's socket, 0 not known yet */
 	__u32 slot;
 	__u32 tgid;
 	__u16 holes[2]; /* calls over the probing budget, told as holes */
@@ -58,11 +60,12 @@ struct conn {
 	__u8 ignored; /* not ours: kernel's own, denied port */
 	__u8 from_state;
 	__u8 located; /* isn and next are set */
-	__u8 pad;
+	__u8 old;     /* UNIX: open before the walk was done */
 	char comm[EV_COMM_LEN];
 };
 
-/* Key: address of the socket, which is reused only after tcp_destroy_sock. */
+/* Key: address of the socket, which is reused only after tcp_destroy_sock; of a UNIX socket its
+ * inode, see unix.bpf.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -121,7 +124,8 @@ struct job {
 	__u32 after; /* bytes of the same call behind them */
 	__u8 miss;   /* EV_MISS_NONE, or why there is nothing to copy */
 	__u8 owned;  /* every sending path passes the hook: a jump forward means a race */
-	__u8 pad[2];
+	__u8 local;  /* a UNIX socket */
+	__u8 pad;
 };
 /* What became of the bytes that were to be copied. */
 struct sent {

@@ -128,13 +128,17 @@ static __always_inline int on_length(struct sock *sk, int ret, int flags, __u32 
 	struct task_struct *t;
 	struct job *job;
 
-	if (!is_watched(sk))
+	if (!is_watched(sk) && !is_unix(sk))
 		return 0;
 	/* An empty datagram is one of a sendmmsg's or recvmmsg's all the same. */
 	if (ret < 0 || (!ret && !is_udp(sk))) {
 		length_failed(sk);
+		if (is_unix(sk))
+			unix_end(sk, dir, ret);
 		return 0;
 	}
+	if (is_unix(sk) && unix_left(sk, ret))
+		return 0;
 	/* Looked at, urgent or error-queue bytes do not move the stream. */
 	t = bpf_get_current_task_btf();
 	if (dir == EV_RX && flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) {
@@ -232,11 +236,17 @@ static __always_inline void exit_mmsg(struct sock *sk, __u32 dir, __u32 msgs, st
 			break;
 }
 
+/* A socket whose bytes are followed. */
+static __always_inline bool is_followed(struct sock *sk, __u32 len)
+{
+	return is_watched(sk) || (sk && is_unix(sk) && !unix_left(sk, len));
+}
+
 static __always_inline void exit_hole(struct sock *sk, __u32 dir, __u32 len, struct task_struct *t)
 {
 	struct job *job;
 
-	if (!is_watched(sk))
+	if (!is_followed(sk, len))
 		return;
 	job = job_begin(sk, dir, len, t);
 	if (!job)
@@ -254,19 +264,22 @@ static __always_inline int on_exit(struct pt_regs *r, long ret, struct task_stru
 	__u64 flags;
 	__u32 dir;
 
-	if (ret <= 0)
-		return 0;
 	a.kind = sys_kind(regs_nr(r));
 	if (!a.kind || task_compat(t, r))
 		return 0;
 	regs_args(r, &a);
 	sk = fd_sock(t, a.arg[0]);
+	if (ret <= 0) {
+		if (sk && is_unix(sk))
+			unix_end(sk, a.kind & SYS_TX ? EV_TX : EV_RX, ret);
+		return 0;
+	}
 	if ((a.kind & SYS_KIND) == SYS_SPLICE) {
 		exit_hole(sk, EV_RX, ret, t);
 		exit_hole(fd_sock(t, a.arg[2]), EV_TX, ret, t);
 		return 0;
 	}
-	if (!is_watched(sk))
+	if (!is_followed(sk, ret))
 		return 0;
 	dir = a.kind & SYS_TX ? EV_TX : EV_RX;
 	flags = call_flags(&a);
@@ -287,13 +300,19 @@ static __always_inline int on_exit(struct pt_regs *r, long ret, struct task_stru
 	return transfer(sk, dir);
 }
 
+/* Bytes were moved, or a UNIX socket may have ended. */
+static __always_inline bool exit_matters(long ret)
+{
+	return ret > 0 || (cfg.flags & CFG_F_UNIX && unix_end_result(ret));
+}
+
 /* The program's own filter comes first: it runs for every system call of the machine. */
 SEC("?tp_btf/sys_exit")
 int exit_btf(__u64 *ctx)
 {
 	struct pt_regs *r = (struct pt_regs *)ctx[0];
 
-	if ((long)ctx[1] <= 0 || !sys_kind(regs_nr(r)))
+	if (!exit_matters((long)ctx[1]) || !sys_kind(regs_nr(r)))
 		return 0;
 	return on_exit(r, (long)ctx[1], KCAST(task_struct, bpf_get_current_task()));
 }
@@ -303,7 +322,7 @@ int exit_raw(__u64 *ctx)
 {
 	struct pt_regs *r;
 
-	if ((long)ctx[1] <= 0)
+	if (!exit_matters((long)ctx[1]))
 		return 0;
 	r = KCAST(pt_regs, ctx[0]);
 	if (!sys_kind(regs_nr(r)))
@@ -319,7 +338,7 @@ int exit_tracepoint(__u64 *ctx)
 {
 	struct task_struct *t;
 
-	if ((long)ctx[2] <= 0)
+	if (!exit_matters((long)ctx[2]))
 		return 0;
 	t = bpf_get_current_task_btf();
 	return on_exit((struct pt_regs *)bpf_task_pt_regs(t), (long)ctx[2], t);

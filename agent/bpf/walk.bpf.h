@@ -83,6 +83,15 @@ static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp,
 	return true;
 }
 
+static __always_inline void walk_unix(struct sock *sk, struct task_struct *t)
+{
+	struct bpf_counters *n = counters();
+	__u32 tgid = task_tgid(t);
+
+	if (n && tgid && !task_is_self(tgid) && walk_in_scope(task_cgroup(t)))
+		unix_walk(sk, t, n);
+}
+
 SEC("?iter/task_file")
 int walk_files(struct bpf_iter__task_file *ctx)
 {
@@ -101,6 +110,10 @@ int walk_files(struct bpf_iter__task_file *ctx)
 	sk = file_sock(file);
 	if (!sk)
 		return 0;
+	if (is_unix(sk)) {
+		walk_unix(sk, t);
+		return 0;
+	}
 	tp = KCAST(tcp_sock, sk);
 	if (walk_wanted(sk, tp) && walk_announce(sk, tp, t))
 		bpf_seq_write(seq, &mark, 1);

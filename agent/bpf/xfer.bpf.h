@@ -496,6 +496,13 @@ static __always_inline __u64 xfer_pos(struct conn *c, struct tcp_sock *tp, __u32
 	return pos;
 }
 
+/* unix.bpf.h */
+static __always_inline struct conn *unix_conn(struct bpf_counters *n, struct sock *sk, __u32 dir,
+					      const struct job *job, __u32 tgid);
+static __always_inline __u64 unix_pos(struct conn *c, struct sock *sk, __u32 dir,
+				      const struct job *job);
+static __always_inline bool is_unix(struct sock *sk);
+
 /* The transfer described by the job of this CPU and direction has ended. */
 __noinline int xfer_job(__u32 dir)
 {
@@ -507,6 +514,7 @@ __noinline int xfer_job(__u32 dir)
 	struct conn *c;
 	struct sock *sk;
 	__u8 flags = 0;
+	bool local;
 	__u64 pos;
 
 	if (!n || !x)
@@ -521,11 +529,12 @@ __noinline int xfer_job(__u32 dir)
 		charge(n, NULL, out, x->job.len);
 		return 0;
 	}
-	c = xfer_conn(n, sk, tp, key, &x->job, tgid);
+	local = cfg.flags & CFG_F_UNIX && x->job.local;
+	c = local ? unix_conn(n, sk, key, &x->job, tgid) : xfer_conn(n, sk, tp, key, &x->job, tgid);
 	if (!c)
 		return 0;
-	pos = xfer_pos(c, tp, key, &x->job, &flags);
-	if (K(tp, inet_conn.icsk_ulp_ops) && !x->job.miss)
+	pos = local ? unix_pos(c, sk, key, &x->job) : xfer_pos(c, tp, key, &x->job, &flags);
+	if (!local && K(tp, inet_conn.icsk_ulp_ops) && !x->job.miss)
 		x->job.miss = EV_MISS_NOPAYLOAD; /* kernel TLS: positions count its records */
 	conn_wants(c, key, pos, x->job.len, &w);
 	if (w.none)
@@ -548,6 +557,7 @@ static __always_inline struct job *job_begin(struct sock *sk, __u32 dir, __u32 l
 	x->job.sk = (__u64)sk;
 	x->job.task = (__u64)t;
 	x->job.len = len;
+	x->job.local = is_unix(sk);
 	return &x->job;
 }
 

@@ -41,6 +41,9 @@ static void on_open(struct harness *h, const struct ev_conn *e)
 		}
 	}
 	s->open = *e;
+	if (e->h.len == sizeof(struct ev_conn_unix))
+		for (int i = 0; i < 2; i++)
+			memcpy(s->name[i], ((const struct ev_conn_unix *)e)->name[i], EV_NAME_MAX);
 	s->opened = e->h.type == EV_CONN_OPEN;
 	s->failed = e->h.type == EV_CONN_FAILED;
 }
@@ -253,6 +256,14 @@ struct side *harness_side(struct harness *h, uint16_t local, uint16_t remote)
 {
 	for (size_t i = h->n_sides; i-- > 0;)
 		if (h->sides[i].open.local_port == local && h->sides[i].open.remote_port == remote)
+			return &h->sides[i];
+	return NULL;
+}
+
+struct side *harness_socket(struct harness *h, uint64_t inode)
+{
+	for (size_t i = h->n_sides; i-- > 0;)
+		if (h->sides[i].open.inode == inode)
 			return &h->sides[i];
 	return NULL;
 }

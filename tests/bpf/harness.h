@@ -22,6 +22,7 @@ struct side {
 	struct ev_conn open;
 	struct ev_close close;
 	bool opened, closed, failed;
+	char name[2][EV_NAME_MAX + 1]; /* of a UNIX socket: of this end, of the other */
 	uint64_t eof[2];
 	uint8_t *bytes[2]; /* enum byte_state per position, from base[] on */
 	uint64_t base[2];  /* ev_conn.pos */
@@ -58,6 +59,8 @@ void harness_stop(struct harness *h);
 
 /* The end whose local and remote ports these are; NULL when never announced. */
 struct side *harness_side(struct harness *h, uint16_t local, uint16_t remote);
+/* The UNIX socket with this inode; NULL when never announced. */
+struct side *harness_socket(struct harness *h, uint64_t inode);
 /* State of all bytes in [from, to): the common one, or -1 when they differ. */
 int side_state(const struct side *s, int dir, uint64_t from, uint64_t to);
 uint64_t harness_counter(const struct harness *h, enum bpf_counter which);

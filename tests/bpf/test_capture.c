@@ -1,6 +1,5 @@
-#include "harness.h"
 #include "tests/lib/test.h"
-#include "ops.h"
+#include "script.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,37 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-
-#define OP_BYTES 3000u
-#define OPS_MAX	 64
-
-/* What the child did, in memory that both see. */
-struct script {
-	uint16_t client_port, server_port;
-	int family;
-	bool mapped;
-	uint64_t c2s; /* bytes sent so far, client to server */
-	size_t n;
-	struct {
-		const char *sender, *receiver;
-		uint64_t from, to;
-		enum seen tx, rx;
-		bool moved;
-	} ops[OPS_MAX];
-};
-
-static struct script *script;
-static enum capture_rung rung;
-static enum capture_read reads;
-
-static struct script *script_new(void)
-{
-	void *p = mmap(NULL, sizeof(struct script), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 static uint16_t port_of(int fd)
 {
 	struct sockaddr_in6 a = { 0 };
@@ -80,31 +48,6 @@ static int connect_pair(int *client, int *server)
 	return *server < 0 ? -1 : 0;
 }
 
-static void fill(uint8_t *buf, uint64_t from, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		buf[i] = pattern(from + i);
-}
-
-/* Sends with one op, receives with the other. */
-static int move(int client, int server, const struct op *s, const struct op *r, size_t n)
-{
-	size_t i = script->n++;
-	uint8_t *buf = malloc(n);
-
-	script->ops[i].sender = s->name;
-	script->ops[i].receiver = r->name;
-	script->ops[i].from = script->c2s;
-	script->ops[i].to = script->c2s += n;
-	script->ops[i].tx = s->seen;
-	script->ops[i].rx = r->seen;
-	fill(buf, script->ops[i].from, n);
-	script->ops[i].moved = s->move(client, buf, n) == (ssize_t)n &&
-			       r->move(server, buf, n) == (ssize_t)n;
-	free(buf);
-	return script->ops[i].moved ? 0 : 1;
-}
-
 static int matrix(void *arg)
 {
 	int client, server, bad = 0;
@@ -113,30 +56,13 @@ static int matrix(void *arg)
 	if (connect_pair(&client, &server))
 		return 2;
 	for (size_t i = 0; senders[i].name; i++)
-		bad |= move(client, server, &senders[i], &receivers[0], OP_BYTES);
+		bad |= script_move(client, server, &senders[i], &receivers[0], OP_BYTES);
 	for (size_t i = 0; receivers[i].name; i++)
-		bad |= move(client, server, &senders[0], &receivers[i], OP_BYTES);
-	bad |= move(client, server, &senders[0], &receivers[0], 1);
+		bad |= script_move(client, server, &senders[0], &receivers[i], OP_BYTES);
+	bad |= script_move(client, server, &senders[0], &receivers[0], 1);
 	close(client);
 	close(server);
 	return bad;
-}
-
-static int expected(enum seen seen)
-{
-	bool length = rung == CAPTURE_RUNG_SOCKLEN;
-
-	switch (seen) {
-	case SEEN_CAPTURED:
-		return BYTE_CAPTURED;
-	case SEEN_HOLE:
-		return BYTE_HOLE;
-	case SEEN_HOLE_LENGTH:
-		return length ? BYTE_HOLE : BYTE_UNSEEN;
-	case SEEN_HOLE_SYSCALL:
-	default:
-		return length ? BYTE_UNSEEN : BYTE_HOLE;
-	}
 }
 
 static bool start(struct harness *h, const struct capture_opts *more)
@@ -185,18 +111,7 @@ static void check_matrix(struct harness *h)
 
 	ASSERT(c && s);
 	check_ends(c, s);
-	for (size_t i = 0; i < script->n; i++) {
-		int tx = side_state(c, EV_TX, script->ops[i].from, script->ops[i].to);
-		int rx = side_state(s, EV_RX, script->ops[i].from, script->ops[i].to);
-
-		if (tx != expected(script->ops[i].tx) || rx != expected(script->ops[i].rx) ||
-		    !script->ops[i].moved)
-			printf("# %s, %s: moved %d, sender's end %d, receiver's end %d\n",
-			       script->ops[i].sender, script->ops[i].receiver, script->ops[i].moved,
-			       tx, rx);
-		EXPECT_EQ(tx, expected(script->ops[i].tx));
-		EXPECT_EQ(rx, expected(script->ops[i].rx));
-	}
+	script_check(c, s);
 }
 
 static void run_matrix(int family, bool mapped)
@@ -236,7 +151,7 @@ static void *threads_work(void *arg)
 	prctl(PR_SET_NAME, "its-own-name");
 	if (connect_pair(&client, &server))
 		return arg;
-	*(int *)arg = move(client, server, &senders[0], &receivers[0], OP_BYTES);
+	*(int *)arg = script_move(client, server, &senders[0], &receivers[0], OP_BYTES);
 	close(client);
 	close(server);
 	return arg;
@@ -285,7 +200,7 @@ static int one_mebibyte(void *arg)
 		return 2;
 	setsockopt(server, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	setsockopt(client, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-	fill(buf, 0, MIB_BYTES);
+	script_fill(buf, 0, MIB_BYTES);
 	if (write(client, buf, MIB_BYTES) != MIB_BYTES)
 		return 3;
 	usleep(100000);
@@ -336,14 +251,14 @@ static int old_connection(void *arg)
 	if (connect_pair(&client, &server))
 		return 2;
 	for (int i = 0; i < 20; i++)
-		if (move(client, server, &senders[0], &receivers[0], OP_BYTES) ||
-		    move(server, client, &senders[0], &receivers[0], 77))
+		if (script_move(client, server, &senders[0], &receivers[0], OP_BYTES) ||
+		    script_move(server, client, &senders[0], &receivers[0], 77))
 			return 3;
 	script->c2s = (uint64_t)20 * OP_BYTES;
 	script->n = 0;
 	if (write(gate.ready[1], "r", 1) != 1 || read(gate.go[0], &c, 1) != 1)
 		return 4;
-	if (move(client, server, &senders[0], &receivers[0], OP_BYTES))
+	if (script_move(client, server, &senders[0], &receivers[0], OP_BYTES))
 		return 5;
 	close(client);
 	close(server);
@@ -448,7 +363,7 @@ static int flood(void *arg)
 	if (connect_pair(&client, &server))
 		return 2;
 	for (int i = 0; i < 200; i++)
-		if (move(client, server, &senders[0], &receivers[0], 1000 + (size_t)i))
+		if (script_move(client, server, &senders[0], &receivers[0], 1000 + (size_t)i))
 			return 3;
 		else
 			script->n = 0;
@@ -523,12 +438,12 @@ static int steps(void *arg)
 
 	(void)arg;
 	if (connect_pair(&client, &server) ||
-	    move(client, server, &senders[0], &receivers[0], OP_BYTES))
+	    script_move(client, server, &senders[0], &receivers[0], OP_BYTES))
 		return 2;
 	if (read(gate.go[0], &c, 1) != 1)
 		return 3;
 	for (int i = 0; i < 4; i++)
-		if (move(client, server, &senders[0], &receivers[0], OP_BYTES))
+		if (script_move(client, server, &senders[0], &receivers[0], OP_BYTES))
 			return 4;
 	close(client);
 	close(server);
@@ -833,7 +748,7 @@ static int reset(void *arg)
 	(void)arg;
 	if (connect_pair(&client, &server))
 		return 2;
-	fill(buf, 0, sizeof(buf));
+	script_fill(buf, 0, sizeof(buf));
 	if (write(client, buf, sizeof(buf)) != sizeof(buf))
 		return 3;
 	usleep(20000);
@@ -876,7 +791,7 @@ static int late(void *arg)
 	(void)arg;
 	if (connect_pair(&client, &server))
 		return 2;
-	fill(buf, 0, sizeof(buf));
+	script_fill(buf, 0, sizeof(buf));
 	script->n = uring_late(client, server, buf, 100) == 100;
 	close(client);
 	close(server);
@@ -1023,29 +938,8 @@ static const struct test_case cases[] = {
 	TEST(test_capture__pid_namespace),
 };
 
-/* In a mount namespace of our own: the machine's mounts stay as they are. */
-static void mount_tracefs(void)
-{
-	if (access("/sys/kernel/tracing/events", F_OK) == 0 || unshare(CLONE_NEWNS))
-		return;
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
-		mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, NULL);
-}
-
 /* test_capture RUNG READ [CASE]: the same cases on every rung and both ways to read. */
 int main(int argc, char **argv)
 {
-	if (argc < 3) {
-		printf("usage: test_capture RUNG btf|probe [CASE]\n");
-		return 2;
-	}
-	rung = capture_rung_parse(argv[1]);
-	reads = capture_read_parse(argv[2]);
-	if (geteuid() != 0) {
-		printf("skip test_capture: needs root\n");
-		return 0;
-	}
-	if (rung == CAPTURE_RUNG_TRACEPOINT)
-		mount_tracefs();
-	return test_run(cases, ARRAY_SIZE(cases), argc - 2, argv + 2);
+	return script_main(cases, ARRAY_SIZE(cases), argc, argv);
 }

@@ -8,7 +8,7 @@
 #include "wire.h"
 
 struct client_options {
-	struct sockaddr_in6 addr, bind;
+	struct sockaddr_storage addr, bind;
 	socklen_t addr_len, bind_len; /* bind_len 0: not bound */
 	struct plan_mix mix;
 	unsigned int depth;    /* requests on the way per connection */

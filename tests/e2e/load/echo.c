@@ -35,7 +35,7 @@
 static volatile sig_atomic_t stopping;
 
 struct options {
-	struct sockaddr_in6 addr;
+	struct sockaddr_storage addr;
 	socklen_t addr_len;
 	unsigned int threads;
 	enum send_how send;
@@ -378,13 +378,12 @@ static int server_listen(struct server *s)
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
 	const int one = 1, zero = 0;
 
-	s->listen_fd = socket(s->o->addr.sin6_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-			      0);
+	s->listen_fd = socket(s->o->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->listen_fd < 0)
 		return -errno;
 	setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-	if (s->o->addr.sin6_family == AF_INET6)
+	if (s->o->addr.ss_family == AF_INET6)
 		setsockopt(s->listen_fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	if (bind(s->listen_fd, (const struct sockaddr *)&s->o->addr, s->o->addr_len) < 0 ||
 	    listen(s->listen_fd, 4096) < 0)

@@ -2,11 +2,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -241,14 +243,33 @@ int outq_flush(struct outq *q, int fd, enum send_how how, size_t split, unsigned
 	return flush_file(q, fd);
 }
 
-int sockio_address(const char *text, struct sockaddr_in6 *ret, socklen_t *ret_len)
+static int unix_address(const char *name, struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)ret;
+	size_t n = strlen(name);
+
+	if (n == 0 || n >= sizeof(un->sun_path))
+		return -EINVAL;
+	memset(ret, 0, sizeof(*ret));
+	un->sun_family = AF_UNIX;
+	memcpy(un->sun_path, name, n);
+	if (name[0] == '@')
+		un->sun_path[0] = 0;
+	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (name[0] != '@'));
+	return 0;
+}
+
+int sockio_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len)
 {
 	const char *colon = strrchr(text, ':');
 	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
 	char host[64];
 	uint64_t port;
 	size_t n;
 
+	if (strncmp(text, "unix:", 5) == 0)
+		return unix_address(text + 5, ret, ret_len);
 	if (!colon || text_u64(colon + 1, strlen(colon + 1), &port) < 0 || port > 65535)
 		return -EINVAL;
 	n = (size_t)(colon - text);
@@ -261,10 +282,10 @@ int sockio_address(const char *text, struct sockaddr_in6 *ret, socklen_t *ret_le
 	memcpy(host, text, n);
 	host[n] = '\0';
 	memset(ret, 0, sizeof(*ret));
-	if (inet_pton(AF_INET6, host, &ret->sin6_addr) == 1) {
-		ret->sin6_family = AF_INET6;
-		ret->sin6_port = htons((uint16_t)port);
-		*ret_len = sizeof(*ret);
+	if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons((uint16_t)port);
+		*ret_len = sizeof(*v6);
 		return 0;
 	}
 	memset(ret, 0, sizeof(*ret));
@@ -276,11 +297,30 @@ int sockio_address(const char *text, struct sockaddr_in6 *ret, socklen_t *ret_le
 	return 0;
 }
 
-void sockio_name(const struct sockaddr_in6 *sa, struct sockio_name *ret)
+static void unix_name(const struct sockaddr_un *un, socklen_t len, struct sockio_name *ret)
 {
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)sa;
+	size_t n = len - offsetof(struct sockaddr_un, sun_path);
+	const char *path = un->sun_path;
 
-	if (sa->sin6_family == AF_INET) {
+	ret->port = 0;
+	if (len <= offsetof(struct sockaddr_un, sun_path))
+		snprintf(ret->addr, sizeof(ret->addr), "unix:");
+	else if (path[0])
+		snprintf(ret->addr, sizeof(ret->addr), "unix:%.*s", (int)n, path);
+	else
+		snprintf(ret->addr, sizeof(ret->addr), "unix:@%.*s", (int)n - 1, path + 1);
+}
+
+void sockio_name(const struct sockaddr_storage *any, socklen_t len, struct sockio_name *ret)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)any;
+	const struct sockaddr_in6 *sa = (const struct sockaddr_in6 *)any;
+
+	if (any->ss_family == AF_UNIX) {
+		unix_name((const struct sockaddr_un *)any, len, ret);
+		return;
+	}
+	if (any->ss_family == AF_INET) {
 		inet_ntop(AF_INET, &v4->sin_addr, ret->addr, sizeof(ret->addr));
 		ret->port = ntohs(v4->sin_port);
 		return;
@@ -294,23 +334,23 @@ void sockio_name(const struct sockaddr_in6 *sa, struct sockio_name *ret)
 
 int sockio_own_name(int fd, struct sockio_name *ret)
 {
-	struct sockaddr_in6 sa;
+	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		return -errno;
-	sockio_name(&sa, ret);
+	sockio_name(&sa, len, ret);
 	return 0;
 }
 
 int sockio_peer_name(int fd, struct sockio_name *ret)
 {
-	struct sockaddr_in6 sa;
+	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 
 	if (getpeername(fd, (struct sockaddr *)&sa, &len) < 0)
 		return -errno;
-	sockio_name(&sa, ret);
+	sockio_name(&sa, len, ret);
 	return 0;
 }
 

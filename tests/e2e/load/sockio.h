@@ -65,14 +65,16 @@ void outq_done(struct outq *q);
  * Returns 0 (see outq_empty) or negative errno. */
 int outq_flush(struct outq *q, int fd, enum send_how how, size_t split, unsigned int *turn);
 
-/* "127.0.0.1:80", "[::1]:80", "[::ffff:127.0.0.1]:80". Returns 0 or -EINVAL. */
-int sockio_address(const char *text, struct sockaddr_in6 *ret, socklen_t *ret_len);
+/* "127.0.0.1:80", "[::1]:80", "[::ffff:127.0.0.1]:80", "unix:/path", "unix:@name". Returns 0 or
+ * -EINVAL. */
+int sockio_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len);
 
 struct sockio_name {
-	char addr[46]; /* mapped IPv4 as plain IPv4 */
-	uint16_t port;
+	char addr[128]; /* mapped IPv4 as plain IPv4; "unix:" before a UNIX socket's name */
+	uint16_t port;	/* 0: a UNIX socket's */
 };
-void sockio_name(const struct sockaddr_in6 *sa, struct sockio_name *ret);
+/* len: bytes of sa that are valid. */
+void sockio_name(const struct sockaddr_storage *sa, socklen_t len, struct sockio_name *ret);
 /* Own or peer's name of a connected socket. */
 int sockio_own_name(int fd, struct sockio_name *ret);
 int sockio_peer_name(int fd, struct sockio_name *ret);

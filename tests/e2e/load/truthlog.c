@@ -116,9 +116,9 @@ void truth_log_put(struct truth_log *t, const struct truth_row *r)
 	put_text(t, r->minor ? "1.1" : "1.0");
 	put_number_if(t, r->status != 0, r->status);
 	put_text(t, r->client->addr);
-	put_number(t, r->client->port);
+	put_number_if(t, r->client->port != 0, r->client->port);
 	put_text(t, r->server->addr);
-	put_number(t, r->server->port);
+	put_number_if(t, r->server->port != 0, r->server->port);
 	put_number(t, r->request_bytes);
 	put_number(t, r->request_body_bytes);
 	put_number(t, r->request_framed_bytes);
