@@ -491,11 +491,16 @@ static void attach_senders(struct capture *c)
 static int attach_sweep(struct capture *c)
 {
 	union bpf_iter_link_info info = { .map.map_fd = (uint32_t)map_fd(c, "conns") };
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &info, .link_info_len = sizeof(info));
+	struct bpf_iter_attach_opts opts;
 	struct bpf_program *p = bpf_object__find_program_by_name(c->obj, "sweep_conns");
 
 	if (!capture_unix_sockets(c))
 		return 0;
+	/* libbpf wants the bytes behind the last field to be 0 too: no initialiser promises that. */
+	memset(&opts, 0, sizeof(opts));
+	opts.sz = sizeof(opts);
+	opts.link_info = &info;
+	opts.link_info_len = sizeof(info);
 	c->sweep = p ? bpf_program__attach_iter(p, &opts) : NULL;
 	if (c->sweep)
 		return 0;
