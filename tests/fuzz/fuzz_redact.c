@@ -1,7 +1,6 @@
-/* Redaction and normalisation of text: bounded output, linear work, nothing masked twice. The first
+/* Redaction of text, templates of paths: bounded output, linear work, nothing masked twice. The first
  * byte says which function; the rest is the text. */
 #include "base/path_template.h"
-#include "base/sql_norm.h"
 #include "base/util.h"
 #include "protocols/redact.h"
 #include "protocols/trace_context.h"
@@ -20,7 +19,6 @@ static const struct work_bound error_bound = { "redact_error", 256, 4096 };
 static const struct work_bound query_bound = { "redact_query", 256, 4096 };
 static const struct work_bound header_bound = { "redact_header_value", 256, 4096 };
 static const struct work_bound target_bound = { "target_split", 64, 1024 };
-static const struct work_bound norm_bound = { "sql_norm", 128, 4096 };
 static const struct work_bound template_bound = { "path_template", 128, 4096 };
 static const struct work_bound guard_bound = { "path_guard", 128, 8192 };
 static const struct work_bound trace_bound = { "trace_context", 64, 4096 };
@@ -95,18 +93,6 @@ static void check_query(struct slice s)
 	free(out);
 }
 
-static void check_norm(struct slice s, enum sql_dialect dialect)
-{
-	char *out = calloc(1, SQL_NORM_MAX);
-	size_t n;
-
-	work_begin();
-	n = sql_norm(s, dialect, out);
-	work_end(&norm_bound, s.n);
-	check(n <= SQL_NORM_MAX, "sql");
-	free(out);
-}
-
 static void check_path(struct slice s)
 {
 	char *a = calloc(1, PATH_TEMPLATE_MAX), *b = calloc(1, PATH_TEMPLATE_MAX);
@@ -164,9 +150,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 4:
 		check_target(s);
-		break;
-	case 5:
-		check_norm(s, size % 2 ? SQL_ANSI : SQL_MYSQL);
 		break;
 	case 6:
 		check_path(s);
