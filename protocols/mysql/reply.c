@@ -119,7 +119,7 @@ static void tell_database(struct walk *w, struct slice name)
 static void session_changed(struct walk *w, const struct ok_packet *ok)
 {
 	struct mysql *m = w->m;
-	const struct pending *to = pending_oldest(m);
+	const struct pending *to = pending_answered(m);
 
 	if (to->command == COM_CHANGE_USER)
 		sink_field(w->out, MSG_CONN, 0, FIELD_USER, name_get(&m->user));
@@ -210,7 +210,7 @@ static enum step prepared_packet(struct walk *w, const struct packet *p, struct 
 /* The last description of a kind has come. */
 static void described(struct mysql *m)
 {
-	bool prepare = pending_oldest(m)->command == COM_STMT_PREPARE;
+	bool prepare = pending_answered(m)->command == COM_STMT_PREPARE;
 
 	m->reply.state = AT_COLUMNS_OVER;
 	if (!prepare || m->deprecate_eof == NO)
@@ -237,7 +237,7 @@ static enum step column_packet(struct walk *w, const struct packet *p, struct sl
 static enum step columns_over_packet(struct walk *w, const struct packet *p, struct slice head)
 {
 	struct mysql *m = w->m;
-	bool prepare = pending_oldest(m)->command == COM_STMT_PREPARE;
+	bool prepare = pending_answered(m)->command == COM_STMT_PREPARE;
 	bool eof = head.p[0] == 0xfe && is_eof_length(p->len);
 	struct ok_packet ok;
 
@@ -286,7 +286,7 @@ static enum step stream_packet(struct walk *w)
 static enum step first_packet(struct walk *w, const struct packet *p, struct slice head)
 {
 	struct mysql *m = w->m;
-	uint8_t kind = command_of(pending_oldest(m)->command)->reply, first = head.p[0];
+	uint8_t kind = command_of(pending_answered(m)->command)->reply, first = head.p[0];
 
 	if (first == 0xff)
 		return error_packet(w, p, head);

@@ -311,7 +311,7 @@ static bool goes_on(const struct mysql *m, const struct pending *to)
 static enum step reply_over(struct walk *w)
 {
 	struct mysql *m = w->m;
-	struct pending to = *pending_oldest(m);
+	struct pending to = *pending_answered(m);
 
 	if (goes_on(m, &to)) {
 		m->cursor = (struct cursor){ .key = m->reply.key,

@@ -224,6 +224,12 @@ static inline struct pending *pending_oldest(struct mysql *m)
 	return m->n_pending ? &m->pending[m->pending_at] : NULL;
 }
 
+/* The command that is being answered; there is one while a reply is read. */
+static inline struct pending *pending_answered(struct mysql *m)
+{
+	return &m->pending[m->pending_at];
+}
+
 static inline void pending_pop(struct mysql *m)
 {
 	m->pending_at = (m->pending_at + 1) % MYSQL_PENDING_MAX;
