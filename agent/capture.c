@@ -19,7 +19,7 @@
 #define DEFAULT_DATA_RING (8u << 20)
 #define DEFAULT_CTL_RING  (1u << 20)
 #define DEFAULT_CONNS	  16384u
-#define DEFAULT_DGRAMS	  8u
+#define DEFAULT_DGRAMS	  32u
 /* Shares of the data ring, and what they are at least. */
 #define WINDOW_SHARE 4
 #define PROBE_SHARE  8

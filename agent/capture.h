@@ -41,7 +41,7 @@ struct capture_opts {
 	uint32_t wake_bytes;	     /* default a quarter of the data ring */
 	uint64_t probe_budget_bytes; /* per direction of an unjudged connection, default an
 				      * eighth of the data ring, at least 256 KiB */
-	uint32_t dgram_budget;	     /* datagrams copied of an unjudged UDP socket, default 8 */
+	uint32_t dgram_budget;	     /* datagrams copied of an unjudged UDP socket, default 32 */
 	const char *cgroup;	     /* cgroup v2 directory; NULL: every process */
 	uint16_t deny_ports[CFG_PORTS];
 	uint16_t allow_ports[CFG_PORTS];

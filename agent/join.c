@@ -222,7 +222,7 @@ _Static_assert(COL_CLIENT_NAME - COL_CLIENT_ADDR == ID_NAME, "client columns");
 _Static_assert(COL_SERVER_NAME - COL_SERVER_ADDR == ID_NAME, "server columns");
 _Static_assert(IDENTITY_SYMS == ID_NAME + 1, "identity columns");
 
-#define NAME_TEXT_MAX (EV_COMM_LEN + 1 + UNIX_ADDR_TEXT_MAX)
+#define NAME_TEXT_MAX (EV_COMM_LEN + 1 + UNIX_ADDR_TEXT_MAX + DNS_NAME_KEPT)
 
 struct end {
 	const struct conn *conn;
@@ -231,6 +231,8 @@ struct end {
 	uint32_t tgid;	  /* 0: not on this node, or unknown */
 	const char *comm; /* "" unknown; not longer than EV_COMM_LEN, perhaps without NUL */
 	bool here;	  /* on this node */
+	struct slice dns; /* name that the other end knows it by, not on this node */
+	bool dns_shared;  /* not asked for by that process itself */
 };
 
 bool join_owner_is_server(const struct conn *c)
@@ -238,20 +240,44 @@ bool join_owner_is_server(const struct conn *c)
 	return c->role_known ? c->request_dir == DIR_RX : c->initiator == EV_INITIATOR_REMOTE;
 }
 
-static struct end own_end(const struct conn *c)
+/* An end on this node. */
+static struct end end_here(const struct conn *c, bool remote, uint32_t tgid, const char *comm)
 {
-	return (struct end){ c, false, c->local_port, c->tgid, c->comm, true };
+	return (struct end){ .conn = c,
+			     .remote = remote,
+			     .port = remote ? c->remote_port : c->local_port,
+			     .tgid = tgid,
+			     .comm = comm,
+			     .here = true };
 }
 
-static struct end other_end(const struct conn *c)
+static struct end own_end(const struct conn *c)
 {
-	struct end e = { c, true, c->remote_port, 0, "", c->names != NULL };
+	return end_here(c, false, c->tgid, c->comm);
+}
 
-	if (c->peer)
-		e = (struct end){ c, true, c->remote_port, c->peer->tgid, c->peer->comm, true };
-	else if (c->peer_tgid)
-		e = (struct end){ c, true, c->remote_port, c->peer_tgid, c->peer_comm, true };
+/* Of a connection that the owner opened, the name it had for where it went. */
+static struct end far_end(struct pipeline *p, const struct conn *c)
+{
+	struct end e = { .conn = c,
+			 .remote = true,
+			 .port = c->remote_port,
+			 .comm = "",
+			 .here = c->names != NULL };
+	struct dns_asker who = { c->netns, c->tgid };
+
+	if (!c->names && c->initiator == EV_INITIATOR_LOCAL && c->opened_ns)
+		e.dns = dns_names_find(&p->names, &who, c->remote, c->opened_ns, &e.dns_shared);
 	return e;
+}
+
+static struct end other_end(struct pipeline *p, const struct conn *c)
+{
+	if (c->peer)
+		return end_here(c, true, c->peer->tgid, c->peer->comm);
+	if (c->peer_tgid)
+		return end_here(c, true, c->peer_tgid, c->peer_comm);
+	return far_end(p, c);
 }
 
 static struct slice end_addr(const struct end *e, char *out)
@@ -284,6 +310,11 @@ static struct slice best_name(const struct end *e, bool server, const struct pro
 	char text[UNIX_ADDR_TEXT_MAX];
 	int n;
 
+	if (e->dns.n) {
+		n = snprintf(out, NAME_TEXT_MAX, "%.*s%s", (int)e->dns.n, (const char *)e->dns.p,
+			     e->dns_shared ? "?" : "");
+		return slice_of(out, (size_t)n);
+	}
 	if (id && id->unit[0])
 		return slice_str(id->unit);
 	if (id && id->container[0])
@@ -359,7 +390,7 @@ static void put_conn_id(struct pipeline *p, struct conn *c, struct row_builder *
 void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b)
 {
 	bool server_here = join_owner_is_server(c);
-	struct end own = own_end(c), other = other_end(c);
+	struct end own = own_end(c), other = other_end(p, c);
 	const struct end *client = server_here ? &other : &own;
 	const struct end *server = server_here ? &own : &other;
 	uint64_t gen = (uint64_t)p->join.gen << 1 | (c->peer || c->peer_tgid);

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "protocols/dns/message.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,10 +24,17 @@ enum dns_num_id {
 	NUM_QUERY_FLAGS,
 	NUM_FLAGS, /* of the answer */
 	NUM_EDNS_SIZE,
+	NUM_RECORD, /* of the record in hand: type << 32 | TTL */
 	_NUM_MAX
 };
 _Static_assert(_TEXT_MAX <= EXCHANGE_TEXTS, "texts");
 _Static_assert(_NUM_MAX <= EXCHANGE_NUMS, "numbers");
+
+static void lower_case(struct slice s, uint8_t *out)
+{
+	for (size_t i = 0; i < s.n; i++)
+		out[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] | 0x20 : s.p[i];
+}
 
 /* The records of the answer are JSON as they come: an array without its closing bracket. */
 static struct strbuf *answers(struct exchange *x)
@@ -66,6 +74,29 @@ static void record_end(struct pipeline *p, struct exchange *x, struct slice data
 	x->truncated = true;
 }
 
+/* What the client asked for by that name may be connected to under this address. */
+static void learn_name(struct pipeline *p, struct exchange *x, struct slice data)
+{
+	struct conn *c = p->pair.c;
+	struct slice question = exchange_text(x, TEXT_QUESTION);
+	uint16_t type = (uint16_t)(x->num[NUM_RECORD] >> 32);
+	struct dns_asker who = { c->netns, c->tgid };
+	uint8_t addr[16] = { [10] = 0xff, [11] = 0xff }, lower[DNS_NAME_KEPT];
+	char text[ADDR_TEXT_MAX];
+
+	if (join_owner_is_server(c) || p->opts.wire || (type != DNS_A && type != DNS_AAAA) ||
+	    data.n >= sizeof(text) || question.n > sizeof(lower))
+		return;
+	memcpy(text, data.p, data.n);
+	text[data.n] = 0;
+	if (inet_pton(type == DNS_A ? AF_INET : AF_INET6, text, type == DNS_A ? addr + 12 : addr) !=
+	    1)
+		return;
+	lower_case(question, lower);
+	dns_names_learn(&p->names, &who, addr, slice_of(lower, question.n),
+			(uint32_t)x->num[NUM_RECORD], p->now_ns);
+}
+
 static void dns_field(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f,
 		      struct slice v)
 {
@@ -79,6 +110,8 @@ static void dns_field(struct pipeline *p, struct exchange *x, enum msg_kind kind
 		break;
 	case FIELD_RR_DATA:
 		record_end(p, x, v);
+		if (x->kind == EXCHANGE_REQUEST)
+			learn_name(p, x, v);
 		break;
 	default:
 		break;
@@ -108,9 +141,11 @@ static void dns_num(struct pipeline *p, struct exchange *x, enum msg_kind kind, 
 		break;
 	case FIELD_RR_TYPE:
 		record_type(x, (uint16_t)v);
+		x->num[NUM_RECORD] = v << 32;
 		break;
 	case FIELD_RR_TTL:
 		strbuf_addf(answers(x), ",\"ttl\":%lld", (long long)v);
+		x->num[NUM_RECORD] |= v;
 		break;
 	case FIELD_RCODE:
 		x->num[NUM_RCODE] = v;
@@ -175,8 +210,7 @@ static void put_question(struct pipeline *p, struct exchange *x, struct row_buil
 	struct slice name = exchange_text(x, TEXT_QUESTION);
 	uint8_t lower[DNS_NAME_TEXT];
 
-	for (size_t i = 0; i < name.n; i++)
-		lower[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] | 0x20 : name.p[i];
+	lower_case(name, lower);
 	name = slice_of(lower, name.n);
 	put_redacted(p, b, COL_DNS_QUESTION, name);
 	put_redacted(p, b, COL_RESOURCE, name);

@@ -83,6 +83,13 @@ static bool crowded(struct parser *ps)
 	return boot_now_ns() - ps->crowded_ns < STORE_WAIT_NS;
 }
 
+/* What comes after the data of a round: a connect that failed too, as the answer that named its address
+ * is data. */
+static bool is_end(const struct ev_hdr *h)
+{
+	return h->type == EV_CONN_EOF || h->type == EV_CONN_CLOSE || h->type == EV_CONN_FAILED;
+}
+
 /* The opens that are there, without taking the ends among them. */
 static void take_opens(struct parser *ps)
 {
@@ -99,7 +106,7 @@ static void take_opens(struct parser *ps)
 			break;
 		if (r == RING_INVALID && !again)
 			pipeline_invalid(ps->pipe);
-		if (r == RING_INVALID || h->type == EV_CONN_EOF || h->type == EV_CONN_CLOSE)
+		if (r == RING_INVALID || is_end(h))
 			continue;
 		if (again)
 			pipeline_reopen(ps->pipe, h);
@@ -119,7 +126,7 @@ static bool take_ends(struct parser *ps, uint64_t until)
 		r = ring_next(&ps->ctl, until, &h);
 		if (r == RING_END)
 			return true;
-		if (r == RING_RECORD && (h->type == EV_CONN_EOF || h->type == EV_CONN_CLOSE))
+		if (r == RING_RECORD && is_end(h))
 			pipeline_event(ps->pipe, h);
 	}
 	return false;

@@ -58,6 +58,7 @@ void pipeline_free(struct pipeline *p)
 	while (dgram_stop(p))
 		;
 	dgram_done(&p->dgram);
+	dns_names_done(&p->names);
 	join_done(&p->join);
 	policy_done(&p->policy);
 	pair_done(&p->pair);
@@ -349,7 +350,6 @@ void pipeline_reopen(struct pipeline *p, const struct ev_hdr *h)
 	const void *ev = h;
 
 	p->now_ns = MAX(p->now_ns, h->ts_ns);
-	/* A failed connect has become its row then. */
 	if (h->type == EV_CONN_OPEN)
 		on_open(p, ev);
 }

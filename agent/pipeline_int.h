@@ -4,6 +4,7 @@
 
 #include "agent/conn.h"
 #include "agent/dgram.h"
+#include "agent/dns_names.h"
 #include "agent/join.h"
 #include "agent/memo.h"
 #include "agent/pair.h"
@@ -17,6 +18,7 @@ struct pipeline {
 	struct pipeline_opts opts;
 	struct conn_table conns;
 	struct dgrams dgram;
+	struct dns_names names;
 	struct pair pair;
 	struct join join;
 	struct policy policy;

@@ -45,7 +45,7 @@ static void drain(struct recorder *r)
 	enum ring_result got;
 
 	while ((got = ring_next(&r->ctl, until, &h)) != RING_END)
-		if (got == RING_RECORD && (h->type == EV_CONN_OPEN || h->type == EV_CONN_FAILED))
+		if (got == RING_RECORD && h->type == EV_CONN_OPEN)
 			put(r, h);
 	until = r->ctl.pos;
 	data_until = ring_snapshot(&r->data);
@@ -54,7 +54,7 @@ static void drain(struct recorder *r)
 			put(r, h);
 	ring_rewind(&r->ctl, from);
 	while ((got = ring_next(&r->ctl, until, &h)) != RING_END)
-		if (got == RING_RECORD && (h->type == EV_CONN_EOF || h->type == EV_CONN_CLOSE))
+		if (got == RING_RECORD && h->type != EV_CONN_OPEN)
 			put(r, h);
 	ring_release(&r->ctl);
 	ring_release(&r->data);

@@ -45,8 +45,8 @@
 		     "node of the " end),                                                          \
 		TEXT(COL_##END##_NAME, end "_name", NAME_CAP, COL_F_SYM | COL_F_NAME, NULL,        \
 		     "best name of the " end                                                       \
-		     ": service, else pod, DNS name, systemd unit, container, "                    \
-		     "comm:port, external")
+		     ": service, else pod, DNS name (with ? when another process asked for it), "  \
+		     "systemd unit, container, comm:port, external")
 
 static const struct column columns[] = {
 	TEXT(COL_ID, "id", 64, COL_F_COMPUTED, NULL,

@@ -19,7 +19,8 @@ struct dgram_sock {
 	__u64 id;    /* ev_dgram.sock */
 	__u64 inode; /* of the socket's file */
 	__u32 seen;  /* datagrams copied without a verdict */
-	__u32 verdict;
+	__u16 verdict;
+	__u16 port; /* its own, when it was added */
 };
 
 /* Key: address of the socket. */
@@ -80,10 +81,10 @@ static __always_inline bool is_udp(struct sock *sk)
 	return (family == AF_INET || family == AF_INET6) && K(sk, sk_protocol) == IPPROTO_UDP;
 }
 
-static __always_inline struct dgram_sock *dgram_add(__u64 key, __u64 inode, __u32 dir)
+static __always_inline struct dgram_sock *dgram_add(__u64 key, __u64 inode, __u16 port, __u32 dir)
 {
 	__u32 which = dir & 1;
-	struct dgram_sock d = { .inode = inode };
+	struct dgram_sock d = { .inode = inode, .port = port };
 	__u64 *ids = bpf_map_lookup_elem(&dgram_ids, &which);
 
 	if (!ids)
@@ -93,12 +94,12 @@ static __always_inline struct dgram_sock *dgram_add(__u64 key, __u64 inode, __u3
 	return bpf_map_lookup_elem(&dgram_socks, &key);
 }
 
-static __always_inline struct dgram_sock *dgram_find(struct sock *sk, __u32 dir)
+static __always_inline struct dgram_sock *dgram_find(struct sock *sk, __u16 port, __u32 dir)
 {
 	__u64 key = (__u64)sk, inode = sock_inode(sk);
 	struct dgram_sock *d = bpf_map_lookup_elem(&dgram_socks, &key);
 
-	return d && d->inode == inode ? d : dgram_add(key, inode, dir);
+	return d && d->inode == inode ? d : dgram_add(key, inode, port, dir);
 }
 
 static __always_inline __u32 dgram_slot(const struct dgram_sock *d)
@@ -310,7 +311,7 @@ __noinline int dgram_job(__u32 dir)
 		charge(n, NULL, out == BC_C_SELF ? BC_D_SELF : BC_D_SCOPE, x->job.len);
 		return 0;
 	}
-	d = dgram_find(sk, key);
+	d = dgram_find(sk, s->ev.local_port, key);
 	if (!d) {
 		charge(n, NULL, BC_D_MAP, x->job.len);
 		return 0;
@@ -334,7 +335,12 @@ static __always_inline void dgram_peeked(struct task_struct *t)
 }
 
 /* linux/bpf.h: what a program of these hooks is given. */
-struct bpf_sock;
+struct bpf_sock {
+	__u32 bound_dev_if, family, type, protocol, mark, priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port; /* host order */
+};
 struct bpf_sock_addr {
 	__u32 user_family;
 	__u32 user_ip4;
@@ -347,11 +353,12 @@ struct bpf_sock_addr {
 };
 
 /* Whether nobody would look at what comes from that port: then its sender is not kept either. */
-static __always_inline bool from_unwanted(__u64 sk, __u16 port)
+static __always_inline bool from_unwanted(__u64 sk, __u16 local, __u16 port)
 {
 	struct dgram_sock *d = bpf_map_lookup_elem(&dgram_socks, &sk);
 
-	if (!d || port_listed(cfg.dgram_ports, port, port))
+	/* What is known may be of a socket that had the same place in memory before. */
+	if (!d || d->port != local || port_listed(cfg.dgram_ports, local, port))
 		return false;
 	return d->verdict == CTL_COUNT || (d->verdict != CTL_COPY && d->seen >= cfg.dgram_budget);
 }
@@ -367,11 +374,12 @@ static __always_inline void from_keep(struct dgram_from *f, __u64 sk)
 SEC("?cgroup/recvmsg4")
 int from4(struct bpf_sock_addr *ctx)
 {
-	__u64 sk = (__u64)ctx->sk;
+	struct bpf_sock *sock = ctx->sk;
+	__u64 sk = (__u64)sock;
 	struct dgram_from f = {};
 
 	f.port = __builtin_bswap16((__u16)ctx->user_port);
-	if (from_unwanted(sk, f.port))
+	if (!sock || from_unwanted(sk, (__u16)sock->src_port, f.port))
 		return 1;
 	addr4(f.addr, ctx->user_ip4);
 	from_keep(&f, sk);
@@ -381,12 +389,13 @@ int from4(struct bpf_sock_addr *ctx)
 SEC("?cgroup/recvmsg6")
 int from6(struct bpf_sock_addr *ctx)
 {
-	__u64 sk = (__u64)ctx->sk;
+	struct bpf_sock *sock = ctx->sk;
+	__u64 sk = (__u64)sock;
 	struct dgram_from f = {};
 	__be32 w[4];
 
 	f.port = __builtin_bswap16((__u16)ctx->user_port);
-	if (from_unwanted(sk, f.port))
+	if (!sock || from_unwanted(sk, (__u16)sock->src_port, f.port))
 		return 1;
 	w[0] = ctx->user_ip6[0];
 	w[1] = ctx->user_ip6[1];

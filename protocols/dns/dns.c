@@ -8,7 +8,7 @@
 #define EDNS_RCODE(ttl) ((uint16_t)((ttl) >> 20 & 0xff0)) /* upper bits (RFC 6891 section 6.1.3) */
 #define EDNS_VERSION(t) ((t) >> 16 & 0xff)
 
-enum open_flag { OPEN_TRANSFER = 1 << 0, OPEN_BEGUN = 1 << 1 };
+enum open_flag { OPEN_TRANSFER = 1 << 0, OPEN_ANSWERED = 1 << 1 };
 
 struct open_query {
 	uint64_t key;
@@ -28,7 +28,6 @@ struct way {
 
 struct state {
 	uint64_t queries, pushes, orphans; /* numbers given */
-	uint64_t answered_to;		   /* position behind the last answer */
 	uint16_t n, max;
 	uint8_t client; /* enum dir */
 	bool multicast;
@@ -52,6 +51,7 @@ struct message {
 struct emit {
 	struct sink *out;
 	enum msg_kind kind;
+	bool quiet; /* nothing is */
 	uint64_t key;
 	uint32_t records; /* emitted */
 	uint32_t soas;
@@ -63,6 +63,8 @@ struct emit {
 
 static void field(struct emit *e, enum field_id f, const struct dns_text *t)
 {
+	if (e->quiet)
+		return;
 	sink_field(e->out, e->kind, e->key, f, dns_text_slice(t));
 	if (t->cut)
 		e->flags |= MSG_TRUNCATED;
@@ -70,7 +72,8 @@ static void field(struct emit *e, enum field_id f, const struct dns_text *t)
 
 static void num(struct emit *e, enum field_id f, int64_t v)
 {
-	sink_num(e->out, e->kind, e->key, f, v);
+	if (!e->quiet)
+		sink_num(e->out, e->kind, e->key, f, v);
 }
 
 static void emit_question(struct emit *e, const struct message *m)
@@ -190,33 +193,36 @@ static bool goes_on(struct open_query *q, const struct message *m, const struct 
 	q->soas = (uint8_t)MIN(soas, 2u);
 	if (!(q->flags & OPEN_TRANSFER) || m->h.flags & DNS_RCODE || m->cut)
 		return false;
-	if (!(q->flags & OPEN_BEGUN) && (!e->records || (e->records == 1 && m->q.type == DNS_IXFR)))
+	if (!(q->flags & OPEN_ANSWERED) &&
+	    (!e->records || (e->records == 1 && m->q.type == DNS_IXFR)))
 		return false;
 	return soas < 2 || !e->ends_with_soa;
+}
+
+static void whole_answer(const struct message *m, struct emit *e)
+{
+	sink_begin(e->out, e->kind, m->dir, e->key, m->off);
+	emit_question(e, m);
+	e->rcode = m->h.flags & DNS_RCODE;
+	emit_records(e, m);
+	num(e, FIELD_RCODE, e->rcode);
+	sink_end(e->out, e->kind, e->key, m->end, e->flags);
 }
 
 static void answer_to(struct state *s, size_t i, const struct message *m, struct emit *e)
 {
 	struct open_query *q = &s->open[i];
-	bool more;
 
 	e->key = q->key;
-	if (q->flags & OPEN_BEGUN) {
-		/* Records of further messages are not kept: there may be millions. */
-		e->records = DNS_RECORDS_MAX;
-	} else {
-		sink_begin(e->out, e->kind, m->dir, e->key, m->off);
-		emit_question(e, m);
-	}
-	e->rcode = m->h.flags & DNS_RCODE;
-	emit_records(e, m);
-	more = goes_on(q, m, e);
-	q->flags |= OPEN_BEGUN;
-	if (more)
-		return;
-	num(e, FIELD_RCODE, e->rcode);
-	sink_end(e->out, e->kind, e->key, m->end, e->flags);
-	forget(s, i);
+	e->quiet = q->flags & OPEN_ANSWERED;
+	if (e->quiet)
+		emit_records(e, m);
+	else
+		whole_answer(m, e);
+	if (goes_on(q, m, e))
+		q->flags |= OPEN_ANSWERED;
+	else
+		forget(s, i);
 }
 
 static void on_answer(struct state *s, const struct message *m, struct sink *out)
@@ -224,18 +230,12 @@ static void on_answer(struct state *s, const struct message *m, struct sink *out
 	struct emit e = { .out = out, .kind = s->multicast ? MSG_PUSH : MSG_RESPONSE };
 	size_t i = question_of(s, m);
 
-	s->answered_to = m->end;
 	if (i < s->n) {
 		answer_to(s, i, m, &e);
 		return;
 	}
 	e.key = s->multicast ? KEY_PUSH | s->pushes++ : KEY_ORPHAN | s->orphans++;
-	sink_begin(out, e.kind, m->dir, e.key, m->off);
-	emit_question(&e, m);
-	e.rcode = m->h.flags & DNS_RCODE;
-	emit_records(&e, m);
-	num(&e, FIELD_RCODE, e.rcode);
-	sink_end(out, e.kind, e.key, m->end, e.flags);
+	whole_answer(m, &e);
 }
 
 /* False: this is no message of that direction. */
@@ -309,12 +309,8 @@ static void dgram_gap(void *st, enum dir dir, uint64_t off, uint64_t lost, struc
 
 static void dns_close(void *st, struct sink *out)
 {
-	struct state *s = st;
-
-	for (size_t i = 0; i < s->n; i++)
-		if (s->open[i].flags & OPEN_BEGUN)
-			sink_end(out, MSG_RESPONSE, s->open[i].key, s->answered_to, MSG_CUT_EOF);
-	s->n = 0;
+	(void)st;
+	(void)out;
 }
 
 /* ---- TCP ---- */

@@ -8,7 +8,7 @@
  *
  * An answer belongs to the youngest open query of the same id and question: who asks again has given up
  * the first time. An answer more than one belongs to the one before, then. Those that get none are for
- * the caller to end. A zone transfer is one exchange, its answer ends with the last message.
+ * the caller to end. Of a zone transfer the first message is the answer; those behind it are passed over.
  *
  * Multicast (RFC 6762): nobody knows who will answer, so a query is oneway and an answer a push.
  */
