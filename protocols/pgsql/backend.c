@@ -491,7 +491,8 @@ static enum step failed(struct walk *w)
 static enum step replication(struct walk *w)
 {
 	answer_end(w, MSG_TUNNEL);
-	return STEP_SWITCH;
+	w->why = "replication";
+	return STEP_STOP;
 }
 
 static void copy_begin(struct pgsql *g, uint8_t tag)

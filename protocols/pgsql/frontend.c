@@ -97,7 +97,7 @@ bool held_release(struct pgsql *g, struct sink *out)
 	if (!g->req.held)
 		return false;
 	if (g->copy_in)
-		g->req.end = MAX(g->req.end, g->half[g->client].last);
+		g->req.end = MAX(g->req.end, g->half[g->client].edge);
 	g->copy_in = false;
 	request_end(g, out, g->req.end, 0);
 	return true;
@@ -230,6 +230,7 @@ static enum step query_end(struct walk *w)
 		return STEP_LOST;
 	w->at++;
 	w->half->phase = PH_HEAD;
+	w->half->edge = position(w);
 	ended = request_whole(w);
 	flight_barrier(&g->flight);
 	g->fresh = true;
@@ -487,6 +488,7 @@ static enum step message_done(struct walk *w)
 	struct pgsql *g = w->g;
 
 	w->half->phase = PH_HEAD;
+	w->half->edge = position(w);
 	switch (w->half->tag) {
 	case 'P':
 	case 'B':

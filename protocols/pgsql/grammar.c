@@ -235,51 +235,74 @@ static bool take_part(struct body *b, const char **part)
 	}
 }
 
+enum fit { FIT_NOT, FIT_PART, FIT_WHOLE };
+
 /* Whether the bytes fit the shape, as far as they go. */
-static bool fits(const struct shape *shape, struct slice seen, uint32_t len)
+static enum fit fits(const struct shape *shape, struct slice seen, uint32_t len)
 {
 	struct body b = { slice_head(seen, len), len - MIN((size_t)len, seen.n), false };
 
 	for (const char *part = shape->body; *part && !b.out;)
 		if (!take_part(&b, &part))
-			return false;
-	return b.out || b.left.n + b.unseen == 0;
+			return FIT_NOT;
+	if (b.unseen > 0)
+		return FIT_PART;
+	return b.left.n == 0 && !b.out ? FIT_WHOLE : FIT_NOT;
 }
 
 /* ---- chains ---- */
 
-#define CHAIN_TEXT 64 /* bytes of a long text that nothing else would have */
+enum link {
+	LINK_NO,
+	LINK_MORE,   /* it is not all there that would be looked at */
+	LINK_STRONG, /* nothing else looks like this */
+	LINK_WEAK,   /* it does, if another follows */
+};
+
+/* What the first message of s is, by its first PGSQL_LINK_MAX bytes, no matter how many more there
+ * are: the same whatever came together. *ret_len: of its body. */
+static enum link link_of(enum pgsql_side side, struct slice s, uint32_t *ret_len)
+{
+	const struct shape *m = shape_of(side, s.p[0]);
+	enum fit fit;
+
+	if (!m)
+		return LINK_NO;
+	if (s.n < PGSQL_HEADER)
+		return LINK_MORE;
+	m = message_of(side, s, ret_len);
+	if (!m)
+		return LINK_NO;
+	s = slice_from(slice_head(s, PGSQL_LINK_MAX), PGSQL_HEADER);
+	fit = fits(m, s, *ret_len);
+	if (fit == FIT_NOT)
+		return LINK_NO;
+	if (s.n < MIN(*ret_len, (size_t)PGSQL_LINK_MAX - PGSQL_HEADER))
+		return LINK_MORE;
+	if (fit == FIT_PART) /* text all the way; anything else may be by chance */
+		return m->body[0] == 's' || m->body[0] == 'f' ? LINK_STRONG : LINK_NO;
+	return m->body[0] && m->body[0] != 'x' ? LINK_STRONG : LINK_WEAK;
+}
 
 enum pgsql_chain pgsql_chain(enum pgsql_side side, struct slice s)
 {
-	bool all = s.n >= PGSQL_CHAIN_MAX;
-	size_t whole = 0;
-
-	s = slice_head(s, PGSQL_CHAIN_MAX);
-	while (whole < 2 && s.n > 0) {
-		const struct shape *m;
+	for (int n = 0; n < 2 && s.n > 0; n++) {
 		uint32_t len;
 
-		if (s.n < PGSQL_HEADER) {
-			if (!shape_of(side, s.p[0]))
-				return CHAIN_NO;
-			break;
-		}
-		m = message_of(side, s, &len);
-		if (!m || !fits(m, slice_from(s, PGSQL_HEADER), len))
+		switch (link_of(side, s, &len)) {
+		case LINK_NO:
 			return CHAIN_NO;
-		if (s.n - PGSQL_HEADER < len) {
-			if (m->body[0] == 's' && s.n > CHAIN_TEXT)
+		case LINK_MORE:
+			return CHAIN_MORE;
+		case LINK_STRONG:
+			return CHAIN_YES;
+		case LINK_WEAK:
+			if (n == 1)
 				return CHAIN_YES;
-			break;
+			s = slice_from(s, PGSQL_HEADER + len);
 		}
-		/* Whose bytes can be anything says nothing by itself. */
-		whole += m->body[0] != 'x';
-		s = slice_from(s, PGSQL_HEADER + len);
 	}
-	if (whole >= 2 || (whole == 1 && s.n == 0))
-		return CHAIN_YES;
-	return all ? CHAIN_NO : CHAIN_MORE;
+	return CHAIN_MORE;
 }
 
 /* ---- the beginning of a connection ---- */

@@ -9,8 +9,8 @@
 #include "base/slice.h"
 #include "protocols/protocol.h"
 
-#define PGSQL_HEADER	5   /* bytes of a tag and a length */
-#define PGSQL_CHAIN_MAX 512 /* bytes a chain is looked at */
+#define PGSQL_HEADER   5   /* bytes of a tag and a length */
+#define PGSQL_LINK_MAX 128 /* bytes of a message that are looked at when it is searched for */
 
 enum pgsql_side { PGSQL_FRONTEND, PGSQL_BACKEND };
 
@@ -20,12 +20,11 @@ int64_t pgsql_body_length(enum pgsql_side side, struct slice head);
 
 enum pgsql_chain {
 	CHAIN_NO,
-	CHAIN_MORE, /* what is there fits, more could decide; never with PGSQL_CHAIN_MAX bytes */
+	CHAIN_MORE, /* what is there fits, more will decide: at most two messages are looked at */
 	CHAIN_YES,
 };
 
-/* Whether a message begins here: two that fit in a row, or one that ends with the bytes, or more text
- * of one than anything else would have. */
+/* Whether a message begins here: one that cannot be chance, or two that fit in a row. */
 enum pgsql_chain pgsql_chain(enum pgsql_side side, struct slice s);
 
 /* A connection that begins: certain by itself. */

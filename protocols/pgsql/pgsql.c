@@ -138,6 +138,7 @@ static struct parse_result conclude(struct walk *w, enum step step)
 	}
 	w->g->over |= step == STEP_SWITCH || step == STEP_STOP;
 	r.next = w->next;
+	r.why = step == STEP_STOP ? w->why : NULL;
 	r.consumed = w->at;
 	w->half->last = MAX(w->half->last, position(w));
 	return r;

@@ -30,8 +30,8 @@
  * with ReadyForQuery: no status, no failure of their own. A query whose text has a syntax error fails
  * before any of its statements is run: its error belongs to the statement that it points at.
  *
- * Passwords and everything else of an authentication are skipped. After CopyBothResponse (replication)
- * the connection is a tunnel.
+ * Passwords and everything else of an authentication are skipped. Reading ends where TLS or GSS
+ * encryption begins, and behind CopyBothResponse (replication).
  */
 #ifndef PROTOCOLS_PGSQL_PGSQL_H
 #define PROTOCOLS_PGSQL_PGSQL_H

@@ -86,6 +86,7 @@ enum step opening_step(struct walk *w)
 		g->gss = what == OPENING_GSS;
 	}
 	w->at += n;
+	w->half->edge = position(w);
 	return STEP_GO;
 }
 
@@ -106,8 +107,9 @@ enum step asked_step(struct walk *w)
 	case 'S':
 	case 'G':
 		w->at++;
-		w->next = g->gss ? PROTO_UNKNOWN : PROTO_TLS;
-		return STEP_SWITCH;
+		w->next = PROTO_TLS;
+		w->why = "gss";
+		return g->gss ? STEP_STOP : STEP_SWITCH;
 	default:
 		return STEP_STOP;
 	}
@@ -115,7 +117,7 @@ enum step asked_step(struct walk *w)
 
 void login_tell(struct pgsql *g, struct sink *out)
 {
-	uint64_t key = g->login_key = g->flight.next_key++, end = g->half[g->client].last;
+	uint64_t key = g->login_key = g->flight.next_key++, end = g->half[g->client].edge;
 
 	g->told_login = true;
 	g->flight.first_key++;

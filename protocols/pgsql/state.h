@@ -132,6 +132,7 @@ struct walk {
 	uint64_t skip;
 	size_t need; /* with STEP_MORE: bytes from `at` on, 0: one more */
 	enum proto_id next;
+	const char *why; /* with STEP_STOP */
 };
 
 /* STEP_ENDED: a message ended, or all that can be said in one call was. */
