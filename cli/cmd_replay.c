@@ -1,6 +1,7 @@
 /* replay: the agent reads the recording into a directory, which is then asked like any other.
  * record: an agent of its own writes what the kernel tells for a while.
  */
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/run.h"
 
@@ -125,9 +126,24 @@ int cmd_replay(const struct options *o)
 	return code;
 }
 
+static bool are_ports(struct slice list)
+{
+	uint64_t port;
+
+	do {
+		struct slice v = slice_head(list, slice_find(list, ','));
+
+		if (parse_u64(v, &port) < 0 || port > UINT16_MAX)
+			return false;
+		list = slice_from(list, MIN(v.n + 1, list.n));
+	} while (list.n);
+	return true;
+}
+
 int cmd_record(const struct options *o)
 {
 	const char *port = NULL;
+	uint64_t ns = NSEC_PER_SEC;
 
 	if (!o->write)
 		return cli_fail(EXIT_USAGE, "record: -w FILE is missing");
@@ -137,7 +153,13 @@ int cmd_record(const struct options *o)
 					"record: raw events can be told apart by --port alone; use "
 					"the other filters on the replay");
 		port = o->filters[i].value;
+		if (!are_ports(slice_str(port)))
+			return cli_fail(EXIT_USAGE,
+					"record: --port '%s' is no port, nor a list of some", port);
 	}
+	if (o->for_ && (parse_duration_ns(slice_str(o->for_), &ns) < 0 || !ns))
+		return cli_fail(EXIT_USAGE, "record: --for '%s' is no time; write 10s, 2m",
+				o->for_);
 	return run_agent((struct agent_option[]){ { "--record", o->write },
 						  { "--for", o->for_ },
 						  { "--port", port } },

@@ -14,7 +14,7 @@ static int read_statement(FILE *f, struct strbuf *out)
 
 	while ((n = fread(buf, 1, sizeof(buf), f)) > 0)
 		strbuf_add(out, buf, n);
-	return ferror(f) ? -EIO : out->failed ? -E2BIG : 0;
+	return ferror(f) ? -errno : out->failed ? -E2BIG : 0;
 }
 
 static int load_statement(const struct options *o, struct strbuf *out)
@@ -61,6 +61,14 @@ static int ask(const struct options *o, struct source *source, struct slice sql)
 	return code;
 }
 
+static bool has_text(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] > ' ')
+			return true;
+	return false;
+}
+
 int cmd_sql(const struct options *o)
 {
 	_cleanup_(source_freep) struct source *source = NULL;
@@ -76,5 +84,7 @@ int cmd_sql(const struct options *o)
 	if (!o->file && !o->n_args && isatty(STDIN_FILENO))
 		return prompt_run(o, source);
 	code = load_statement(o, &sql);
+	if (code == EXIT_OK && !has_text(strbuf_slice(&sql)))
+		return cli_fail(EXIT_USAGE, "sql: the statement is empty");
 	return code == EXIT_OK ? ask(o, source, strbuf_slice(&sql)) : code;
 }

@@ -120,7 +120,9 @@ int source_open(const struct options *o, struct source **ret, struct trouble *t)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return trouble_set(t, EXIT_ERROR, "out of memory");
-	if (o->data_dir)
+	if (o->data_dir && !*o->data_dir)
+		r = trouble_set(t, EXIT_USAGE, "--data-dir is empty");
+	else if (o->data_dir)
 		r = open_data_dir(s, o, t);
 	else
 		r = open_client(s, o->server ? o->server : env && *env ? env : LOCAL_SOCKET, t);

@@ -207,6 +207,11 @@ def test_views_usage(server):
             (["sql", "SELECT 1", "--data-dir", "/nonexistent"], 1, "No such file"),
             (["purge", *at], 2, "say --yes"),
             (["record"], 2, "-w FILE"),
+            (["record", "-w", "x.kev", "--for", "-1s"], 2, "is no time; write 10s"),
+            (["record", "-w", "x.kev", "--port", "99999"], 2, "is no port"),
+            (["sql", " \n", *at], 2, "the statement is empty"),
+            (["sql", "-f", "/", *at], 1, "Is a directory"),
+            (["slow", "--data-dir", ""], 2, "--data-dir is empty"),
             (["config", "edit"], 2, "neither show nor check"),
             (["completion", "tcsh"], 2, "bash, zsh or fish"),
             (["replay", "/nonexistent.pcap"], 1, "cannot read /nonexistent.pcap")):
