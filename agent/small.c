@@ -15,6 +15,7 @@ void small_init(struct store_proc *sp)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&sp->open_ready, &attr);
+	pthread_cond_init(&sp->purged, &attr);
 	pthread_condattr_destroy(&attr);
 	red_init(&sp->red);
 	mem_rows_init(&sp->processes, PROCESSES_KEPT);

@@ -5,7 +5,8 @@
 
 #include <errno.h>
 
-#define SPANS_MAX 512 /* of earlier runs, in one answer */
+#define SPANS_MAX    512 /* of earlier runs, in one answer */
+#define PURGE_WAIT_S 8	 /* the collector waits for 10 */
 
 uint64_t store_proc_bpf_counter(const struct store_proc *sp, enum bpf_counter id)
 {
@@ -128,6 +129,25 @@ static void on_status(void *ctx, struct uplink_status *out)
 	status_earlier(sp, out);
 }
 
+/* Done by the writer; 0 when nothing of what was stored is left. */
+static int purge(struct store_proc *sp, char *message, size_t cap)
+{
+	struct timespec until;
+	bool done;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += PURGE_WAIT_S;
+	pthread_mutex_lock(&sp->lock);
+	atomic_store(&sp->purge_wanted, true);
+	while (atomic_load(&sp->purge_wanted) &&
+	       pthread_cond_timedwait(&sp->purged, &sp->lock, &until) == 0)
+		;
+	done = !atomic_load(&sp->purge_wanted);
+	pthread_mutex_unlock(&sp->lock);
+	snprintf(message, cap, done ? "stored rows are deleted" : "stored rows are being deleted");
+	return done ? 0 : -ETIMEDOUT;
+}
+
 static int on_control(void *ctx, enum uplink_verb verb, char *message, size_t cap)
 {
 	struct store_proc *sp = ctx;
@@ -139,9 +159,7 @@ static int on_control(void *ctx, enum uplink_verb verb, char *message, size_t ca
 		snprintf(message, cap, "capture %s", verb == UPLINK_PAUSE ? "paused" : "resumed");
 		return 0;
 	case UPLINK_PURGE:
-		atomic_store(&sp->purge_wanted, true);
-		snprintf(message, cap, "stored rows are being deleted");
-		return 0;
+		return purge(sp, message, cap);
 	}
 	snprintf(message, cap, "unknown request");
 	return -ENOTSUP;

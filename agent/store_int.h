@@ -31,10 +31,10 @@ struct store_proc {
 	uint64_t again_until; /* of the queue: frames before it a predecessor may have had */
 	uint64_t base_out, base_rejected, base_disk, rejected_here;
 	uint32_t leak;
-	atomic_bool purge_wanted;
+	atomic_bool purge_wanted; /* until the writer has done it */
 
 	pthread_mutex_t lock;
-	pthread_cond_t open_ready;
+	pthread_cond_t open_ready, purged; /* with CLOCK_MONOTONIC */
 	struct row_builder copy;   /* for copying a row with its texts filled in; under lock */
 	struct red red;		   /* under lock */
 	struct mem_rows processes; /* under lock */

@@ -228,6 +228,17 @@ static bool stop_wanted(struct store_proc *sp, int timeout_ms)
 	return n == 0;
 }
 
+/* Whoever asked waits for it, and then finds nothing. */
+static void purge(struct store_proc *sp)
+{
+	store_purge(sp->store);
+	small_forget_red(sp);
+	pthread_mutex_lock(&sp->lock);
+	atomic_store(&sp->purge_wanted, false);
+	pthread_cond_broadcast(&sp->purged);
+	pthread_mutex_unlock(&sp->lock);
+}
+
 static void run(struct store_proc *sp)
 {
 	uint64_t last_tick = 0, last_ledger = 0;
@@ -239,10 +250,8 @@ static void run(struct store_proc *sp)
 
 		stop = stop_wanted(sp, wait_ms);
 		wait_ms = take_rows(sp);
-		if (atomic_exchange(&sp->purge_wanted, false)) {
-			store_purge(sp->store);
-			small_forget_red(sp);
-		}
+		if (atomic_load(&sp->purge_wanted))
+			purge(sp);
 		if (now - last_tick >= TICK_NS) {
 			last_tick = now;
 			store_tick(sp->store, unix_now_ns(), now);
