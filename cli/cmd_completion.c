@@ -62,12 +62,16 @@ static void put_words(size_t value)
 		printf(" %s", cmds[i].name);
 }
 
-/* The index in values; SIZE_MAX when nothing is known to follow. */
+static bool is_named(const char *name, const char *wanted)
+{
+	return name && wanted && strcmp(name, wanted) == 0;
+}
+
+/* The index in values of a flag or of a command; SIZE_MAX when nothing is known to follow. */
 static size_t value_of(const char *flag, const char *command)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
-		if (flag ? values[i].flag && strcmp(values[i].flag, flag) == 0
-			 : values[i].command && strcmp(values[i].command, command) == 0)
+		if (is_named(values[i].flag, flag) || is_named(values[i].command, command))
 			return i;
 	return SIZE_MAX;
 }
