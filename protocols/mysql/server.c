@@ -129,7 +129,7 @@ static enum step unasked(struct walk *w, const struct packet *p)
 		return STEP_MORE;
 	if (head.p[0] == 0xff && err_parse(head, &e) && e.code >= CODE_MIN && e.sqlstate.n)
 		return push_start(w, p, head);
-	return STEP_LOST;
+	return w->in->force ? STEP_LOST : STEP_WAIT;
 }
 
 static bool is_error(struct slice head)

@@ -146,16 +146,14 @@ static void statement_begin(struct walk *w)
 	text_begin(m);
 }
 
+/* No more than text_left bytes. */
 static void text_emit(struct walk *w, struct slice text)
 {
 	struct request *q = &w->m->request;
-	struct slice give = slice_head(text, (size_t)MIN(q->text_left, (uint64_t)text.n));
 
-	if (give.n)
-		sink_field(w->out, MSG_REQUEST, q->key, FIELD_STATEMENT, give);
-	q->text_left -= give.n;
-	if (give.n < text.n)
-		q->flags |= MSG_TRUNCATED;
+	if (text.n)
+		sink_field(w->out, MSG_REQUEST, q->key, FIELD_STATEMENT, text);
+	q->text_left -= text.n;
 	head_add(w->m, text);
 }
 
@@ -194,6 +192,7 @@ enum step text_payload(struct walk *w)
 			return h->left ? STEP_MORE : STEP_GO;
 		statement_begin(w);
 	}
+	text = slice_head(text, (size_t)m->request.text_left);
 	n = m->splits ? sql_split(&m->split, text, &end, &empty) : text.n;
 	over = end && m->n_pending < MYSQL_PENDING_MAX;
 	text_emit(w, slice_head(text, over ? n - 1 : n));
@@ -206,7 +205,10 @@ enum step text_payload(struct walk *w)
 	}
 	if (h->left == 0)
 		return STEP_GO;
-	if (!m->splits && m->request.text_left == 0)
+	if (m->request.text_left == 0) {
+		/* What is not wanted is not copied either: whatever statements it has are one with this. */
 		m->request.job = JOB_COMMAND;
+		m->request.flags |= MSG_TRUNCATED;
+	}
 	return n < text.n || m->request.job == JOB_COMMAND ? STEP_GO : STEP_MORE;
 }

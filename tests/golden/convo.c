@@ -333,7 +333,8 @@ static void tell_gap(struct convo *c, enum dir dir)
 		return;
 	force(c, dir_other(dir));
 	force(c, dir);
-	if (c->over)
+	lost -= skip(c, dir, lost); /* what waited may have wanted no more */
+	if (lost == 0 || c->over)
 		return;
 	c->ops->gap(c->st, dir, d->off, d->buf.len + lost, &c->sink);
 	d->off += d->buf.len + lost;
