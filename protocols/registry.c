@@ -8,11 +8,8 @@
 #include "base/util.h"
 
 static const struct proto_ops *const parsers[_PROTO_MAX] = {
-	[PROTO_HTTP1] = &http1_ops,
-	[PROTO_PGSQL] = &pgsql_ops,
-	[PROTO_MYSQL] = &mysql_ops,
-	[PROTO_REDIS] = &redis_ops,
-	[PROTO_DNS] = &dns_ops,
+	[PROTO_HTTP1] = &http1_ops, [PROTO_PGSQL] = &pgsql_ops, [PROTO_MYSQL] = &mysql_ops,
+	[PROTO_REDIS] = &redis_ops, [PROTO_DNS] = &dns_ops,
 };
 
 static const char *const names[_PROTO_MAX] = {
