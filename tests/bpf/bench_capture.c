@@ -2,8 +2,10 @@
  * no capture and with each rung, interleaved; the 10th percentile of short slices, medians over
  * rounds.
  *
- *	bench_capture [ROUNDS [RUNG]]     prints one line per rung: ns per call, ns added per
- *					  captured event
+ *	bench_capture [ROUNDS [RUNG [OVER]]]   prints one line per rung: ns per call, ns added per
+ *					       captured event
+ *
+ * OVER: tcp, unix, unix-off (capture.unixSockets is off), unix-counted (nobody wants the bytes).
  */
 #include "harness.h"
 
@@ -12,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -36,6 +39,8 @@ static const struct {
 static const size_t sizes[] = { 0, 100, 4000, 16000 }; /* 0: getppid */
 #define N_SIZES ARRAY_SIZE(sizes)
 
+static const char *over = "tcp";
+
 static double (*result)[N_SIZES]; /* shared with the worker */
 
 static double now_ns(void)
@@ -58,8 +63,16 @@ static void pair(int *a, int *b)
 	struct sockaddr_in addr = { .sin_family = AF_INET,
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(addr);
-	int l = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+	int l, one = 1, ends[2];
 
+	if (strncmp(over, "unix", 4) == 0) {
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+			exit(2);
+		*a = ends[0];
+		*b = ends[1];
+		return;
+	}
+	l = socket(AF_INET, SOCK_STREAM, 0);
 	if (bind(l, (struct sockaddr *)&addr, n) || listen(l, 1) ||
 	    getsockname(l, (struct sockaddr *)&addr, &n))
 		exit(2);
@@ -128,7 +141,9 @@ static bool run(size_t config)
 {
 	struct capture_opts o = { .rung = configs[config].rung,
 				  .read = configs[config].read,
-				  .probe_budget_bytes = 1ULL << 40 };
+				  .probe_budget_bytes = strcmp(over, "unix-counted") ? 1ULL << 40
+										     : 1,
+				  .unix_sockets = strcmp(over, "tcp") && strcmp(over, "unix-off") };
 	struct harness h = { 0 };
 	pid_t pid;
 
@@ -160,6 +175,7 @@ int main(int argc, char **argv)
 	enum capture_rung only = argc > 2 ? capture_rung_parse(argv[2]) : CAPTURE_RUNG_AUTO;
 	int rounds = argc > 1 && argv[1][0] >= '1' && argv[1][0] <= '9' ? argv[1][0] - '0' : 5;
 
+	over = argc > 3 ? argv[3] : over;
 	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
 	if (result == MAP_FAILED)

@@ -1,4 +1,5 @@
 /* Hops 2 to 7 in one process: records as the kernel would write them go in, rows come out. */
+#include "agent/ring.h"
 #include "agent/pipeline_int.h"
 #include "base/util.h"
 #include "tests/lib/test.h"
@@ -155,6 +156,27 @@ static void give_open(uint64_t id, bool server, uint8_t flags)
 	pipeline_event(t.p, &e.h);
 }
 
+/* A UNIX socket bound to the name, and one connected to it. */
+static void give_unix_open(uint64_t id, bool server, const char *name, size_t n)
+{
+	struct ev_conn_unix e = {
+		.c = { .h = { sizeof(e), EV_CONN_OPEN, EV_VERSION, 0, 0, t.now += 1000 },
+		       .conn = id,
+		       .slot = (uint32_t)id,
+		       .tgid = (uint32_t)(100 + id),
+		       .family = 1,
+		       .initiator = server ? EV_INITIATOR_REMOTE : EV_INITIATOR_LOCAL,
+		       .isn_known = 1,
+		       .isn = { 4711, 0 } },
+		.name_len = { server ? (uint8_t)n : 0, server ? 0 : (uint8_t)n },
+	};
+
+	memcpy(e.name[!server], name, n);
+	memcpy(e.c.comm, server ? "nginx" : "curl", 5);
+	EXPECT(ev_valid(&e.c.h, sizeof(e)));
+	pipeline_event(t.p, &e.c.h);
+}
+
 static void give_bytes(uint64_t id, enum ev_dir dir, uint64_t pos, const char *bytes, size_t n,
 		       uint32_t orig, uint8_t miss)
 {
@@ -259,6 +281,70 @@ static void test_pipeline__one_exchange_seen_by_both_ends(void)
 	EXPECT_STR(text_of(&server, COL_CLIENT_COMM), "curl");
 	EXPECT_STR(text_of(&server, COL_SERVER_NAME), "nginx:80");
 	finish();
+}
+
+static void expect_unix_row(const struct row *r, const char *addr, const char *name)
+{
+	EXPECT_STR(text_of(r, COL_SERVER_ADDR), addr);
+	EXPECT_STR(text_of(r, COL_CLIENT_ADDR), "unix:");
+	EXPECT_EQ(int_of(r, COL_SERVER_PORT), -999);
+	EXPECT_EQ(int_of(r, COL_CLIENT_PORT), -999);
+	EXPECT_STR(text_of(r, COL_SERVER_NAME), name);
+	EXPECT_STR(text_of(r, COL_CLIENT_NAME), "curl");
+	EXPECT_EQ(int_of(r, COL_SERVER_PID), 100 + SERVER_ID);
+	EXPECT_EQ(int_of(r, COL_CLIENT_PID), 100 + CLIENT_ID);
+	EXPECT_EQ(int_of(r, COL_COMPLETE), 1);
+}
+
+static void unix_exchange(const char *bound, size_t n, const char *addr, const char *name)
+{
+	struct row server, client;
+	char conn_id[32];
+
+	start();
+	give_unix_open(CLIENT_ID, false, bound, n);
+	give_unix_open(SERVER_ID, true, bound, n);
+	give(CLIENT_ID, EV_TX, 0, request);
+	give(SERVER_ID, EV_RX, 0, request);
+	give(SERVER_ID, EV_TX, 0, response);
+	give(CLIENT_ID, EV_RX, 0, response);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 2);
+	server = nth_row(TABLE_HTTP, 0);
+	client = nth_row(TABLE_HTTP, 1);
+	EXPECT_EQ(int_of(&server, COL_IS_PRIMARY), 1);
+	EXPECT_EQ(int_of(&client, COL_IS_PRIMARY), 0);
+	expect_unix_row(&server, addr, name);
+	expect_unix_row(&client, addr, name);
+	snprintf(conn_id, sizeof(conn_id), "%s", text_of(&server, COL_CONN_ID));
+	EXPECT_STR(text_of(&client, COL_CONN_ID), conn_id);
+	finish();
+}
+
+static void test_pipeline__unix_sockets(void)
+{
+	unix_exchange("/run/app.sock", 14, "unix:/run/app.sock", "nginx:/run/app.sock");
+	unix_exchange("\0app", 4, "unix:@app", "nginx:@app");
+	unix_exchange("", 0, "unix:", "nginx");
+}
+
+/* A UNIX socket's record has its own length, a TCP connection's another. */
+static void test_pipeline__unix_records_are_checked(void)
+{
+	struct ev_conn_unix e = { .c = { .h = { sizeof(e), EV_CONN_OPEN, EV_VERSION, 0, 0, 1 },
+					 .conn = 1,
+					 .family = 1 } };
+
+	EXPECT(ev_valid(&e.c.h, sizeof(e)));
+	EXPECT(!ev_valid(&e.c.h, sizeof(e) - 8));
+	e.name_len[1] = EV_NAME_MAX + 1;
+	EXPECT(!ev_valid(&e.c.h, sizeof(e)));
+	e.name_len[1] = 0;
+	e.c.family = 2;
+	EXPECT(!ev_valid(&e.c.h, sizeof(e)));
+	e.c.h.len = sizeof(e.c);
+	EXPECT(ev_valid(&e.c.h, sizeof(e.c)));
+	e.c.family = 1; /* without names */
+	EXPECT(!ev_valid(&e.c.h, sizeof(e.c)));
 }
 
 static void test_pipeline__a_body_sent_by_the_kernel_is_complete_and_ends_in_time(void)
@@ -807,7 +893,8 @@ static void test_pipeline__bodies_that_cannot_be_read_are_not_kept(void)
 	finish();
 }
 
-TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends),
+TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends), TEST(test_pipeline__unix_sockets),
+	  TEST(test_pipeline__unix_records_are_checked),
 	  TEST(test_pipeline__a_body_sent_by_the_kernel_is_complete_and_ends_in_time),
 	  TEST(test_pipeline__a_lost_answer_makes_no_row_with_anothers),
 	  TEST(test_pipeline__an_answer_that_was_missed_blames_nobody),
