@@ -173,6 +173,7 @@ void redis_answer_end(struct redis *r, struct sink *out, uint64_t off, uint32_t 
 
 static enum step end_here(struct walk *w)
 {
+	w->r->line[w->in->dir] = position(w);
 	redis_answer_end(w->r, w->out, position(w), 0);
 	return STEP_ENDED;
 }
@@ -768,7 +769,7 @@ static enum step start_lost(struct walk *w)
 	struct redis *r = w->r;
 	enum step step = STEP_LOST;
 
-	if (is_subscribed(r) || r->order.pushed || !r->answer.seen)
+	if (!r->answer.seen || (r->order.pushed && position(w) == r->line[w->in->dir]))
 		step = step_of(redis_push_look(rest(w)));
 	if (step == STEP_GO)
 		return try_push(w, rest(w).p[0]);

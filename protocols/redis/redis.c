@@ -23,6 +23,21 @@ static void finish(struct walk *w)
 		redis_answer_end(w->r, w->out, position(w), MSG_CUT_EOF);
 }
 
+/* A line behind the cursor that `look` does not refuse. What follows a line end at the end of the bytes
+ * may be one, too. */
+static uint64_t find_line(struct walk *w, enum resp_got (*look)(struct slice))
+{
+	struct slice s = rest(w);
+	uint64_t *line = &w->r->line[w->in->dir];
+
+	for (size_t i = 1; look && i < s.n; i++) {
+		if (s.p[i - 1] == '\n' && look(slice_from(s, i)) != RESP_BAD)
+			return *line = position(w) + i;
+	}
+	*line = s.n > 0 && s.p[s.n - 1] == '\n' ? position(w) + s.n : UINT64_MAX;
+	return position(w) + s.n;
+}
+
 static enum parse_status lost(struct walk *w)
 {
 	struct redis *r = w->r;
@@ -41,6 +56,10 @@ static enum parse_status lost(struct walk *w)
 	}
 	if (!r->order.lost && (request || !before_all(r)))
 		redis_lose(r);
+	r->given = w->in->off + w->in->buf.n;
+	r->resume = find_line(w, request	   ? redis_request_look
+				 : r->order.pushed ? redis_push_look
+						   : NULL);
 	return PARSE_RESYNC;
 }
 
@@ -88,13 +107,14 @@ static bool settles(struct redis *r, const struct parse_in *in)
 	q->seen = MAX(seen, end);
 	if (!r->order.lost || end <= seen || r->answer.open || !order_client_spoke(&r->order))
 		return false;
-	r->settle = seen > in->off ? (uint32_t)(seen - in->off) : 0;
+	r->given = end;
+	r->resume = MAX(seen, in->off);
 	return true;
 }
 
 static struct parse_result settle(struct redis *r, const struct parse_in *in, struct sink *out)
 {
-	struct parse_result ret = { .st = r->settle ? PARSE_RESYNC : PARSE_OK };
+	struct parse_result ret = { .st = r->resume > in->off ? PARSE_RESYNC : PARSE_OK };
 
 	redis_request_end(r, out, in->off, MSG_LOST | MSG_DEGRADED);
 	redis_answer_end(r, out, 0, 0);
@@ -112,8 +132,7 @@ static struct parse_result redis_parse(void *st, const struct parse_in *in, stru
 
 	if (r->over)
 		return (struct parse_result){ .st = PARSE_STOP };
-	r->settle = 0;
-	if (request && settles(r, in) && (r->settle || r->request.open))
+	if (request && settles(r, in) && (r->resume > in->off || r->request.open))
 		return settle(r, in, out);
 	if (*value_end > in->off)
 		step = STEP_MORE; /* the direction ended inside it */
@@ -132,25 +151,13 @@ static void redis_init(void *st, enum dir client, bool mid)
 	r->mid = mid;
 }
 
-/* A line that `look` does not refuse. */
-static size_t find_line(struct slice buf, enum resp_got (*look)(struct slice))
-{
-	for (size_t i = 0; i < buf.n; i++) {
-		if ((buf.p[i] == '*' || buf.p[i] == '>') && (i == 0 || buf.p[i - 1] == '\n') &&
-		    look(slice_from(buf, i)) != RESP_BAD)
-			return i;
-	}
-	return buf.n;
-}
-
 static size_t redis_resync(const void *st, struct slice buf, enum dir dir)
 {
 	const struct redis *r = st;
+	uint64_t from = r->given - buf.n;
 
-	if (is_request(r, dir))
-		return r->settle ? MIN((size_t)r->settle, buf.n)
-				 : find_line(buf, redis_request_look);
-	return r->order.pushed ? find_line(buf, redis_push_look) : buf.n;
+	(void)dir;
+	return r->resume > from ? (size_t)MIN(r->resume - from, (uint64_t)buf.n) : 0;
 }
 
 static void gap_in_requests(struct redis *r, uint64_t off, struct sink *out)
@@ -176,7 +183,7 @@ static void redis_gap(void *st, enum dir dir, uint64_t off, uint64_t n, struct s
 
 	if (n == 0 || r->over)
 		return;
-	r->last[dir] = off + n;
+	r->last[dir] = r->line[dir] = off + n;
 	if (is_request(r, dir)) {
 		gap_in_requests(r, off, out);
 		r->request.seen = MAX(r->request.seen, off + n);

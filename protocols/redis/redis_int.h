@@ -62,8 +62,11 @@ struct redis {
 	uint32_t subscribed[3]; /* to channels, patterns, shard channels; as far as is known */
 	uint32_t
 		told[2]; /* subscriptions as the server last told: of all but shard's, of shard's */
-	uint32_t settle; /* bytes that resync() passes over; 0: it looks for a beginning */
-	uint8_t client;	 /* enum dir of requests */
+	uint64_t
+		resume; /* position that resync() goes to; `given` is where the bytes at hand end */
+	uint64_t given;
+	uint64_t line[2];     /* with what is lost: position at which a line begins, by direction */
+	uint8_t client;	      /* enum dir of requests */
 	uint8_t skip_replies; /* requests from the next one on that get no answer */
 	uint8_t user_n;
 	bool mid, over;

@@ -530,7 +530,9 @@ static enum step step_start(struct walk *w)
 	if (s.n == 0)
 		return STEP_MORE;
 	if (w->r->request_lost) {
-		enum step step = step_of(redis_request_look(s));
+		enum step step = position(w) == w->r->line[w->in->dir]
+					 ? step_of(redis_request_look(s))
+					 : STEP_LOST;
 
 		return step == STEP_GO ? step_array(w) : step;
 	}
