@@ -16,6 +16,7 @@ enum pgsql_text {
 };
 enum pgsql_num {
 	NUM_CLOSES = _SQL_NUM_MAX, /* id of the statement that means nothing more after this */
+	NUM_LASTING,		   /* 1: what it prepares has a name that lasts */
 	_PGSQL_NUM_MAX
 };
 
@@ -39,10 +40,25 @@ static void pgsql_field(struct pipeline *p, struct exchange *x, enum msg_kind ki
 		exchange_keep(x, TEXT_DATABASE, v, NAME_BYTES);
 	else if (f == FIELD_TARGET)
 		exchange_keep(x, TEXT_CHANNEL, v, NAME_BYTES);
+	else if (f == FIELD_STMT_NAME)
+		x->num[NUM_LASTING] = catalogue_is_lasting(v);
 	else if (f == FIELD_SQLSTATE && is_notice(x))
 		exchange_keep(x, TEXT_NOTICE, v, 5);
 	else
 		sql_field(p, x, kind, f, v);
+}
+
+/* The server has prepared the statement of x. */
+static void prepared(struct pipeline *p, struct exchange *x)
+{
+	int64_t id = x->num[SQL_NUM_STMT];
+	struct stmt s;
+
+	if (id < 0)
+		return;
+	sql_num(p, x, MSG_RESPONSE, FIELD_STMT_ID, id);
+	if (x->num[NUM_LASTING] == 1 && stmts_get(p->pair.c, (uint64_t)id, &s))
+		catalogue_put(&p->catalogue, p->pair.c, (uint64_t)id, &s);
 }
 
 static void pgsql_num(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f,
@@ -52,8 +68,8 @@ static void pgsql_num(struct pipeline *p, struct exchange *x, enum msg_kind kind
 		x->num[NUM_CLOSES] = v;
 	else if (f != FIELD_PREPARED || kind == MSG_REQUEST)
 		sql_num(p, x, kind, f, v);
-	else if (x->num[SQL_NUM_STMT] >= 0)
-		sql_num(p, x, kind, FIELD_STMT_ID, x->num[SQL_NUM_STMT]);
+	else
+		prepared(p, x);
 }
 
 /* Classes of SQLSTATE (first two characters) in which the service failed: a statement that could have
@@ -106,6 +122,22 @@ static void put_method(struct pipeline *p, struct exchange *x, struct row_builde
 		join_text(p, b, COL_METHOD, slice_head(tag, slice_find(tag, ' ')));
 }
 
+/* A statement that this connection prepared before the agent came: what others prepare under its name. */
+static void put_known_by_others(struct pipeline *p, struct conn *c, const struct exchange *x,
+				struct row_builder *b)
+{
+	int64_t id = x->num[SQL_NUM_STMT];
+	struct stmt s;
+
+	if (id <= 0 || x->text[SQL_TEXT_STATEMENT].n || stmts_get(c, (uint64_t)id, &s) ||
+	    !catalogue_get(&p->catalogue, c, (uint64_t)id, &s))
+		return;
+	if (s.verb)
+		join_literal(p, b, COL_METHOD, s.verb);
+	join_text(p, b, COL_DB_STATEMENT, s.statement);
+	join_text(p, b, COL_RESOURCE, s.fingerprint);
+}
+
 static void forget_closed(struct pipeline *p, struct conn *c, const struct exchange *x)
 {
 	struct slice tag = exchange_text(x, SQL_TEXT_TAG);
@@ -122,6 +154,7 @@ static void pgsql_columns(struct pipeline *p, struct conn *c, struct exchange *x
 			  struct row_builder *b)
 {
 	put_sql(p, c, x, b);
+	put_known_by_others(p, c, x, b);
 	put_method(p, x, b);
 	put_result(p, x, b);
 	join_text(p, b, COL_DB_COMMAND_TAG, exchange_text(x, SQL_TEXT_TAG));

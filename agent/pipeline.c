@@ -24,6 +24,7 @@ struct pipeline *pipeline_new(const struct pipeline_opts *opts)
 	conn_table_init(&p->conns, CONN_MAX);
 	dgram_init(&p->dgram);
 	pair_init(&p->pair);
+	catalogue_init(&p->catalogue);
 	path_guard_init(&p->paths);
 	hash_key_random(&seed);
 	p->memo.seed = seed.k0;
@@ -62,6 +63,7 @@ void pipeline_free(struct pipeline *p)
 	join_done(&p->join);
 	policy_done(&p->policy);
 	pair_done(&p->pair);
+	catalogue_done(&p->catalogue);
 	conn_table_done(&p->conns);
 	free(p);
 }

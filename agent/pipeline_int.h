@@ -2,6 +2,7 @@
 #ifndef AGENT_PIPELINE_INT_H
 #define AGENT_PIPELINE_INT_H
 
+#include "agent/catalogue.h"
 #include "agent/conn.h"
 #include "agent/dgram.h"
 #include "agent/dns_names.h"
@@ -20,6 +21,7 @@ struct pipeline {
 	struct dgrams dgram;
 	struct dns_names names;
 	struct pair pair;
+	struct catalogue catalogue;
 	struct join join;
 	struct policy policy;
 	struct path_guard paths;

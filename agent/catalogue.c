@@ -1,0 +1,100 @@
+#include "agent/catalogue.h"
+
+#include "agent/pipeline_int.h"
+
+#include <string.h>
+
+#define DIGEST_MIN 16 /* hexadecimal digits at a name's end that are a digest, not a number */
+
+struct named {
+	const char *verb;
+	uint32_t statement_n, fingerprint_n;
+	bool differs; /* another statement was prepared under the name */
+	uint8_t text[];
+};
+
+void catalogue_init(struct catalogue *t)
+{
+	*t = (struct catalogue){ 0 };
+	hash_key_random(&t->key);
+	hashmap_init(&t->by_name, CATALOGUE_MAX);
+}
+
+void catalogue_done(struct catalogue *t)
+{
+	for (struct hashmap_entry *e = NULL; (e = hashmap_next(&t->by_name, e));)
+		free((void *)(uintptr_t)e->value);
+	hashmap_done(&t->by_name);
+}
+
+bool catalogue_is_lasting(struct slice name)
+{
+	size_t hex = 0;
+
+	while (hex < name.n && strchr("0123456789abcdef", name.p[name.n - 1 - hex]) &&
+	       name.p[name.n - 1 - hex])
+		hex++;
+	return name.n > 0 &&
+	       (hex >= DIGEST_MIN || name.p[name.n - 1] < '0' || name.p[name.n - 1] > '9');
+}
+
+static uint64_t place(const struct catalogue *t, const struct conn *c, uint64_t id)
+{
+	bool server = join_owner_is_server(c);
+	struct {
+		uint8_t addr[16];
+		uint64_t id;
+		uint32_t netns, port;
+	} k = { .id = id, .netns = c->netns, .port = server ? c->local_port : c->remote_port };
+
+	memcpy(k.addr, server ? c->local : c->remote, sizeof(k.addr));
+	return hash_bytes(&t->key, slice_of(&k, sizeof(k)));
+}
+
+static struct slice statement_of(const struct named *n)
+{
+	return slice_of(n->text, n->statement_n);
+}
+
+static struct named *named_new(const struct stmt *s)
+{
+	struct named *n = malloc(sizeof(*n) + s->statement.n + s->fingerprint.n);
+
+	if (!n)
+		return NULL;
+	*n = (struct named){ s->verb, (uint32_t)s->statement.n, (uint32_t)s->fingerprint.n, false };
+	memcpy(n->text, s->statement.p, s->statement.n);
+	memcpy(n->text + s->statement.n, s->fingerprint.p, s->fingerprint.n);
+	return n;
+}
+
+void catalogue_put(struct catalogue *t, const struct conn *c, uint64_t id, const struct stmt *s)
+{
+	uint64_t at = place(t, c, id), bytes = sizeof(struct named);
+	struct named *n = hashmap_get_ptr(&t->by_name, at);
+
+	if (n) {
+		n->differs |= !slice_eq(statement_of(n), s->statement);
+		return;
+	}
+	bytes += s->statement.n + s->fingerprint.n;
+	n = t->full || t->bytes + bytes > CATALOGUE_BYTES_MAX ? NULL : named_new(s);
+	if (n && hashmap_put_ptr(&t->by_name, at, n) < 0) {
+		free(n);
+		n = NULL;
+	}
+	/* From now on, a name that is new may have been prepared before. */
+	t->full |= !n;
+	t->bytes += n ? bytes : 0;
+}
+
+bool catalogue_get(const struct catalogue *t, const struct conn *c, uint64_t id, struct stmt *ret)
+{
+	const struct named *n = hashmap_get_ptr(&t->by_name, place(t, c, id));
+
+	if (!n || n->differs)
+		return false;
+	*ret = (struct stmt){ n->verb, statement_of(n),
+			      slice_of(n->text + n->statement_n, n->fingerprint_n) };
+	return true;
+}

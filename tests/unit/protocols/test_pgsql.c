@@ -1,0 +1,91 @@
+/* What the golden conversations of PostgreSQL do not show: guesses, limits, names, the flight. */
+#include "protocols/pgsql/flight.h"
+#include "protocols/pgsql/names.h"
+#include "tests/lib/test.h"
+
+static enum proto_id guess(struct slice head, struct slice other, bool start, bool *ret_request,
+			   bool *ret_more)
+{
+	struct probe_in in = { .head = head, .other = other, .start = start };
+
+	return proto_infer(&in, ret_request, ret_more);
+}
+
+#define GUESS(head, other, start) guess(SLICE_LIT(head), SLICE_LIT(other), start, &request, &more)
+
+#define QUERY "Q\0\0\0\x0dSELECT 1\0"
+#define DONE  "C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I"
+
+static void test_pgsql__beginnings(void)
+{
+	bool request = false, more = false;
+
+	EXPECT(GUESS("\0\0\0\x12\0\3\0\0user\0bob\0\0", "", true) == PROTO_PGSQL && request);
+	EXPECT(GUESS("\0\0\0\x12\0\3\0\2user\0bob\0\0", "", true) == PROTO_PGSQL && request);
+	EXPECT(GUESS("\0\0\0\x08\x04\xd2\x16\x2f", "", true) == PROTO_PGSQL && request);
+	EXPECT(GUESS("\0\0\0\x08\x04\xd2\x16\x30", "", true) == PROTO_PGSQL && request);
+	EXPECT(GUESS("\0\0\0\x08\x04\xd2", "", true) == PROTO_UNKNOWN && more);
+	EXPECT(GUESS("\0\0\0\x12\0\3\0\0\1ser\0bob\0\0", "", true) == PROTO_UNKNOWN);
+	EXPECT(GUESS("\0\0\0\x12\0\4\0\0user\0bob\0\0", "", true) == PROTO_UNKNOWN);
+}
+
+/* Without a beginning, one direction alone is no evidence. */
+static void test_pgsql__both_directions(void)
+{
+	bool request = false, more = false;
+
+	EXPECT(GUESS(QUERY, "", false) == PROTO_UNKNOWN && more);
+	EXPECT(GUESS(QUERY, DONE, false) == PROTO_PGSQL && request);
+	EXPECT(GUESS(DONE, QUERY, false) == PROTO_PGSQL && !request);
+	EXPECT(GUESS(QUERY, "+OK\r\n", false) == PROTO_UNKNOWN);
+	EXPECT(GUESS("QUIT\r\n", DONE, false) == PROTO_UNKNOWN);
+	EXPECT(GUESS("EHLO example.com\r\n", "220 mail\r\n", false) == PROTO_UNKNOWN);
+}
+
+static void test_pgsql__names(void)
+{
+	struct portals p = { 0 };
+	uint64_t id = 0, other = 0, stmt = 0;
+
+	EXPECT(sql_about(SLICE_LIT("DEALLOCATE Foo"), &id) == ABOUT_CLOSES);
+	EXPECT(sql_about(SLICE_LIT("/* c */ prepare \"foo\" AS SELECT 1"), &other) == ABOUT_CLOSES);
+	EXPECT(id == other && id != 0);
+	EXPECT(sql_about(SLICE_LIT("DEALLOCATE ALL"), &id) == ABOUT_OTHER);
+	EXPECT(sql_about(SLICE_LIT("PREPARE TRANSACTION 'x'"), &id) == ABOUT_OTHER);
+	EXPECT(sql_about(SLICE_LIT("\tcopy t from stdin"), &id) == ABOUT_COPY);
+	EXPECT(sql_about(SLICE_LIT("SELECT 1"), &id) == ABOUT_OTHER);
+	for (uint64_t n = 0; n <= PGSQL_PORTALS; n++)
+		portals_put(&p, n, n + 100);
+	EXPECT(!portals_get(&p, 0, &stmt)); /* the oldest */
+	EXPECT(portals_get(&p, PGSQL_PORTALS, &stmt) && stmt == PGSQL_PORTALS + 100);
+	portals_del(&p, 1);
+	EXPECT(!portals_get(&p, 1, &stmt) && portals_get(&p, 2, &stmt) && stmt == 102);
+}
+
+/* Thousands of alike requests take one entry; what does not fit waits. */
+static void test_pgsql__flight(void)
+{
+	struct flight f = { 0 };
+
+	for (int n = 0; n < 5000; n++) {
+		EXPECT(flight_add(&f, UNIT_GROUP) == (uint64_t)n);
+		flight_part(&f, PART_BIND);
+		flight_part(&f, PART_EXECUTE);
+		flight_close(&f);
+		flight_barrier(&f);
+	}
+	EXPECT(f.n == 1 && f.barriers == 5000 && flight_waiting(&f) == 5000);
+	for (int n = 0; n < 5000; n++) {
+		flight_answered(&f);
+		flight_pop(&f);
+	}
+	EXPECT(f.n == 0 && f.barriers == 0 && flight_waiting(&f) == 0);
+	for (int n = 0; !flight_full(&f); n++) {
+		flight_add(&f, n % 2 ? UNIT_STATEMENT : UNIT_CALL);
+		flight_barrier(&f);
+	}
+	EXPECT(f.n == FLIGHT_MAX - FLIGHT_RESERVED + 1 && !f.hopeless);
+}
+
+TEST_MAIN(TEST(test_pgsql__beginnings), TEST(test_pgsql__both_directions), TEST(test_pgsql__names),
+	  TEST(test_pgsql__flight))
