@@ -91,6 +91,9 @@ static struct pending *expect_reply(struct mysql *m, uint64_t key, uint8_t comma
 	*to = (struct pending){
 		.key = key, .command = command, .seq = 1, .flags = PENDING_FIRST | PENDING_LAST
 	};
+	if (m->held)
+		to->flags |= PENDING_HELD;
+	m->held = false;
 	return to;
 }
 
@@ -141,6 +144,12 @@ static void take_names(struct walk *w, struct pending *to, const struct command 
 	}
 }
 
+/* MariaDB: the one that was prepared last has a number of its own, too. */
+static uint32_t statement_of(const struct mysql *m, uint32_t number)
+{
+	return number == UINT32_MAX && m->prepared ? m->prepared : number;
+}
+
 static bool has_attributes(const struct mysql *m, struct slice payload)
 {
 	return payload.p[0] == COM_QUERY &&
@@ -167,7 +176,7 @@ static size_t take_args(struct walk *w, const struct command *c, struct slice pa
 	} else if (c->args == ARGS_STATEMENT) {
 		sink_num(w->out, MSG_REQUEST, q->key,
 			 q->command == COM_STMT_CLOSE ? FIELD_STMT_CLOSE : FIELD_STMT_ID,
-			 read_le32(&r));
+			 statement_of(m, read_le32(&r)));
 	}
 	return payload.n;
 }
@@ -227,9 +236,20 @@ static enum step start_after_loss(struct walk *w)
 static enum step settle(struct walk *w)
 {
 	struct mysql *m = w->m;
+	const struct pending *newest =
+		&m->pending[(m->pending_at + m->n_pending + MYSQL_PENDING_MAX - 1) %
+			    MYSQL_PENDING_MAX];
 
+	if (!w->in->force && m->n_pending) {
+		/* Two that come before the reply to the first: the client does not wait. */
+		m->piped |= (newest->flags & (PENDING_HELD | PENDING_FIRST)) ==
+			    (PENDING_HELD | PENDING_FIRST);
+		m->held = true;
+		w->why = "replies cannot be told apart behind lost bytes";
+		return m->piped && m->half[dir_other(w->in->dir)].lost ? STEP_STOP : STEP_WAIT;
+	}
 	if (!w->in->force)
-		return m->n_pending ? STEP_WAIT : STEP_GO;
+		return STEP_GO;
 	if (m->n_pending < MYSQL_PENDING_MAX)
 		return STEP_GO;
 	if (m->reply.open) {

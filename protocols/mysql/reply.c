@@ -199,6 +199,7 @@ static enum step prepared_packet(struct walk *w, const struct packet *p, struct 
 	reply_begin(w);
 	(void)read_bytes(&r, 2);
 	described = r.bad || reader_left(&r) == 0 || read_u8(&r) != 0;
+	m->prepared = stmt;
 	sink_num(w->out, MSG_RESPONSE, m->reply.key, FIELD_STMT_ID, stmt);
 	m->reply.left = params ? params : columns;
 	m->reply.left_next = params ? columns : 0;

@@ -46,6 +46,7 @@ enum pending_flag {
 	PENDING_LAST = 1 << 1,	 /* of its command: what results come belong to it */
 	PENDING_CALL = 1 << 2,	 /* results up to one without rows belong to it */
 	PENDING_USE = 1 << 3,	 /* when it succeeds, `wanted` is the database */
+	PENDING_HELD = 1 << 5,	 /* it had to wait for the reply before */
 	PENDING_JOINED = 1 << 4, /* a fetch: its reply goes on with the one of its execute */
 };
 
@@ -120,7 +121,8 @@ struct mysql {
 	uint64_t login_off, login_end;
 	uint64_t long_off; /* where the long data begins that belongs to the next execute */
 	uint32_t long_stmt;
-	uint32_t drops; /* statements at the head of pending[] that were never executed */
+	uint32_t prepared; /* the statement that was prepared last; 0 none */
+	uint32_t drops;	   /* statements at the head of pending[] that were never executed */
 	struct name user, database; /* as the login wants them */
 	struct name wanted;	    /* as the command wants it */
 	uint8_t client;		    /* enum dir of requests */
@@ -133,6 +135,7 @@ struct mysql {
 	bool login_told;    /* that a failed login was one */
 	bool file;	    /* the client sends a local file */
 	bool piped;	    /* the client does not wait for replies */
+	bool held;	    /* a command waits for the reply before */
 	bool eof_may_come;  /* an EOF packet behind a reply that may have been over */
 	bool push_open;	    /* what the server says unasked */
 	bool compressed;    /* what follows the login */
