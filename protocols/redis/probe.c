@@ -68,7 +68,7 @@ static bool agree(struct slice request, struct slice answer)
 	if (redis_request_look(request) == RESP_OK)
 		return is_answer(answer) || is_array_answer(answer);
 	return ping_pong(request, answer) ||
-	       (is_inline(request) && is_answer(answer) && memchr("$:*", answer.p[0], 3));
+	       (is_inline(request) && is_answer(answer) && memchr("$:*%~_", answer.p[0], 6));
 }
 
 enum probe_result redis_probe(const struct probe_in *in)

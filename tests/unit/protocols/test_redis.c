@@ -400,6 +400,7 @@ static void test_redis__recognised(void)
 		{ "-ERR unknown", "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", false, false },
 		{ "PING\r\n", "+PONG\r\n", false, true },
 		{ "get k\r\n", "$1\r\nv\r\n", false, true },
+		{ "HELLO 3\r\n", "%7\r\n$6\r\nserver\r\n", true, true },
 		{ "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n", "", false, false },
 		{ ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n", "", false, false },
 	};
