@@ -154,7 +154,6 @@ static void text_emit(struct walk *w, struct slice text)
 	if (text.n)
 		sink_field(w->out, MSG_REQUEST, q->key, FIELD_STATEMENT, text);
 	q->text_left -= text.n;
-	head_add(w->m, text);
 }
 
 /* Between statements: white space and what is left of empty ones. */
@@ -194,7 +193,8 @@ enum step text_payload(struct walk *w)
 	}
 	text = slice_head(text, (size_t)m->request.text_left);
 	n = m->splits ? sql_split(&m->split, text, &end, &empty) : text.n;
-	over = end && m->n_pending < MYSQL_PENDING_MAX;
+	head_add(m, slice_head(text, n)); /* may tell that its end cannot be known */
+	over = end && m->splits && m->n_pending < MYSQL_PENDING_MAX;
 	text_emit(w, slice_head(text, over ? n - 1 : n));
 	w->at += n;
 	h->left -= n;
