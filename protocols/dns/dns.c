@@ -434,7 +434,7 @@ static struct parse_result tcp_parse(void *st, const struct parse_in *in, struct
 		return lost;
 	}
 	look = look_of(in->buf);
-	if (!look) {
+	if (!look || (w->strict && !may_begin(in->buf, wanted(st, in->dir)))) {
 		w->strict = true;
 		return lost;
 	}
