@@ -148,6 +148,9 @@ static inline bool conn_peer_reads(const struct conn *c, uint64_t off)
 {
 	if (!c->peer)
 		return off < c->peer_rows_to || (c->peer_was_readable && off < c->peer_read_to);
+	/* What needs both directions to be recognised may wait there for the event that is under way. */
+	if (c->peer->state == CONN_UNKNOWN_PROTO)
+		return c->peer->dir[dir_other((enum dir)c->request_dir)].len > 0;
 	return c->peer->state == CONN_PARSING || off < c->peer->rows_to;
 }
 
