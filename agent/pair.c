@@ -320,6 +320,14 @@ static void finish_push(struct pipeline *p, struct conn *c, struct exchange *x, 
 	exchange_put_back(&p->pair, x);
 }
 
+/* The first answer on a connection that is older than the agent is to a request that is, too. */
+static enum ledger_id fate_of_answer(const struct conn *c, const struct exchange *x)
+{
+	if (x->msg[MSG_REQUEST].begun)
+		return L6_RESP_OUT;
+	return c->old && !c->n_rows ? L6_RESP_OLD : L6_RESP_ONLY;
+}
+
 /* Takes the exchange off its connection, as a row when it has a request. */
 static void finish(struct pipeline *p, struct conn *c, struct exchange *x, const char *outcome)
 {
@@ -342,7 +350,7 @@ static void finish(struct pipeline *p, struct conn *c, struct exchange *x, const
 		if (!x->msg[MSG_REQUEST].begun)
 			c->dir[dir_other(c->request_dir)].gap_ns = p->now_ns;
 		pr->n_open_answers--;
-		count(p, x->msg[MSG_REQUEST].begun ? L6_RESP_OUT : L6_RESP_ONLY, 1);
+		count(p, fate_of_answer(c, x), 1);
 	}
 	exchange_put_back(pr, x);
 }

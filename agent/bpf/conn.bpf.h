@@ -179,31 +179,39 @@ static __always_inline void ctl_submit(struct bpf_counters *n, void *rec, __u32 
 static __always_inline void conn_tell(struct bpf_counters *n, struct conn *c, struct sock *sk,
 				      __u8 type, __u8 flags, __s32 err)
 {
-	struct ev_conn e = {};
+	__u64 unread = bpf_ringbuf_query(&ctl_ring, BPF_RB_AVAIL_DATA);
+	struct ev_conn *e = bpf_ringbuf_reserve(&ctl_ring, sizeof(*e), 0);
 
-	e.h.len = sizeof(e);
-	e.h.type = type;
-	e.h.version = EV_VERSION;
-	e.h.flags = flags;
-	e.h.ts_ns = bpf_ktime_get_boot_ns();
-	e.conn = c->id;
-	e.inode = sock_inode(sk);
-	e.cgroup = c->cgroup;
-	e.pos[0] = c->next[0];
-	e.pos[1] = c->next[1];
-	e.isn[0] = c->isn[0];
-	e.isn[1] = c->isn[1];
-	e.slot = c->slot;
-	e.netns = sock_netns(sk);
-	e.tgid = c->tgid;
-	e.err = err;
-	sock_addrs(sk, &e);
-	e.initiator = c->initiator;
-	e.isn_known = c->isn_known;
-	e.tcp_state = K(sk, __sk_common.skc_state);
-	e.connect_ns = c->syn_ns ? e.h.ts_ns - c->syn_ns : 0;
-	__builtin_memcpy(e.comm, c->comm, sizeof(e.comm));
-	ctl_submit(n, &e, sizeof(e));
+	count(n, BC_EV_CTL_IN, 1);
+	if (!e) {
+		count(n, BC_EV_CTL_RING, 1);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->h.len = sizeof(*e);
+	e->h.type = type;
+	e->h.version = EV_VERSION;
+	e->h.flags = flags;
+	e->h.ts_ns = bpf_ktime_get_boot_ns();
+	e->conn = c->id;
+	e->inode = sock_inode(sk);
+	e->cgroup = c->cgroup;
+	e->pos[0] = c->next[0];
+	e->pos[1] = c->next[1];
+	e->isn[0] = c->isn[0];
+	e->isn[1] = c->isn[1];
+	e->slot = c->slot;
+	e->netns = sock_netns(sk);
+	e->tgid = c->tgid;
+	e->err = err;
+	sock_addrs(sk, e);
+	e->initiator = c->initiator;
+	e->isn_known = c->isn_known;
+	e->tcp_state = K(sk, __sk_common.skc_state);
+	e->connect_ns = c->syn_ns ? e->h.ts_ns - c->syn_ns : 0;
+	__builtin_memcpy(e->comm, c->comm, sizeof(e->comm));
+	bpf_ringbuf_submit(e, ring_flags(unread, sizeof(*e)));
+	count(n, BC_EV_CTL, 1);
 }
 
 static __always_inline bool port_listed(const volatile __u16 *list, __u16 a, __u16 b)
@@ -257,19 +265,19 @@ static __always_inline bool slot_take(struct conn *c)
 	return true;
 }
 
-/* A new entry for the socket, without position yet. NULL: all slots are taken. */
+/* A new entry for the socket, without position yet; c: where it is made. NULL: all slots are taken. */
 static __always_inline struct conn *conn_add(struct bpf_counters *n, struct sock *sk,
-					     __u8 initiator)
+					     __u8 initiator, struct conn *c)
 {
 	__u64 key = (__u64)sk;
-	struct conn c = {};
 
-	if (!slot_take(&c))
+	__builtin_memset(c, 0, sizeof(*c));
+	if (!slot_take(c))
 		return NULL;
-	c.initiator = initiator;
-	c.ignored = conn_unwanted(sk);
-	if (bpf_map_update_elem(&conns, &key, &c, BPF_NOEXIST)) {
-		slot_give_back(c.slot);
+	c->initiator = initiator;
+	c->ignored = conn_unwanted(sk);
+	if (bpf_map_update_elem(&conns, &key, c, BPF_NOEXIST)) {
+		slot_give_back(c->slot);
 		return bpf_map_lookup_elem(&conns, &key);
 	}
 	count(n, BC_CONNS_OPENED, 1);

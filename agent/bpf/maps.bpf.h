@@ -137,6 +137,8 @@ struct sent {
 };
 struct xfer {
 	struct job job;
+	/* A connection in the making: this far down, verifiers leave no stack for it. */
+	struct conn fresh;
 	__u64 mmsg_vec;	  /* rungs at call exit: user address of the vector of messages */
 	__u32 mmsg_after; /* bytes of the messages not told yet */
 	__u32 mmsg_miss;

@@ -18,11 +18,11 @@ static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk,
 				       struct task_struct *t)
 {
 	__u32 tgid = task_tgid(t);
-	struct conn *c;
+	struct conn fresh, *c;
 
 	if (task_excluded(tgid))
 		return;
-	c = conn_add(n, sk, EV_INITIATOR_LOCAL);
+	c = conn_add(n, sk, EV_INITIATOR_LOCAL, &fresh);
 	if (!c)
 		return;
 	c->initiator = EV_INITIATOR_LOCAL;
@@ -33,14 +33,14 @@ static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk,
 static __always_inline void on_established(struct bpf_counters *n, struct sock *sk,
 					   struct tcp_sock *tp, int old)
 {
-	struct conn *c = conn_find(sk);
+	struct conn fresh, *c = conn_find(sk);
 	bool known;
 
 	if (old == TCP_SYN_RECV) {
 		/* The owner is known at its first transfer: told then. Where only some are wanted,
 		 * a slot is not spent before that. */
 		if (!c && !cfg.cgroup_id && !cfg.pidns_ino)
-			c = conn_add(n, sk, EV_INITIATOR_REMOTE);
+			c = conn_add(n, sk, EV_INITIATOR_REMOTE, &fresh);
 		if (c && !c->announced)
 			conn_locate(c, sk, tp, false);
 		return;

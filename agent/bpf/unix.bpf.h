@@ -230,35 +230,37 @@ static __always_inline void unix_tell(struct bpf_counters *n, struct conn *c, st
 /* The socket is gone. Whoever deletes the entry tells. */
 __noinline int unix_close(__u64 key)
 {
-	struct conn *known = bpf_map_lookup_elem(&conns, &key), c;
+	struct conn *c = bpf_map_lookup_elem(&conns, &key);
 	struct bpf_counters *n = counters();
 	struct unix_state *all = unix_all();
 	struct ev_close e = {};
 	__u64 none = 0;
+	bool announced;
+	__u32 slot;
 
-	if (!known || !n || !all)
+	if (!c || !n || !all)
 		return 0;
-	c = *known;
-	if (bpf_map_delete_elem(&conns, &key))
-		return 0;
-	bpf_map_update_elem(&unix_slots, &c.slot, &none, BPF_ANY);
-	slot_give_back(c.slot);
-	__sync_fetch_and_add(&all->live, -1ULL);
-	count(n, BC_CONNS_CLOSED, 1);
-	if (!c.announced)
-		return 0;
+	slot = c->slot;
+	announced = c->announced;
 	e.h.len = sizeof(e);
 	e.h.type = EV_CONN_CLOSE;
 	e.h.version = EV_VERSION;
 	e.h.ts_ns = bpf_ktime_get_boot_ns();
-	e.conn = c.id;
-	e.pos[EV_RX] = c.next[EV_RX];
-	e.pos[EV_TX] = c.next[EV_TX];
-	e.copied_bytes = c.copied[EV_RX] + c.copied[EV_TX];
-	e.skipped_bytes = c.skipped;
-	e.lost_bytes = c.lost;
-	e.err = c.err;
-	ctl_submit(n, &e, sizeof(e));
+	e.conn = c->id;
+	e.pos[EV_RX] = c->next[EV_RX];
+	e.pos[EV_TX] = c->next[EV_TX];
+	e.copied_bytes = c->copied[EV_RX] + c->copied[EV_TX];
+	e.skipped_bytes = c->skipped;
+	e.lost_bytes = c->lost;
+	e.err = c->err;
+	if (bpf_map_delete_elem(&conns, &key))
+		return 0;
+	bpf_map_update_elem(&unix_slots, &slot, &none, BPF_ANY);
+	slot_give_back(slot);
+	__sync_fetch_and_add(&all->live, -1ULL);
+	count(n, BC_CONNS_CLOSED, 1);
+	if (announced)
+		ctl_submit(n, &e, sizeof(e));
 	return 0;
 }
 
@@ -271,8 +273,13 @@ static __always_inline bool unix_alive(const struct conn *c, __u64 key)
 	return K(sk, __sk_common.skc_family) == AF_UNIX && sock_inode(sk) == key;
 }
 
-static __always_inline void unix_reap(struct unix_state *all)
+/* A function of its own, beside unix_open(), for its stack. */
+__noinline int unix_reap(void)
 {
+	struct unix_state *all = unix_all();
+
+	if (!all)
+		return 0;
 	for (int i = 0; i < REAP_SLOTS; i++) {
 		__u32 slot = all->hand;
 		__u64 *has, key;
@@ -289,6 +296,7 @@ static __always_inline void unix_reap(struct unix_state *all)
 		if (c && !unix_alive(c, key))
 			unix_close(key);
 	}
+	return 0;
 }
 
 /* ---- a socket becomes known ---- */
@@ -363,36 +371,49 @@ static __always_inline bool task_of_self(struct task_struct *t)
 	return false;
 }
 
-static __always_inline struct conn *unix_add(struct bpf_counters *n, struct unix_state *all,
-					     struct sock *sk, __u64 key, struct task_struct *t,
-					     __u32 dir, __u32 len)
+static __always_inline bool unix_unwanted(struct sock *sk, struct task_struct *t)
+{
+	return KBIT(sk, sk_kern_sock) || name_denied(unix_addr(sk)) ||
+	       name_denied(unix_addr(unix_peer(sk))) || task_of_self(t);
+}
+
+static __always_inline void unix_add(struct bpf_counters *n, struct unix_state *all, struct conn *c,
+				     struct sock *sk, __u64 key, bool ignored, __u32 dir, __u32 len)
 {
 	struct sock *peer = unix_peer(sk);
-	struct unix_address *own = unix_addr(sk), *other = unix_addr(peer);
-	struct conn c = {};
 
-	if (!slot_take(&c))
-		return NULL;
-	c.sk = (__u64)sk;
-	c.peer = peer ? sock_inode(peer) : 0;
-	c.initiator = unix_role(own, other);
-	c.isn_known = unix_identity(&c, key);
-	c.old = unix_old();
-	c.ignored = KBIT(sk, sk_kern_sock) || name_denied(own) || name_denied(other) ||
-		    task_of_self(t);
-	unix_locate(&c, sk, peer, dir, len);
-	if (bpf_map_update_elem(&conns, &key, &c, BPF_NOEXIST)) {
-		slot_give_back(c.slot);
-		return bpf_map_lookup_elem(&conns, &key);
+	__builtin_memset(c, 0, sizeof(*c));
+	if (!slot_take(c))
+		return;
+	c->sk = (__u64)sk;
+	c->peer = peer ? sock_inode(peer) : 0;
+	c->initiator = unix_role(unix_addr(sk), unix_addr(peer));
+	c->isn_known = unix_identity(c, key);
+	c->old = unix_old();
+	c->ignored = ignored;
+	unix_locate(c, sk, peer, dir, len);
+	if (bpf_map_update_elem(&conns, &key, c, BPF_NOEXIST)) {
+		slot_give_back(c->slot);
+		return;
 	}
 	count(n, BC_CONNS_OPENED, 1);
 	__sync_fetch_and_add(&all->live, 1);
-	bpf_map_update_elem(&unix_slots, &c.slot, &key, BPF_ANY);
-	return bpf_map_lookup_elem(&conns, &key);
+	bpf_map_update_elem(&unix_slots, &c->slot, &key, BPF_ANY);
 }
 
-/* Makes the entry for the job of this CPU and direction. A function of its own for its stack. */
-__noinline int unix_open(__u32 dir)
+/* For the job of this CPU and direction: whether its socket is to be left alone, and its entry. Functions
+ * of their own for their stacks. */
+__noinline int unix_judge(__u32 dir)
+{
+	__u32 key = dir & 1;
+	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
+
+	if (!x)
+		return 1;
+	return unix_unwanted(KCAST(sock, x->job.sk), KCAST(task_struct, x->job.task));
+}
+
+__noinline int unix_open(__u32 dir, __u32 ignored)
 {
 	__u32 key = dir & 1;
 	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
@@ -405,10 +426,8 @@ __noinline int unix_open(__u32 dir)
 		return 0;
 	sk = KCAST(sock, x->job.sk);
 	inode = sock_inode(sk);
-	unix_reap(all);
 	if (inode && unix_room(all, 2))
-		unix_add(n, all, sk, inode, KCAST(task_struct, x->job.task), key,
-			 x->job.len + x->job.after);
+		unix_add(n, all, &x->fresh, sk, inode, ignored & 1, key, x->job.len + x->job.after);
 	return 0;
 }
 
@@ -422,7 +441,8 @@ static __always_inline struct conn *unix_conn(struct bpf_counters *n, struct soc
 	struct conn *c = bpf_map_lookup_elem(&conns, &key);
 
 	if (!c) {
-		unix_open(dir);
+		unix_reap();
+		unix_open(dir, unix_judge(dir));
 		c = bpf_map_lookup_elem(&conns, &key);
 	}
 	if (!c) {
@@ -542,14 +562,14 @@ static __always_inline void unix_walk(struct sock *sk, struct task_struct *t,
 {
 	struct unix_state *all = unix_all();
 	__u64 key = sock_inode(sk);
-	struct conn *c;
+	struct conn fresh, *c; /* not the scratch: a walk may be preempted */
 
 	if (K(sk, sk_type) != SOCK_STREAM || K(sk, __sk_common.skc_state) != TCP_ESTABLISHED ||
 	    !key || !all)
 		return;
 	c = bpf_map_lookup_elem(&conns, &key);
 	if (!c && unix_room(all, 4))
-		unix_add(n, all, sk, key, t, EV_TX, 0);
+		unix_add(n, all, &fresh, sk, key, unix_unwanted(sk, t), EV_TX, 0);
 	else if (c && c->announced)
 		unix_tell(n, c, sk, key, EV_F_KNOWN); /* a new parser knows nothing */
 }

@@ -59,13 +59,13 @@ static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp,
 	__u32 tgid = task_tgid(t);
 	struct cgroup *cg = task_cgroup(t);
 	__u8 flags = EV_F_OLD;
-	struct conn *c;
+	struct conn fresh, *c;
 
 	if (!n || !tgid || task_is_self(tgid) || !walk_in_scope(cg))
 		return false;
 	c = conn_find(sk);
 	if (!c)
-		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN);
+		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN, &fresh);
 	if (!c || c->ignored)
 		return false;
 	if (c->announced)

@@ -447,13 +447,14 @@ static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, st
 
 /* Finds or makes the connection and tells of it. NULL: the transfer is charged already. */
 static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct sock *sk,
-					      struct tcp_sock *tp, __u32 dir, const struct job *job,
+					      struct tcp_sock *tp, __u32 dir, struct xfer *x,
 					      __u32 tgid)
 {
+	const struct job *job = &x->job;
 	struct conn *c = conn_find(sk);
 
 	if (!c) {
-		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN);
+		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN, &x->fresh);
 		if (!c) {
 			charge(n, NULL, BC_C_CONN, job->len);
 			return NULL;
@@ -530,7 +531,7 @@ __noinline int xfer_job(__u32 dir)
 		return 0;
 	}
 	local = cfg.flags & CFG_F_UNIX && x->job.local;
-	c = local ? unix_conn(n, sk, key, &x->job, tgid) : xfer_conn(n, sk, tp, key, &x->job, tgid);
+	c = local ? unix_conn(n, sk, key, &x->job, tgid) : xfer_conn(n, sk, tp, key, x, tgid);
 	if (!c)
 		return 0;
 	pos = local ? unix_pos(c, sk, key, &x->job) : xfer_pos(c, tp, key, &x->job, &flags);

@@ -227,7 +227,7 @@ static void expect_balanced(uint64_t seed)
 		  L4_CUT, L4_REST },
 		{ L5_IN, L5_OUT, L5_RESYNCED },
 		{ L6_IN, L6_OUT, L6_HELD, L6_EVICTED },
-		{ L6_RESP_IN, L6_RESP_OUT, L6_RESP_HELD, L6_RESP_ONLY },
+		{ L6_RESP_IN, L6_RESP_OUT, L6_RESP_HELD, L6_RESP_ONLY, L6_RESP_OLD },
 		{ L7_IN, L7_OUT, L7_QUEUE_FULL, L7_TOO_BIG },
 	};
 
