@@ -798,7 +798,7 @@ static enum step start_value(struct walk *w, const struct value *v)
 		return STEP_MORE;
 	if (r->answer.exec_left > 0)
 		return start_queued(w, v);
-	if (order_open(&r->order) == 0 && !w->in->force)
+	if (order_open(&r->order) == 0 && r->request_held && !w->in->force)
 		return STEP_WAIT;
 	if (r->order.transaction != TX_NONE && order_open(&r->order) > 0)
 		return answer_in_transaction(w, v);

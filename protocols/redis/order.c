@@ -96,7 +96,7 @@ uint64_t order_answer(struct order *p)
 
 	if (p->lost || order_open(p) == 0) {
 		order_lose(p);
-		p->turned = true;
+		p->unasked = true;
 		return KEY_ORPHAN | p->next_orphan++;
 	}
 	if (order_front(p))
@@ -129,7 +129,8 @@ void order_server_spoke(struct order *p)
 
 bool order_client_spoke(struct order *p)
 {
-	if (!p->turned || p->pushed || p->not_lockstep || p->rounds < REDIS_ROUNDS_MIN)
+	if (p->unasked || !p->turned || p->pushed || p->not_lockstep ||
+	    p->rounds < REDIS_ROUNDS_MIN)
 		return false;
 	p->lost = p->turned = false;
 	return true;

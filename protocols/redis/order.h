@@ -51,8 +51,10 @@ struct order {
 	bool answered; /* in this round */
 	bool pushed;   /* the server speaks unasked: bytes of it are no sign of an answer */
 	bool not_lockstep;
-	bool lost;   /* the order is broken */
-	bool turned; /* the server has said something since */
+	bool unasked; /* an answer came that no loss explains: its request may only be late, and then
+		       * no turn proves anything */
+	bool lost;    /* the order is broken */
+	bool turned;  /* the server has said something since */
 	struct {
 		uint64_t key;
 		uint32_t database;
@@ -77,7 +79,8 @@ uint64_t order_request(struct order *p, enum command_class class, uint32_t arg);
 void order_request_end(struct order *p);
 /* The special request that the next answer is for; NULL when it is an ordinary one, or none is open. */
 struct special *order_front(struct order *p);
-/* The next answer has begun: the key of its request, or one with KEY_ORPHAN. */
+/* The next answer has begun: the key of its request; or one with KEY_ORPHAN when nothing is open, and
+ * then the order is broken until a loss of requests explains it. */
 uint64_t order_answer(struct order *p);
 /* The order is broken from here on. */
 void order_lose(struct order *p);

@@ -53,6 +53,7 @@ static enum parse_status lost(struct walk *w)
 		r->request_lost = true;
 	} else {
 		redis_answer_end(r, w->out, position(w), MSG_LOST | MSG_DEGRADED);
+		r->answer.seen = true;
 	}
 	if (!r->order.lost && (request || !before_all(r)))
 		redis_lose(r);
@@ -167,6 +168,7 @@ static void gap_in_requests(struct redis *r, uint64_t off, struct sink *out)
 
 	redis_request_end(r, out, off, whole ? 0 : MSG_LOST | MSG_DEGRADED);
 	r->request_lost = true;
+	r->order.unasked = false; /* what was asked is in the gap */
 }
 
 static void gap_in_answers(struct redis *r, uint64_t off, struct sink *out)

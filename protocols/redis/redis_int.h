@@ -70,6 +70,7 @@ struct redis {
 	uint8_t skip_replies; /* requests from the next one on that get no answer */
 	uint8_t user_n;
 	bool mid, over;
+	bool request_held; /* one waits for answers to those before it */
 	bool request_lost; /* where the next request begins is not known */
 	bool replies_off;
 	bool resp3; /* pushes have a type of their own */

@@ -339,11 +339,11 @@ static enum step begin(struct walk *w, uint64_t off, const struct head *h)
 					   ? CLASS_PLAIN
 					   : h->class;
 
-	if (must_wait(r, class)) {
-		if (!w->in->force)
-			return STEP_WAIT;
+	r->request_held = must_wait(r, class) && !w->in->force;
+	if (r->request_held)
+		return STEP_WAIT;
+	if (must_wait(r, class))
 		redis_lose(r);
-	}
 	*q = (struct request){ .command = h->command,
 			       .class = (uint8_t) class,
 			       .args_left = h->words - h->used,

@@ -83,6 +83,48 @@ static void test_redis__special_limit(void)
 	specials(3 * REDIS_SPECIAL_MAX, true);
 }
 
+/* Of a client that has always waited, too: the request behind may be the one that was answered. */
+static void test_redis__an_answer_nobody_asked_for(void)
+{
+	struct convo c;
+
+	begin(&c);
+	for (size_t i = 0; i < 10; i++) {
+		say_text(&c, DIR_RX, "*1\r\n$4\r\nPING\r\n");
+		say_text(&c, DIR_TX, "+PONG\r\n");
+	}
+	say_text(&c, DIR_TX, "+WHAT\r\n");
+	EXPECT(!c.dir[DIR_TX].waiting);
+	for (size_t i = 0; i < 10; i++) {
+		say_text(&c, DIR_RX, "*1\r\n$4\r\nTIME\r\n");
+		say_text(&c, DIR_TX, "*2\r\n$1\r\n1\r\n$1\r\n2\r\n");
+	}
+	convo_finish(&c);
+	sound(&c);
+	EXPECT_EQ(c.log.orphans, 1);
+	EXPECT_EQ(c.log.clean[MSG_REQUEST], 10);
+	EXPECT_EQ(c.log.ended[MSG_REQUEST], 20);
+	EXPECT_EQ(c.log.ended[MSG_RESPONSE], 11);
+	convo_done(&c);
+}
+
+/* The second AUTH is held back until the first is answered; its own answer is there by then. */
+static void test_redis__an_answer_to_a_request_held_back(void)
+{
+	struct convo c;
+
+	begin(&c);
+	say_text(&c, DIR_RX, "*2\r\n$4\r\nAUTH\r\n$1\r\na\r\n*2\r\n$4\r\nAUTH\r\n$1\r\nb\r\n");
+	EXPECT(c.dir[DIR_RX].waiting);
+	say_text(&c, DIR_TX, "+OK\r\n+OK\r\n");
+	convo_finish(&c);
+	sound(&c);
+	EXPECT_EQ(c.log.orphans, 0);
+	EXPECT_EQ(c.log.clean[MSG_REQUEST], 2);
+	EXPECT_EQ(c.log.clean[MSG_RESPONSE], 2);
+	convo_done(&c);
+}
+
 static void text_of_length(struct strbuf *b, const char *before, size_t n, const char *behind)
 {
 	strbuf_adds(b, before);
@@ -453,8 +495,9 @@ static void test_redis__not_taken_for_it(void)
 }
 
 TEST_MAIN(TEST(test_redis__deep_pipeline), TEST(test_redis__special_limit),
-	  TEST(test_redis__key_limit), TEST(test_redis__message_limit),
-	  TEST(test_redis__depth_limit), TEST(test_redis__number_limits),
-	  TEST(test_redis__large_values), TEST(test_redis__loss_never_mixes_up),
-	  TEST(test_redis__loss_of_a_window), TEST(test_redis__recognised),
-	  TEST(test_redis__not_taken_for_it))
+	  TEST(test_redis__an_answer_nobody_asked_for),
+	  TEST(test_redis__an_answer_to_a_request_held_back), TEST(test_redis__key_limit),
+	  TEST(test_redis__message_limit), TEST(test_redis__depth_limit),
+	  TEST(test_redis__number_limits), TEST(test_redis__large_values),
+	  TEST(test_redis__loss_never_mixes_up), TEST(test_redis__loss_of_a_window),
+	  TEST(test_redis__recognised), TEST(test_redis__not_taken_for_it))
