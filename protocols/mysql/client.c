@@ -244,8 +244,8 @@ static enum step settle(struct walk *w)
 		/* Two that come before the reply to the first: the client does not wait. */
 		m->piped |= (newest->flags & (PENDING_HELD | PENDING_FIRST)) ==
 			    (PENDING_HELD | PENDING_FIRST);
-		m->held = true;
-		w->why = "replies cannot be told apart behind lost bytes";
+		m->held = m->blocked = true;
+		w->why = MYSQL_IN_DOUBT;
 		return m->piped && m->half[dir_other(w->in->dir)].lost ? STEP_STOP : STEP_WAIT;
 	}
 	if (!w->in->force)
@@ -304,6 +304,7 @@ enum step client_start(struct walk *w)
 	struct pending *to = pending_oldest(m);
 	struct packet p;
 
+	m->blocked = false;
 	if (drop_one(m, w->out))
 		return STEP_ENDED;
 	if (!peek_packet(w, &p))

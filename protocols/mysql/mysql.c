@@ -95,7 +95,7 @@ static void lose_server(struct mysql *m, struct sink *out, uint64_t off, bool ga
 	if (m->push_open)
 		sink_end(out, MSG_PUSH, KEY_PUSH | m->next_push++, off, MSG_LOST | MSG_DEGRADED);
 	m->push_open = false;
-	m->over |= m->piped;
+	m->over |= m->piped || m->blocked;
 	reply_end(m, out, off, MSG_LOST | MSG_DEGRADED);
 	give_up_pending(m, gap);
 	m->file = m->eof_may_come = false;
@@ -174,8 +174,10 @@ static struct parse_result conclude(struct walk *w, enum step step)
 	case STEP_LOST:
 		r.st = PARSE_RESYNC;
 		lose(w->m, w->out, w->in->dir, position(w), false);
-		if (w->m->over)
+		if (w->m->over) {
 			r.st = PARSE_STOP;
+			r.why = w->m->piped || w->m->blocked ? MYSQL_IN_DOUBT : NULL;
+		}
 		break;
 	case STEP_SWITCH:
 		r.st = PARSE_SWITCH;

@@ -136,6 +136,7 @@ struct mysql {
 	bool file;	    /* the client sends a local file */
 	bool piped;	    /* the client does not wait for replies */
 	bool held;	    /* a command waits for the reply before */
+	bool blocked;	    /* it still does; only the next parse of the client may change that */
 	bool eof_may_come;  /* an EOF packet behind a reply that may have been over */
 	bool push_open;	    /* what the server says unasked */
 	bool compressed;    /* what follows the login */
@@ -243,6 +244,9 @@ static inline struct pending *pending_push(struct mysql *m)
 {
 	return &m->pending[(m->pending_at + m->n_pending++) % MYSQL_PENDING_MAX];
 }
+
+/* Why a client that does not wait is left when bytes are lost. */
+#define MYSQL_IN_DOUBT "replies cannot be told apart behind lost bytes"
 
 /* mysql.c. Nothing of the payload is wanted. */
 enum step pass_payload(struct walk *w);
