@@ -798,8 +798,6 @@ static enum step start_value(struct walk *w, const struct value *v)
 		return STEP_MORE;
 	if (r->answer.exec_left > 0)
 		return start_queued(w, v);
-	if (order_open(&r->order) == 0 && r->request_held && !w->in->force)
-		return STEP_WAIT;
 	if (r->order.transaction != TX_NONE && order_open(&r->order) > 0)
 		return answer_in_transaction(w, v);
 	return start_answer(w, v);
@@ -814,6 +812,8 @@ static enum step step_start(struct walk *w)
 
 	if (s.n == 0)
 		return STEP_MORE;
+	if (r->request_held && !redis_must_wait(r, r->held_class) && !w->in->force)
+		return STEP_WAIT; /* it came before what stands here */
 	r->resp3 |= memchr("_#,(!=%~>|", s.p[0], 10) != NULL;
 	if (r->order.lost || (r->mid && r->order.next_key == 0))
 		return start_lost(w);

@@ -57,6 +57,8 @@ static enum parse_status lost(struct walk *w)
 	}
 	if (!r->order.lost && (request || !before_all(r)))
 		redis_lose(r);
+	if (!request)
+		order_server_spoke(&r->order); /* with the bytes that are passed over now */
 	r->given = w->in->off + w->in->buf.n;
 	r->resume = find_line(w, request	   ? redis_request_look
 				 : r->order.pushed ? redis_push_look

@@ -68,9 +68,10 @@ struct redis {
 	uint64_t line[2];     /* with what is lost: position at which a line begins, by direction */
 	uint8_t client;	      /* enum dir of requests */
 	uint8_t skip_replies; /* requests from the next one on that get no answer */
+	uint8_t held_class;   /* enum command_class */
 	uint8_t user_n;
 	bool mid, over;
-	bool request_held; /* one waits for answers to those before it */
+	bool request_held; /* one of held_class waits for answers to those before it */
 	bool request_lost; /* where the next request begins is not known */
 	bool replies_off;
 	bool resp3; /* pushes have a type of their own */
@@ -130,6 +131,13 @@ static inline void redis_lose(struct redis *r)
 	r->user_pending = false;
 	r->answer.exec_left = 0;
 	r->confirmations = 0;
+}
+
+/* Whether a request of that class has to wait until what is open before it is answered. */
+static inline bool redis_must_wait(const struct redis *r, unsigned int class)
+{
+	return order_full(&r->order) ||
+	       (r->user_pending && (class == CLASS_AUTH || class == CLASS_HELLO));
 }
 
 enum step redis_request_step(struct walk *w);

@@ -317,12 +317,6 @@ static bool is_oneway(struct redis *r, const struct head *h)
 	return r->replies_off;
 }
 
-static bool must_wait(const struct redis *r, enum command_class class)
-{
-	return order_full(&r->order) ||
-	       (r->user_pending && (class == CLASS_AUTH || class == CLASS_HELLO));
-}
-
 static void tell_database(struct walk *w)
 {
 	if (!w->r->database_told && !w->r->mid)
@@ -339,10 +333,11 @@ static enum step begin(struct walk *w, uint64_t off, const struct head *h)
 					   ? CLASS_PLAIN
 					   : h->class;
 
-	r->request_held = must_wait(r, class) && !w->in->force;
+	r->held_class = (uint8_t) class;
+	r->request_held = redis_must_wait(r, class) && !w->in->force;
 	if (r->request_held)
 		return STEP_WAIT;
-	if (must_wait(r, class))
+	if (redis_must_wait(r, class))
 		redis_lose(r);
 	*q = (struct request){ .command = h->command,
 			       .class = (uint8_t) class,
