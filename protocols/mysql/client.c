@@ -48,7 +48,8 @@ static enum step dialog_start(struct walk *w, const struct packet *p)
 	struct mysql *m = w->m;
 
 	if (p->seq == 0) {
-		if (!w->in->force)
+		m->blocked = !w->in->force;
+		if (m->blocked)
 			return STEP_WAIT;
 		m->phase = PHASE_COMMANDS;
 		m->half[dir_other(w->in->dir)].lost = true;

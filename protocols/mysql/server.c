@@ -271,7 +271,7 @@ enum step server_start(struct walk *w)
 
 	if (drop_one(m, w->out))
 		return STEP_ENDED;
-	if (m->blocked && m->n_pending == 0 && !w->in->force)
+	if (m->blocked && m->phase == PHASE_COMMANDS && m->n_pending == 0 && !w->in->force)
 		return rest(w).n ? STEP_WAIT : STEP_MORE; /* the command came before what is here */
 	if (answers_nothing(w))
 		return rest(w).n ? STEP_LOST : STEP_MORE;
