@@ -99,6 +99,7 @@ static void lose_server(struct mysql *m, struct sink *out, uint64_t off, bool ga
 	reply_end(m, out, off, MSG_LOST | MSG_DEGRADED);
 	give_up_pending(m, gap);
 	m->file = m->eof_may_come = false;
+	m->backslash = UNKNOWN; /* what was lost may have changed it */
 	if (m->phase == PHASE_DIALOG)
 		m->half[m->client].lost = true;
 }

@@ -5,7 +5,8 @@
  * Emitted, in order. Request: COMMAND, then what the command has of DATABASE, USER, STMT_ID,
  * STATEMENT pieces, STMT_CLOSE, STMT_RESET. Response: STMT_ID (of a prepare), CODE, SQLSTATE and
  * MESSAGE of an error, else ROWS, AFFECTED_ROWS and CODE 0. Of the session: USER, DATABASE, once
- * the server has agreed.
+ * the server has agreed; BACKSLASH when it is not what was told before (at first: 1), by the status
+ * of a reply, for what is sent after it.
  *
  * One exchange is one command, and of a query with several statements one statement: the results
  * that come belong to them in order. A fetch that directly follows its execute (or an earlier fetch

@@ -65,12 +65,14 @@ void ok_parse(struct slice payload, uint32_t len, bool cap41, struct ok_packet *
 	if (payload.n > 0 && payload.p[0] == 0xfe && is_eof_length(len)) {
 		(void)read_le16(&r); /* warnings */
 		ret->status = read_le16(&r);
+		ret->has_status = !r.bad;
 		return;
 	}
 	ret->affected = read_lenenc(&r);
 	ret->has_affected = !r.bad;
 	(void)read_lenenc(&r); /* insert id */
 	ret->status = read_le16(&r);
+	ret->has_status = !r.bad;
 	if (cap41)
 		(void)read_le16(&r); /* warnings */
 	if (r.bad || !(ret->status & STATUS_STATE_CHANGED))

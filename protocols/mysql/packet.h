@@ -33,6 +33,7 @@
 #define STATUS_MORE_RESULTS  (1u << 3)
 #define STATUS_CURSOR_EXISTS (1u << 6)
 #define STATUS_LAST_ROW_SENT (1u << 7)
+#define STATUS_NO_BACKSLASH  (1u << 9) /* \ does not escape (NO_BACKSLASH_ESCAPES) */
 #define STATUS_PS_OUT_PARAMS (1u << 12)
 #define STATUS_STATE_CHANGED (1u << 14)
 
@@ -51,6 +52,7 @@ struct slice read_nul_text(struct reader *r);
 struct ok_packet {
 	uint64_t affected;
 	uint32_t status;
+	bool has_status;
 	bool has_affected;
 	bool has_schema;     /* the default database has become `schema` */
 	struct slice schema; /* borrowed from the payload */

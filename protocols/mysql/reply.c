@@ -140,6 +140,7 @@ static enum step ok_packet(struct walk *w, const struct packet *p, struct slice 
 	ok_parse(head, p->len, !m->caps_known || m->caps & CAP_PROTOCOL_41, &ok);
 	if (ok.has_affected && head.p[0] == 0)
 		m->reply.affected = (int64_t)MIN(ok.affected, (uint64_t)INT64_MAX);
+	note_status(w, &ok);
 	session_changed(w, &ok);
 	result_over(m, ok.status, false);
 	return pass(w, p);
@@ -161,6 +162,7 @@ static enum step row_packet(struct walk *w, const struct packet *p, struct slice
 		return pass(w, p);
 	}
 	ok_parse(head, p->len, !m->caps_known || m->caps & CAP_PROTOCOL_41, &ok);
+	note_status(w, &ok);
 	if (ok.has_schema)
 		tell_database(w, ok.schema);
 	result_over(m, ok.status, true);
@@ -256,6 +258,7 @@ static enum step columns_over_packet(struct walk *w, const struct packet *p, str
 	if (!eof)
 		return row_packet(w, p, head);
 	ok_parse(head, p->len, true, &ok);
+	note_status(w, &ok);
 	if (ok.status & STATUS_CURSOR_EXISTS)
 		result_over(m, ok.status, true);
 	return pass(w, p);

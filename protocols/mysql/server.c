@@ -22,6 +22,30 @@ void tell_error(struct walk *w, enum msg_kind kind, uint64_t key, struct slice p
 			   slice_head(e.message, MYSQL_MESSAGE_MAX));
 }
 
+void tell_backslash(struct mysql *m, struct sink *out)
+{
+	bool no = m->backslash == NO;
+
+	if (m->backslash == UNKNOWN || no == m->no_backslash)
+		return;
+	m->no_backslash = no;
+	sink_num(out, MSG_CONN, 0, FIELD_BACKSLASH, !no);
+}
+
+/* What changes holds for what comes behind the reply, and is told then. What was not known held, most
+ * likely, for the statement already. */
+void note_status(struct walk *w, const struct ok_packet *ok)
+{
+	struct mysql *m = w->m;
+	bool first = m->backslash == UNKNOWN;
+
+	if (!ok->has_status)
+		return;
+	m->backslash = ok->status & STATUS_NO_BACKSLASH ? NO : YES;
+	if (first)
+		tell_backslash(m, w->out);
+}
+
 /* ---- before commands ---- */
 
 /* What the server says without having been asked: why it will say nothing more. */
@@ -63,6 +87,7 @@ static void logged_in(struct walk *w, const struct packet *p, struct slice head)
 	ok_parse(head, p->len, m->caps & CAP_PROTOCOL_41, &ok);
 	m->phase = PHASE_COMMANDS;
 	m->compressed = m->caps & (CAP_COMPRESS | CAP_ZSTD);
+	note_status(w, &ok);
 	sink_field(w->out, MSG_CONN, 0, FIELD_USER, name_get(&m->user));
 	sink_field(w->out, MSG_CONN, 0, FIELD_DATABASE,
 		   ok.has_schema ? ok.schema : name_get(&m->database));
@@ -323,6 +348,7 @@ static enum step reply_over(struct walk *w)
 					     .open = true };
 		m->reply = (struct reply){ 0 };
 		pending_pop(m);
+		tell_backslash(m, w->out);
 		return STEP_GO;
 	}
 	pending_pop(m);
@@ -330,6 +356,7 @@ static enum step reply_over(struct walk *w)
 		drop_rest(m);
 	m->piped |= m->n_pending && pending_oldest(m)->flags & PENDING_FIRST;
 	reply_end(m, w->out, position(w), 0);
+	tell_backslash(m, w->out);
 	return STEP_ENDED;
 }
 

@@ -128,6 +128,8 @@ struct mysql {
 	uint8_t client;		    /* enum dir of requests */
 	uint8_t phase;
 	uint8_t deprecate_eof; /* enum known */
+	uint8_t backslash;     /* enum known: whether \ escapes, as the server said last */
+	bool no_backslash;     /* as the session was told */
 	bool over;
 	bool caps_known;
 	bool long_sent;
@@ -270,6 +272,16 @@ enum step server_start(struct walk *w);
 enum step server_done(struct walk *w);
 /* A failed login, or what the server says unasked. */
 void tell_error(struct walk *w, enum msg_kind kind, uint64_t key, struct slice payload);
+
+/* What the server says of the session with the status of a reply. */
+void note_status(struct walk *w, const struct ok_packet *ok);
+/* Tells the session whether \ escapes, when that has changed. */
+void tell_backslash(struct mysql *m, struct sink *out);
+/* How statements that are sent now are read. */
+static inline enum sql_dialect dialect_of(const struct mysql *m)
+{
+	return m->no_backslash ? SQL_MYSQL_NO_BACKSLASH : SQL_MYSQL;
+}
 
 /* reply.c */
 /* The next packet of the reply to the oldest pending statement. */

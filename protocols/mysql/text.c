@@ -123,8 +123,8 @@ void text_begin(struct mysql *m)
 	m->splits = query && (!m->caps_known || m->caps & CAP_MULTI_STATEMENTS);
 	m->request.text_left = MYSQL_STATEMENT_MAX;
 	m->head = (struct statement_head){ .at = query ? HEAD_WORD : HEAD_DONE };
-	sql_lex_init(&m->head.lex, SQL_MYSQL, false);
-	sql_split_init(&m->split, SQL_MYSQL);
+	sql_lex_init(&m->head.lex, dialect_of(m), false);
+	sql_split_init(&m->split, dialect_of(m));
 }
 
 /* Another statement of the command begins. */

@@ -249,7 +249,9 @@ static enum step admit(struct walk *w, uint8_t tag)
 
 	if (is_one_of(tag, "NA"))
 		return as(w, ROLE_PUSH);
-	if (is_one_of(tag, "SKRv"))
+	if (tag == 'S')
+		return as(w, ROLE_SETTING);
+	if (is_one_of(tag, "KRv"))
 		return as(w, tag == 'R' && g->login == LOGIN_SENT ? ROLE_LOGIN : ROLE_NONE);
 	if (g->login != LOGIN_DONE && is_one_of(tag, "EZ")) {
 		if (tag == 'E' && !g->told_login) {
@@ -415,6 +417,24 @@ static void answer_begin(struct walk *w)
 	sink_begin(w->out, MSG_RESPONSE, w->in->dir, g->flight.first_key, w->half->begin);
 }
 
+static void setting(struct pgsql *g, struct slice body)
+{
+	struct slice name = text_take(&body);
+
+	if (slice_eq_str(name, "standard_conforming_strings"))
+		g->backslash_next = slice_eq_str(text_take(&body), "off");
+}
+
+/* A setting holds for what is sent after the answer that changed it: a query is parsed whole before
+ * any of its statements is run. */
+static void setting_tell(struct pgsql *g, struct sink *out)
+{
+	if (g->backslash == g->backslash_next)
+		return;
+	g->backslash = g->backslash_next;
+	sink_num(out, MSG_CONN, 0, FIELD_BACKSLASH, g->backslash);
+}
+
 static enum step body_of_login(struct walk *w, struct slice body)
 {
 	struct pgsql *g = w->g;
@@ -468,6 +488,9 @@ static enum step phase_body(struct walk *w)
 		/* Portals end with their transaction. */
 		if (body.p[0] == 'I' && flight_waiting(&g->flight) == 0)
 			g->portals = (struct portals){ 0 };
+		break;
+	case ROLE_SETTING:
+		setting(g, body);
 		break;
 	case ROLE_NONE:
 		break;
@@ -541,6 +564,8 @@ static enum step message_done(struct walk *w)
 
 	w->half->phase = PH_HEAD;
 	w->half->edge = position(w);
+	if (w->half->tag == 'Z')
+		setting_tell(g, w->out);
 	switch ((enum role)g->role) {
 	case ROLE_ANSWER:
 		return answer_message(w);
@@ -554,6 +579,7 @@ static enum step message_done(struct walk *w)
 			g->login = LOGIN_DONE;
 		return STEP_GO;
 	case ROLE_PUSH:
+	case ROLE_SETTING:
 	case ROLE_NONE:
 		break;
 	}
@@ -592,8 +618,8 @@ static enum step phase_head(struct walk *w)
 	if (step != STEP_GO)
 		return step;
 	header_take(w, PGSQL_BACKEND);
-	w->half->phase = is_one_of(w->half->tag, "ENACZR") && g->role != ROLE_NONE ? PH_BODY
-										   : PH_REST;
+	w->half->phase = is_one_of(w->half->tag, "ENACZRS") && g->role != ROLE_NONE ? PH_BODY
+										    : PH_REST;
 	return STEP_GO;
 }
 

@@ -168,7 +168,7 @@ static void query_begin(struct walk *w)
 	struct query *q = &w->g->query;
 
 	*q = (struct query){ .plain = true };
-	sql_split_init(&q->split, SQL_ANSI);
+	sql_split_init(&q->split, w->g->backslash ? SQL_ANSI_BACKSLASH : SQL_ANSI);
 	statement_begin(w, w->half->begin);
 	w->half->phase = PH_QUERY;
 }

@@ -14,7 +14,8 @@
  *	COPY				one exchange with its data, counted as FIELD_BODY_BYTES
  * pushes: a notice (COMMAND=NOTICE and an error's fields), a notification (COMMAND=NOTIFY), an error
  * that answers nothing (COMMAND=ERROR): the server's farewell, or a commit that failed at Sync.
- * An error is SEVERITY SQLSTATE MESSAGE. MSG_CONN: USER and DATABASE, at AuthenticationOk.
+ * An error is SEVERITY SQLSTATE MESSAGE. MSG_CONN: USER and DATABASE, at AuthenticationOk;
+ * BACKSLASH at ReadyForQuery, when standard_conforming_strings is not what was told before (at first: on).
  *
  * FIELD_STMT_ID is a hash of the statement's name, 0 for the one without; a request that has a Parse
  * names what it prepares, any other what it executes. FIELD_PREPARED of a response: the server has

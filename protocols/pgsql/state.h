@@ -92,6 +92,7 @@ enum role {
 	ROLE_ANSWER, /* part of the answer to the oldest in flight */
 	ROLE_PUSH,
 	ROLE_READY,
+	ROLE_SETTING, /* a parameter of the session */
 };
 
 struct pgsql {
@@ -110,7 +111,8 @@ struct pgsql {
 	uint8_t login;
 	uint8_t user_n, database_n;
 	char user[PGSQL_NAME_MAX], database[PGSQL_NAME_MAX];
-	uint8_t role; /* enum role */
+	uint8_t role;			/* enum role */
+	bool backslash, backslash_next; /* \ escapes in each string: as told; as the server said */
 	bool name_unknown;
 	bool copy_sent;	 /* all data of a COPY came before the server asked for it */
 	bool fresh;	 /* what the client sends next begins an interval */

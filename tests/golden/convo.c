@@ -37,6 +37,7 @@ static const char *const num_names[_FIELD_MAX] = {
 	[FIELD_VERSION] = "version",
 	[FIELD_BODY_BYTES] = "body_bytes",
 	[FIELD_INTERIM] = "interim",
+	[FIELD_BACKSLASH] = "backslash",
 	[FIELD_STMT_ID] = "stmt_id",
 	[FIELD_STMT_CLOSE] = "stmt_close",
 	[FIELD_STMT_RESET] = "stmt_reset",

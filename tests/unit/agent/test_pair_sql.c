@@ -158,6 +158,31 @@ static void test_pair_sql__dialect(void)
 	}
 }
 
+/* What the server says holds for the session: no literal is left in any column. */
+static void test_pair_sql__dialect_hides_literals(void)
+{
+	static const struct {
+		enum proto_id proto;
+		bool backslash;
+		const char *sql, *want;
+	} cases[] = {
+		{ PROTO_PGSQL, true, "select 'a\\', hunter2', b", "SELECT ?, b" },
+		{ PROTO_MYSQL, false, "select 'a\\', 'hunter2', b", "SELECT ?, b" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct session s = { .has_backslash = true, .backslash = cases[i].backslash };
+
+		start(cases[i].proto, false);
+		t.c.session = &s;
+		field(MSG_REQUEST, FIELD_STATEMENT, cases[i].sql);
+		end();
+		EXPECT_STR(column(COL_RESOURCE), cases[i].want);
+		EXPECT(!strstr(column(COL_DB_STATEMENT), "hunter2"));
+		stop();
+	}
+}
+
 static void test_pair_sql__trace(void)
 {
 	static const char *const sql = "select 1 /*action='x',traceparent='00-" TRACE "-" SPAN
@@ -243,5 +268,6 @@ static void test_pair_sql__message(void)
 }
 
 TEST_MAIN(TEST(test_pair_sql__statement), TEST(test_pair_sql__secret_name),
-	  TEST(test_pair_sql__dialect), TEST(test_pair_sql__trace), TEST(test_pair_sql__prepared),
-	  TEST(test_pair_sql__cut), TEST(test_pair_sql__message))
+	  TEST(test_pair_sql__dialect), TEST(test_pair_sql__dialect_hides_literals),
+	  TEST(test_pair_sql__trace), TEST(test_pair_sql__prepared), TEST(test_pair_sql__cut),
+	  TEST(test_pair_sql__message))
