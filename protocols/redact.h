@@ -60,7 +60,8 @@ struct slice redact_path(struct slice s, void *buf, size_t cap);
 /* Any other text that is kept: card numbers, e-mail addresses, tokens, keys, bank accounts and
  * values of names like `password` are masked. */
 struct slice redact_text(struct slice s, void *buf, size_t cap);
-/* A message of the peer: quoted literals are removed as well. */
+/* A message of a database: what it quotes is removed as well, up to the message's end where that may
+ * be part of it; names are kept whose kind the server says (redact_error.c). */
 struct slice redact_error(struct slice s, void *buf, size_t cap);
 
 #endif
