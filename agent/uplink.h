@@ -25,7 +25,8 @@
 #include "base/util.h"
 
 #define UPLINK_SCANS_MAX     2
-#define UPLINK_QUEUE_MAX     16
+/* A query of `requests` asks for a scan of each protocol's table at once. */
+#define UPLINK_QUEUE_MAX     128
 #define UPLINK_TAILS_MAX     16
 #define UPLINK_TAIL_RATE_MAX 10000 /* rows a second that a subscriber may ask for */
 #define UPLINK_FIELDS_MAX    1024  /* status fields and ledger lines of one answer */
