@@ -308,8 +308,25 @@ static void test_mysql__probe_pair(void)
 	PAIR("AMQP\0\0\x09\1", "\1\0\0\0\0\1\xf5\0\x0a\0\x0a", PROBE_NO);
 }
 
+/* The second command was sent before the reply to the first: which of them what comes behind lost bytes
+ * answers can not be known, and the connection is left. */
+static void test_mysql__lost_while_a_command_waits(void)
+{
+	struct convo c;
+
+	begin(&c);
+	say(&c, DIR_RX, SLICE_LIT(PING PING));
+	EXPECT(c.dir[DIR_RX].waiting);
+	say(&c, DIR_TX, SLICE_LIT("\7\0\0\5\0\0\0\2\0\0\0"));
+	EXPECT(c.over);
+	say(&c, DIR_TX, SLICE_LIT(OK_1));
+	convo_finish(&c);
+	EXPECT_EQ(c.log.ended[MSG_RESPONSE], 1);
+	convo_done(&c);
+}
+
 TEST_MAIN(TEST(test_mysql__statement_limit), TEST(test_mysql__payload_of_several_packets),
 	  TEST(test_mysql__statements_of_a_command), TEST(test_mysql__pipeline),
-	  TEST(test_mysql__columns_limit), TEST(test_mysql__message_limit),
-	  TEST(test_mysql__name_limit), TEST(test_mysql__probe_greeting),
-	  TEST(test_mysql__probe_pair))
+	  TEST(test_mysql__lost_while_a_command_waits), TEST(test_mysql__columns_limit),
+	  TEST(test_mysql__message_limit), TEST(test_mysql__name_limit),
+	  TEST(test_mysql__probe_greeting), TEST(test_mysql__probe_pair))
