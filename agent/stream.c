@@ -422,6 +422,18 @@ static void payload(struct pipeline *p, struct conn *c, enum dir dir, struct sli
 	wake_other(p, c, dir);
 }
 
+/* Where the n missing bytes are booked. The walk that finds what is open already, and the hooks, do not
+ * begin at one moment: what lies between the two on such a connection crossed while Kelpie started. */
+static enum ledger_id fate_of_gap(const struct conn *c, const struct stream *s, enum ev_miss why)
+{
+	if (c->state == CONN_IGNORED)
+		return L4_GAP_UNWANTED;
+	if (why == EV_MISS_NOPAYLOAD)
+		return L4_GAP_NOPAYLOAD;
+	return c->old && s->n_marks <= 1 && c->state == CONN_UNKNOWN_PROTO ? L4_GAP_START
+									   : L4_GAP_LOST;
+}
+
 /* The n bytes from s->next + s->len on will not be seen. */
 static void missing(struct pipeline *p, struct conn *c, enum dir dir, uint64_t n, enum ev_miss why)
 {
@@ -436,10 +448,7 @@ static void missing(struct pipeline *p, struct conn *c, enum dir dir, uint64_t n
 	count(p, L4_GAP_IN, n);
 	count(p, L4_GAP_UNWANTED, unwanted);
 	n -= unwanted;
-	if (c->state == CONN_IGNORED)
-		count(p, L4_GAP_UNWANTED, n);
-	else
-		count(p, why == EV_MISS_NOPAYLOAD ? L4_GAP_NOPAYLOAD : L4_GAP_LOST, n);
+	count(p, fate_of_gap(c, s, why), n);
 	if (n) {
 		/* What the parser has not taken yet is a torn beginning. */
 		count(p, L4_CUT, s->len);
