@@ -366,7 +366,7 @@ static void test_pipeline__a_body_sent_by_the_kernel_is_complete_and_ends_in_tim
 	EXPECT_EQ(int_of(&r, COL_COMPLETE), 1);
 	EXPECT_EQ(int_of(&r, COL_LATENCY_NS), 2000000);
 	EXPECT_EQ(int_of(&r, COL_RESPONSE_BODY_BYTES), 100000);
-	EXPECT_EQ(ledger_get(&t.ledger, L4_GAP_LOST, L4_GAP_START), 0);
+	EXPECT_EQ(ledger_get(&t.ledger, L4_GAP_LOST), 0);
 	finish();
 }
 
