@@ -24,7 +24,7 @@
 #include "storage/scan.h"
 #include "base/util.h"
 
-#define UPLINK_SCANS_MAX     2
+#define UPLINK_SCANS_MAX 2
 /* A query of `requests` asks for a scan of each protocol's table at once. */
 #define UPLINK_QUEUE_MAX     128
 #define UPLINK_TAILS_MAX     16
