@@ -13,7 +13,8 @@ struct reader {
 
 static inline struct reader reader_of(struct slice s)
 {
-	return (struct reader){ s.p, s.p + s.n, false };
+	/* An empty slice may have no address, which nothing may be added to (C17 6.5.6). */
+	return (struct reader){ s.p, s.n ? s.p + s.n : s.p, false };
 }
 
 static inline size_t reader_left(const struct reader *r)
