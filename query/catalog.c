@@ -8,6 +8,9 @@
 
 static struct sql_table tables[CATALOG_TABLES_MAX];
 static size_t n_tables;
+/* Asked for with each word of a statement, and few. */
+static const struct column *times[16];
+static size_t n_times;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void add_columns(struct sql_table *t, const struct column *const *columns, size_t n)
@@ -43,10 +46,22 @@ static void add_exchanges(const char *name, const char *doc, bool primary_only)
 	add_columns(t, common, n_common);
 }
 
+static void add_times(void)
+{
+	for (uint16_t id = 0; id < _COL_MAX && n_times < ARRAY_SIZE(times); id++) {
+		const struct column *col = schema_column(id);
+
+		if (col && col->unit == UNIT_TIME_NS)
+			times[n_times++] = col;
+	}
+}
+
 static void make(void)
 {
 	const struct table_schema *const *all;
 	size_t n;
+
+	add_times();
 
 	add_exchanges("requests", "one row per exchange, of all protocols", true);
 	add_exchanges("observations", "exchanges as each observed end saw them", false);
@@ -90,6 +105,15 @@ const struct column *catalog_column(struct slice name)
 			if (slice_eq_nocase(slice_str(tables[i].columns[c]->name), name))
 				return tables[i].columns[c];
 	return NULL;
+}
+
+bool catalog_is_time(struct slice name)
+{
+	pthread_once(&once, make);
+	for (size_t i = 0; i < n_times; i++)
+		if (slice_eq_nocase(slice_str(times[i]->name), name))
+			return true;
+	return false;
 }
 
 void catalog_declare(const struct sql_table *t, struct strbuf *out)

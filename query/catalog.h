@@ -28,6 +28,8 @@ const struct sql_table *catalog_tables(size_t *ret_n);
 const struct sql_table *catalog_find(const char *name);
 /* The column of any table with this name, or NULL. */
 const struct column *catalog_column(struct slice name);
+/* Whether a column of some table has this name and holds a time. */
+bool catalog_is_time(struct slice name);
 
 /* The statement that declares the table to SQLite. */
 void catalog_declare(const struct sql_table *t, struct strbuf *out);

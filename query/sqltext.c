@@ -1,7 +1,7 @@
 #include "query/sqltext.h"
 
 #include "base/text.h"
-#include "protocols/schema.h"
+#include "query/catalog.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -206,21 +206,8 @@ bool sqltext_mentions(const struct sqltext *t, const char *name)
 
 static bool is_time_name(const struct sqltext *t, size_t i)
 {
-	size_t n_tables;
-	const struct table_schema *const *tables = schema_tables(&n_tables);
-
-	if (i >= t->n || t->toks[i].kind != TOK_WORD || is_op(t, i + 1, "(") ||
-	    is_op(t, i + 1, "."))
-		return false;
-	for (size_t k = 0; k < n_tables; k++)
-		for (size_t c = 0; c < tables[k]->n_columns; c++) {
-			const struct column *col = tables[k]->columns[c];
-
-			if (col->unit == UNIT_TIME_NS &&
-			    slice_eq_nocase(sqltext_word(t, i), slice_str(col->name)))
-				return true;
-		}
-	return false;
+	return i < t->n && t->toks[i].kind == TOK_WORD && !is_op(t, i + 1, "(") &&
+	       !is_op(t, i + 1, ".") && catalog_is_time(sqltext_word(t, i));
 }
 
 /* A name with its qualifiers that ends (starts) at i: whether it is a time column that is a whole

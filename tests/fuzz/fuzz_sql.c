@@ -81,9 +81,9 @@ static void run(struct slice sql)
 	query_coverage_done(&cov);
 }
 
-/* What SQLite does with a statement is bounded by the time limit; what we do before, by its length: a
- * name of one byte is looked for among the columns of all tables. */
-static const struct work_bound text_bound = { "sqltext", 2048, 4096 };
+/* What SQLite does with a statement is bounded by the time limit; what we do before, by its length.
+ */
+static const struct work_bound text_bound = { "sqltext", 256, 4096 };
 /* A pattern of 1 KiB may become REGEX_PROGRAM_MAX instructions. */
 static const struct work_bound compile_bound = { "regex_new", 256, 64 * REGEX_PROGRAM_MAX };
 /* A byte of the text visits each instruction of the program once; see regex_steps(). */
