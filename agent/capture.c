@@ -508,7 +508,7 @@ static int attach_sweep(struct capture *c)
 	return -errno;
 }
 
-/* State first: no transfer is seen before its connection can be. */
+/* State first: no transfer is seen before its connection can be; nor any before all hooks are there. */
 int capture_attach(struct capture *c)
 {
 	int r;
@@ -522,7 +522,10 @@ int capture_attach(struct capture *c)
 	if (!r)
 		r = attach_rung(c);
 	telling = NULL;
-	return r;
+	if (r)
+		return r;
+	c->self.armed = 1;
+	return tell_self(c);
 }
 
 /* ret_bytes: of the programs' output. */

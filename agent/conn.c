@@ -138,7 +138,8 @@ struct conn *conn_add(struct conn_table *t, const struct ev_conn *ev, uint64_t h
 	memcpy(c->local, ev->local, sizeof(c->local));
 	memcpy(c->remote, ev->remote, sizeof(c->remote));
 	c->initiator = ev->initiator;
-	c->old = ev->h.flags & EV_F_OLD;
+	/* Found open by the walk, or by a transfer that came before the walk got there. */
+	c->old = ev->h.flags & EV_F_OLD || ev->pos[EV_RX] || ev->pos[EV_TX];
 	c->last_ns = ev->h.ts_ns;
 	c->opened_ns = c->old ? 0 : ev->h.ts_ns - MIN(ev->connect_ns, ev->h.ts_ns);
 	memcpy(c->comm, ev->comm, sizeof(c->comm) - 1);

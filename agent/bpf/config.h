@@ -39,6 +39,8 @@ struct capture_cfg {
 struct capture_self {
 	__u32 tgid[CFG_SELF_MAX]; /* 0 ends the list; as seen in the agent's pid namespace */
 	__u32 family; /* what this process has started is Kelpie's own too: UNIX sockets; 0 nobody */
+	__u32 armed; /* all hooks are attached: until then some of a connection's transfers go unseen,
+		       * so none is told */
 	__u32 walked; /* the open files have been looked through: a socket not known then is new */
 };
 

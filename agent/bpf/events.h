@@ -211,7 +211,8 @@ struct conn_ctl {
 	X(BC_B_SELF, "bytes", LOSS, 1)                                                             \
 	X(BC_C_LOCAL, "calls", LOSS, 1) /* UNIX sockets that are no streams */                     \
 	X(BC_B_LOCAL, "bytes", LOSS, 1)                                                            \
-	X(BC_C_SCOPE, "calls", LOSS, 1) /* other cgroup subtree, pid namespace, denied port */     \
+	/* other cgroup subtree, pid namespace, denied port; while the hooks are being attached */ \
+	X(BC_C_SCOPE, "calls", LOSS, 1)                                                            \
 	X(BC_B_SCOPE, "bytes", LOSS, 1)                                                            \
 	X(BC_C_VERDICT, "calls", LOSS, 1) /* CTL_COUNT */                                          \
 	X(BC_B_VERDICT, "bytes", LOSS, 1)                                                          \

@@ -39,7 +39,7 @@ static __always_inline void on_established(struct bpf_counters *n, struct sock *
 	if (old == TCP_SYN_RECV) {
 		/* The owner is known at its first transfer: told then. Where only some are wanted,
 		 * a slot is not spent before that. */
-		if (!c && !cfg.cgroup_id && !cfg.pidns_ino)
+		if (!c && !cfg.cgroup_id && !cfg.pidns_ino && armed())
 			c = conn_add(n, sk, EV_INITIATOR_REMOTE, &fresh);
 		if (c && !c->announced)
 			conn_locate(c, sk, tp, false);

@@ -177,6 +177,14 @@ static __always_inline __u32 task_tgid(struct task_struct *t)
 	return 0;
 }
 
+static __always_inline bool armed(void)
+{
+	__u32 zero = 0;
+	struct capture_self *self = bpf_map_lookup_elem(&self_tasks, &zero);
+
+	return self && self->armed;
+}
+
 static __always_inline bool task_is_self(__u32 tgid)
 {
 	__u32 zero = 0;
@@ -191,7 +199,7 @@ static __always_inline bool task_is_self(__u32 tgid)
 /* 0, or the BC_C_* of the intentional loss; BC_B_* follows it. */
 static __always_inline __u32 task_excluded(__u32 tgid)
 {
-	if (!tgid)
+	if (!tgid || !armed())
 		return BC_C_SCOPE;
 	if (task_is_self(tgid))
 		return BC_C_SELF;
