@@ -11,7 +11,7 @@
 #include "protocols/http1/http1.h"
 #include "protocols/http1/pairing.h"
 #include "protocols/http1/syntax.h"
-#include "base/util.h"
+#include "protocols/step.h"
 
 #define INTERIM_MAX 4 /* interim statuses kept for the final response */
 #define PEEK_BYTES  7 /* "HTTP/1." */
@@ -88,17 +88,6 @@ struct walk {
 	uint64_t skip;
 	enum proto_id next;
 	enum msg_kind kind;
-};
-
-enum step {
-	STEP_GO,
-	STEP_ENDED,
-	STEP_MORE,
-	STEP_SKIP,
-	STEP_WAIT,
-	STEP_LOST,
-	STEP_SWITCH,
-	STEP_STOP
 };
 
 static uint64_t position(const struct walk *w)
@@ -697,46 +686,26 @@ static void finish(struct walk *w)
 	message_end(s, w->kind, w->out, position(w), flags);
 }
 
+static void lost(struct walk *w, bool between)
+{
+	message_end(w->half, w->kind, w->out, position(w), MSG_LOST | MSG_DEGRADED);
+	if (!between || is_request(w))
+		note_lost(w->h, w->half, w->kind, between, position(w));
+	w->half->lost = true;
+}
+
 static struct parse_result conclude(struct walk *w, enum step step)
 {
-	struct parse_result r = { .st = PARSE_OK, .next = PROTO_UNKNOWN };
-	bool between = w->half->phase == START;
+	struct parse_result r = step_result(step, w->in, w->at, 0);
 
-	switch (step) {
-	case STEP_GO:
-	case STEP_ENDED:
-		break;
-	case STEP_SKIP:
-		r.skip = w->skip;
-		break;
-	case STEP_MORE:
-		if (w->in->eof) {
-			finish(w);
-		} else if (w->at == 0 && w->in->buf.n > 0) {
-			r.st = PARSE_NEED;
-			r.need = w->in->buf.n + 1;
-		}
-		break;
-	case STEP_WAIT:
-		r.st = PARSE_WAIT;
-		break;
-	case STEP_LOST:
-		r.st = PARSE_RESYNC;
-		message_end(w->half, w->kind, w->out, position(w), MSG_LOST | MSG_DEGRADED);
-		if (!between || is_request(w))
-			note_lost(w->h, w->half, w->kind, between, position(w));
-		w->half->lost = true;
-		break;
-	case STEP_SWITCH:
-		r.st = PARSE_SWITCH;
-		r.next = w->next;
-		break;
-	case STEP_STOP:
-		r.st = PARSE_STOP;
-		w->h->over = true;
-		break;
-	}
+	if (step == STEP_MORE && w->in->eof)
+		finish(w);
+	if (step == STEP_LOST)
+		lost(w, w->half->phase == START);
+	w->h->over |= step == STEP_STOP;
 	r.consumed = w->at;
+	r.skip = w->skip;
+	r.next = w->next;
 	w->half->last = position(w);
 	return r;
 }

@@ -152,44 +152,21 @@ static void finish(struct walk *w)
 
 static struct parse_result conclude(struct walk *w, enum step step)
 {
-	struct parse_result r = { .st = PARSE_OK, .next = PROTO_UNKNOWN };
+	struct mysql *m = w->m;
+	struct parse_result r = step_result(step, w->in, w->at, 0);
 
-	switch (step) {
-	case STEP_GO:
-	case STEP_ENDED:
-		break;
-	case STEP_SKIP:
-		r.skip = w->skip;
-		break;
-	case STEP_MORE:
-		if (w->in->eof) {
-			finish(w);
-		} else if (w->at == 0 && w->in->buf.n > 0) {
-			r.st = PARSE_NEED;
-			r.need = w->in->buf.n + 1;
-		}
-		break;
-	case STEP_WAIT:
-		r.st = PARSE_WAIT;
-		break;
-	case STEP_LOST:
-		r.st = PARSE_RESYNC;
-		lose(w->m, w->out, w->in->dir, position(w), false);
-		if (w->m->over) {
-			r.st = PARSE_STOP;
-			r.why = w->m->piped || w->m->blocked ? MYSQL_IN_DOUBT : NULL;
-		}
-		break;
-	case STEP_SWITCH:
-		r.st = PARSE_SWITCH;
-		r.next = w->next;
-		break;
-	case STEP_STOP:
+	r.next = w->next;
+	r.skip = w->skip;
+	r.why = w->why;
+	if (step == STEP_MORE && w->in->eof)
+		finish(w);
+	if (step == STEP_LOST)
+		lose(m, w->out, w->in->dir, position(w), false);
+	if (step == STEP_LOST && m->over) {
 		r.st = PARSE_STOP;
-		r.why = w->why;
-		w->m->over = true;
-		break;
+		r.why = m->piped || m->blocked ? MYSQL_IN_DOUBT : NULL;
 	}
+	m->over |= step == STEP_STOP;
 	r.consumed = w->at;
 	w->half->last = position(w);
 	return r;

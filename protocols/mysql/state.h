@@ -19,6 +19,7 @@
 #include "protocols/mysql/command.h"
 #include "protocols/mysql/mysql.h"
 #include "protocols/mysql/packet.h"
+#include "protocols/step.h"
 #include "base/sql_split.h"
 
 enum phase { PHASE_GREETING, PHASE_LOGIN, PHASE_DIALOG, PHASE_COMMANDS };
@@ -157,17 +158,6 @@ struct walk {
 	uint64_t skip;
 	enum proto_id next;
 	const char *why; /* of STEP_STOP */
-};
-
-enum step {
-	STEP_GO,
-	STEP_ENDED,
-	STEP_MORE,
-	STEP_SKIP,
-	STEP_WAIT,
-	STEP_LOST,
-	STEP_SWITCH,
-	STEP_STOP
 };
 
 static inline uint64_t position(const struct walk *w)

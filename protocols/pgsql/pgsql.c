@@ -95,51 +95,19 @@ static void lost(struct walk *w)
 		backend_lost(w->g, 0);
 }
 
-static struct parse_result more(struct walk *w)
-{
-	struct parse_result r = { .st = PARSE_OK };
-
-	if (w->in->eof) {
-		finish(w);
-	} else if (w->at == 0 && w->in->buf.n > 0) {
-		r.st = PARSE_NEED;
-		r.need = MAX(w->in->buf.n + 1, w->need);
-	}
-	return r;
-}
-
 static struct parse_result conclude(struct walk *w, enum step step)
 {
-	struct parse_result r = { .st = PARSE_OK };
+	struct parse_result r = step_result(step, w->in, w->at, w->need);
 
-	switch (step) {
-	case STEP_GO:
-	case STEP_ENDED:
-		break;
-	case STEP_MORE:
-		r = more(w);
-		break;
-	case STEP_SKIP:
-		r.skip = w->skip;
-		break;
-	case STEP_WAIT:
-		r.st = PARSE_WAIT;
-		break;
-	case STEP_LOST:
-		r.st = PARSE_RESYNC;
+	if (step == STEP_MORE && w->in->eof)
+		finish(w);
+	if (step == STEP_LOST)
 		lost(w);
-		break;
-	case STEP_SWITCH:
-		r.st = PARSE_SWITCH;
-		break;
-	case STEP_STOP:
-		r.st = PARSE_STOP;
-		break;
-	}
 	w->g->over |= step == STEP_SWITCH || step == STEP_STOP;
-	r.next = w->next;
-	r.why = step == STEP_STOP ? w->why : NULL;
 	r.consumed = w->at;
+	r.skip = w->skip;
+	r.next = w->next;
+	r.why = w->why;
 	w->half->last = MAX(w->half->last, position(w));
 	return r;
 }

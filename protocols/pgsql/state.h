@@ -7,6 +7,7 @@
 #include "protocols/pgsql/flight.h"
 #include "protocols/pgsql/names.h"
 #include "protocols/pgsql/pgsql.h"
+#include "protocols/step.h"
 
 /* Where a direction is within its message. */
 enum phase {
@@ -135,18 +136,6 @@ struct walk {
 	size_t need; /* with STEP_MORE: bytes from `at` on, 0: one more */
 	enum proto_id next;
 	const char *why; /* with STEP_STOP */
-};
-
-/* STEP_ENDED: a message ended, or all that can be said in one call was. */
-enum step {
-	STEP_GO,
-	STEP_ENDED,
-	STEP_MORE,
-	STEP_SKIP,
-	STEP_WAIT,
-	STEP_LOST,
-	STEP_SWITCH,
-	STEP_STOP
 };
 
 static inline uint64_t position(const struct walk *w)

@@ -68,35 +68,15 @@ static enum parse_status lost(struct walk *w)
 
 static struct parse_result conclude(struct walk *w, enum step step)
 {
-	struct parse_result r = { .st = PARSE_OK, .next = PROTO_UNKNOWN };
+	struct parse_result r = step_result(step, w->in, w->at, 0);
 
-	switch (step) {
-	case STEP_GO:
-	case STEP_ENDED:
-		break;
-	case STEP_SKIP:
-		r.skip = w->skip;
-		break;
-	case STEP_MORE:
-		if (w->in->eof) {
-			finish(w);
-		} else if (w->at == 0 && w->in->buf.n > 0) {
-			r.st = PARSE_NEED;
-			r.need = w->in->buf.n + 1;
-		}
-		break;
-	case STEP_WAIT:
-		r.st = PARSE_WAIT;
-		break;
-	case STEP_LOST:
+	if (step == STEP_MORE && w->in->eof)
+		finish(w);
+	if (step == STEP_LOST)
 		r.st = lost(w);
-		break;
-	case STEP_STOP:
-		r.st = PARSE_STOP;
-		r.why = w->why;
-		break;
-	}
 	r.consumed = w->at;
+	r.skip = w->skip;
+	r.why = w->why;
 	w->r->last[w->in->dir] = position(w);
 	return r;
 }

@@ -5,6 +5,7 @@
 
 #include "protocols/redis/order.h"
 #include "protocols/redis/resp.h"
+#include "protocols/step.h"
 
 #define REDIS_USER_MAX 64 /* bytes of a user's name */
 
@@ -91,8 +92,6 @@ struct walk {
 	uint64_t skip;
 	const char *why; /* of a STEP_STOP */
 };
-
-enum step { STEP_GO, STEP_ENDED, STEP_MORE, STEP_SKIP, STEP_WAIT, STEP_LOST, STEP_STOP };
 
 static inline uint64_t position(const struct walk *w)
 {
