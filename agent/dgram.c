@@ -299,7 +299,7 @@ static void give(struct pipeline *p, struct conn *c, struct slice v, enum dir di
 {
 	struct stream *s = &c->dir[dir];
 	struct sink sink = { &pair_sink, &p->pair, 0 };
-	struct parse_in in = { v, s->seen, dir, false, false };
+	struct parse_in in = { .buf = v, .off = s->seen, .dir = dir };
 	struct drive_result r;
 
 	s->marks[0] = (struct time_mark){ s->seen, ts_ns };

@@ -199,6 +199,13 @@ static void parse_end(struct pipeline *p, struct conn *c, const struct drive_res
 		stream_ignore(p, c, r->why ? r->why : "not understood");
 }
 
+/* As in struct parse_in. The packets of a capture may stand in another order than they were sent in. */
+static bool is_settled(const struct pipeline *p, const struct conn *c, enum dir dir)
+{
+	return dir == DIR_TX && c->request_dir == DIR_RX && !p->opts.wire &&
+	       c->dir[DIR_RX].len == 0;
+}
+
 /* Gives v (the bytes from s->next on) to the parser. Returns how many of them are done with;
  * s->next stands behind those. */
 static size_t parse(struct pipeline *p, struct conn *c, enum dir dir, struct slice v, bool force)
@@ -210,8 +217,12 @@ static size_t parse(struct pipeline *p, struct conn *c, enum dir dir, struct sli
 	s->waiting = false;
 	for (;;) {
 		struct slice rest = slice_from(v, done);
-		struct parse_in in = { rest, s->next, dir, s->eof && s->next + rest.n >= s->eof_pos,
-				       force };
+		struct parse_in in = { .buf = rest,
+				       .off = s->next,
+				       .dir = dir,
+				       .eof = s->eof && s->next + rest.n >= s->eof_pos,
+				       .force = force,
+				       .settled = is_settled(p, c, dir) };
 		struct drive_result r;
 		uint64_t skip;
 

@@ -31,13 +31,18 @@ static inline enum dir dir_other(enum dir d)
  * eof: no byte will follow buf in this direction.
  * force: an earlier WAIT cannot be satisfied (timeout, other direction ended or lost bytes). What
  * waits in one direction is parsed with force before gap() is told of the other direction: it is
- * older than what comes behind the gap, so it must not be paired with that. */
+ * older than what comes behind the gap, so it must not be paired with that.
+ * settled: of answers. All that came in the other direction is done with, and nothing that comes in it
+ * later can have caused what buf begins with, for both directions are told in the order in which they
+ * happened: so it is where a server sends (its socket gives it a request before it can answer). A
+ * client may be seen to read an answer before its other thread is seen to have sent the request. */
 struct parse_in {
 	struct slice buf;
 	uint64_t off;
 	enum dir dir;
 	bool eof;
 	bool force;
+	bool settled;
 };
 
 enum parse_status {

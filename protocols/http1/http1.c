@@ -242,6 +242,17 @@ static enum step response_start(struct walk *w, uint64_t off, struct slice line)
 	return STEP_GO;
 }
 
+/* A response that no request was there for when it began: a server that closes a connection which was
+ * idle for long says so (408, RFC 9110 section 15.5.9). It answers none that comes later either. */
+static void note_unasked(struct walk *w)
+{
+	struct http1 *h = w->h;
+
+	if (!is_request(w) && w->in->settled && h->half[h->client].phase == START &&
+	    pairing_must_wait(&h->pairing))
+		h->orphans_until = MAX(h->orphans_until, position(w) + 1);
+}
+
 /* Whether a message may begin now, or the other direction has to advance before. */
 static bool may_start(struct walk *w)
 {
@@ -310,6 +321,7 @@ static enum step phase_start(struct walk *w)
 	begin = w->at = w->in->buf.n - left.n;
 	if (left.n == 0)
 		return STEP_MORE;
+	note_unasked(w);
 	if (!may_start(w))
 		return opens_with_another(w, left) ? STEP_STOP : STEP_WAIT;
 	step = could_start(w, left) ? line_get(w, &line, &cut) : STEP_LOST;

@@ -94,6 +94,13 @@ static enum step answer_end(struct walk *w, uint32_t flags)
 	return STEP_ENDED;
 }
 
+/* Whether no request can come that would explain the message at hand: none was under way when it came,
+ * or it has waited long enough. */
+static bool is_late(const struct walk *w)
+{
+	return w->in->force || (w->in->settled && w->g->half[w->g->client].phase == PH_HEAD);
+}
+
 static enum step as(struct walk *w, enum role role)
 {
 	w->g->role = (uint8_t)role;
@@ -116,7 +123,7 @@ static enum step ready_unasked(struct walk *w)
 {
 	struct flight *f = &w->g->flight;
 
-	if (w->g->login == LOGIN_DONE && !flight_lossy(f) && !w->in->force)
+	if (w->g->login == LOGIN_DONE && !flight_lossy(f) && !is_late(w))
 		return STEP_WAIT;
 	if (!flight_lossy(f))
 		flight_lose_requests(f);
@@ -182,7 +189,7 @@ static enum step admit_unasked(struct walk *w, uint8_t tag)
 {
 	struct flight *f = &w->g->flight;
 
-	if (!w->in->force)
+	if (!is_late(w))
 		return STEP_WAIT;
 	if (f->n == 0 && tag != 'E')
 		flight_lose_requests(f);
@@ -206,7 +213,7 @@ static enum step admit_answer(struct walk *w, uint8_t tag)
 		return as(w, ROLE_PUSH);
 	if (!f->answered && has_exchange(e) && fits(g, e, tag, false))
 		return as(w, ROLE_ANSWER);
-	if (flight_head_open(f) && !w->in->force)
+	if (flight_head_open(f) && !is_late(w))
 		return STEP_WAIT;
 	if (flight_head_open(f)) {
 		flight_lose_requests(f); /* what it answers is among them */

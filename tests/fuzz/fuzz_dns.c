@@ -196,7 +196,9 @@ static void datagrams(const struct input *in)
 	work_begin();
 	work_pause();
 	for (size_t i = 0; i < in->n; i++) {
-		struct parse_in call = { in->turns[i].bytes, i, in->turns[i].dir, false, false };
+		struct parse_in call = { .buf = in->turns[i].bytes,
+					 .off = i,
+					 .dir = in->turns[i].dir };
 		uint32_t hash = 0;
 		uint16_t id = 0;
 		enum dns_shape shape = dns_shape_of(call.buf, true, &id, &hash);

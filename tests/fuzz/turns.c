@@ -12,7 +12,7 @@ struct input {
 	struct turn turns[TURNS_MAX];
 	size_t n;
 	struct strbuf bytes; /* of all turns, in order */
-	bool mid;
+	bool mid, at_server;
 	uint64_t bodies;
 };
 
@@ -62,7 +62,8 @@ static void read_input(struct input *in, struct slice s)
 	strbuf_init(&in->bytes, TOTAL_MAX + 1);
 	if (s.n > 0) {
 		in->mid = s.p[0] & 1;
-		in->bodies = (uint64_t)(s.p[0] >> 1) * 8;
+		in->bodies = (uint64_t)(s.p[0] >> 1 & 63) * 8;
+		in->at_server = s.p[0] >> 7;
 		s = slice_from(s, 1);
 	}
 	while (s.n >= 3 && in->n < TURNS_MAX)
@@ -163,6 +164,7 @@ static void play(const struct input *in, size_t piece, const struct sink_ops *op
 	size_t calls;
 
 	convo_init(&c, about->proto, DIR_RX, in->mid, in->bodies);
+	c.at_server = in->at_server;
 	memset(ret, 0, sizeof(*ret));
 	c.sink = (struct sink){ .ops = ops, .ctx = ret };
 	real = c.ops;
@@ -191,6 +193,7 @@ static void show(const struct input *in, size_t piece)
 	struct convo c;
 
 	convo_init(&c, about->proto, DIR_RX, in->mid, in->bodies);
+	c.at_server = in->at_server;
 	play_turns(in, &c, piece);
 	fprintf(stderr, "--- pieces of %zu\n%s", piece, strbuf_str(&c.log.all));
 	convo_done(&c);

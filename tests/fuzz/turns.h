@@ -4,7 +4,8 @@
  *	byte 1, 2   little-endian count: bytes that follow, or bytes lost
  *	byte 3      kind 2 only: how often the bytes are repeated, in sixteens
  *
- * The first byte of the input: bit 0 mid-stream, bits 1..7 bytes of bodies wanted, in eights.
+ * The first byte of the input: bit 0 mid-stream, bits 1..6 bytes of bodies wanted, in eights, bit 7 at
+ * the server's end.
  * Checked besides what sanitizers see: the parser's contract and the sink's order, work linear in
  * the bytes, and that the same is told when the chunks are cut differently and when header lines
  * that came before are not read again. Aborts when one does not hold.

@@ -247,7 +247,9 @@ static bool run(struct convo *c, enum dir dir, bool force)
 			       .off = d->off,
 			       .dir = dir,
 			       .eof = d->eof,
-			       .force = force };
+			       .force = force,
+			       .settled = c->at_server && dir == DIR_TX &&
+					  c->dir[DIR_RX].buf.len == 0 };
 	struct drive_result r;
 
 	if (d->buf.len)

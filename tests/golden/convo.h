@@ -46,7 +46,8 @@ struct convo {
 	struct convo_dir dir[2];
 	struct convo_log log;
 	struct sink sink;
-	bool over; /* STOP or SWITCH */
+	bool at_server; /* see settled in struct parse_in; set behind convo_init() */
+	bool over;	/* STOP or SWITCH */
 	bool violated;
 	enum parse_status last;
 	enum proto_id next;

@@ -97,6 +97,10 @@ static void directive(struct script *s, struct slice text)
 		s->mid = true;
 		return;
 	}
+	if (slice_eq_str(verb, "server")) {
+		s->at_server = true;
+		return;
+	}
 	if (slice_eq_str(verb, "no-prefix-check")) {
 		s->no_prefix_check = true;
 		return;
@@ -226,6 +230,7 @@ void script_play_cut(const struct script *s, struct convo *c, size_t cut, size_t
 	size_t at = 0;
 
 	convo_init(c, s->protocol, DIR_RX, s->mid, s->bodies);
+	c->at_server = s->at_server;
 	for (size_t i = 0; i < s->n_turns && at < until; i++) {
 		struct turn t = s->turns[i];
 		struct slice left = t.bytes;

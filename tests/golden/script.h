@@ -15,7 +15,7 @@ struct script {
 	struct strbuf bytes;	       /* what the turns' slices point into */
 	size_t offs[SCRIPT_TURNS_MAX]; /* offset of a turn's bytes while they are being read */
 	uint64_t bodies;
-	bool mid, no_prefix_check;
+	bool mid, at_server, no_prefix_check;
 	enum proto_id protocol; /* the caller's: set before it is played */
 	struct strbuf want;	/* the log block */
 	const char *error;	/* NULL, or what is wrong with the file; at line `error_line` */

@@ -462,6 +462,32 @@ static void test_pipeline__a_reset_ends_no_body(void)
 	finish();
 }
 
+/* A server that has waited for long enough says so and closes; at that moment a request comes. What it
+ * said was no answer to that. */
+static void test_pipeline__a_farewell_answers_no_later_request(void)
+{
+	static const char farewell[] = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+	uint64_t rx, tx;
+	struct row r;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	rx = give(SERVER_ID, EV_RX, 0, request);
+	tx = give(SERVER_ID, EV_TX, 0, response);
+	tx = give(SERVER_ID, EV_TX, tx, farewell);
+	rx = give(SERVER_ID, EV_RX, rx, request);
+	give_close(SERVER_ID, rx, tx, 0);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 2);
+	r = nth_row(TABLE_HTTP, 0);
+	EXPECT_EQ(int_of(&r, COL_STATUS_CODE), 200);
+	r = nth_row(TABLE_HTTP, 1);
+	EXPECT_STR(text_of(&r, COL_STATUS), "(null)");
+	EXPECT_STR(text_of(&r, COL_OUTCOME), "closed_by_client"); /* who closed first is not told */
+	pipeline_commit(t.p);
+	EXPECT_EQ(ledger_get(&t.ledger, L6_RESP_ONLY), 1);
+	finish();
+}
+
 /* A beginning that is not understood, here of a proxy in front, may hide a request: the answer to
  * that one must not go to the next, nor so on for the rest of the connection. */
 static void test_pipeline__what_was_passed_over_shifts_no_answers(void)
@@ -900,6 +926,7 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends), TEST(test_pipelin
 	  TEST(test_pipeline__an_answer_that_was_missed_blames_nobody),
 	  TEST(test_pipeline__an_unanswered_request_is_a_row),
 	  TEST(test_pipeline__a_reset_ends_no_body),
+	  TEST(test_pipeline__a_farewell_answers_no_later_request),
 	  TEST(test_pipeline__what_was_passed_over_shifts_no_answers),
 	  TEST(test_pipeline__a_request_that_was_never_read_is_the_clients),
 	  TEST(test_pipeline__lost_before_the_close),
