@@ -250,22 +250,24 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bo
 	question_bind_int(q, (int64_t)MIN(MAX(span_ns, (uint64_t)1), (uint64_t)INT64_MAX));
 	strbuf_addf(&q->sql,
 		    ", 6) AS rate_per_s, %s AS errors, round(100.0 * %s / %s, 2) AS error_pct, "
-		    "%s AS client_errors, p50(%s) AS p50_ns, p90(%s) AS p90_ns, p99(%s) AS "
+		    "%s AS client_errors, round(100.0 * %s / %s, 2) AS client_error_pct, p50(%s) "
+		    "AS p50_ns, p90(%s) AS p90_ns, p99(%s) AS "
 		    "p99_ns%s FROM %s",
 		    top_source[running].errors, top_source[running].errors, n,
-		    top_source[running].client_errors, latency, latency, latency,
-		    top_source[running].rest, running ? "kelpie_red" : table_of(o));
+		    top_source[running].client_errors, top_source[running].client_errors, n,
+		    latency, latency, latency, top_source[running].rest,
+		    running ? "kelpie_red" : table_of(o));
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)
 		return r;
 	if (by == TOP_STATEMENT)
 		add_with_statements(q, o);
 	strbuf_addf(&q->sql, " GROUP BY %s", tops[by].group);
-	r = add_order(
-		q, o,
-		"requests rate_per_s errors error_pct client_errors p50_ns p90_ns p99_ns max_ns "
-		"request_bytes response_bytes service resource method client pod",
-		"errors DESC, p99_ns DESC, requests DESC", why);
+	r = add_order(q, o,
+		      "requests rate_per_s errors error_pct client_errors client_error_pct "
+		      "p50_ns p90_ns p99_ns max_ns "
+		      "request_bytes response_bytes service resource method client pod",
+		      "errors DESC, p99_ns DESC, requests DESC", why);
 	if (r < 0)
 		return r;
 	add_limit(q, o, TOP_LIMIT);
@@ -374,6 +376,8 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 
 int sqlgen_conns(struct question *q, const struct options *o, struct strbuf *why)
 {
+	/* A client that tries a dead port all the time must not fill the screen. */
+	bool folded = o->output == OUTPUT_TABLE;
 	int r;
 
 	strbuf_adds(
@@ -383,10 +387,17 @@ int sqlgen_conns(struct question *q, const struct options *o, struct strbuf *why
 		"rtt_ns, "
 		"retransmits, why_unreadable, error, opened, closed, bytes_skipped, bytes_lost, "
 		"comm, "
-		"pid, node, error IS NOT NULL AS failed, conn_id FROM connections");
+		"pid, node, error IS NOT NULL AS failed, conn_id");
+	/* The oldest of them stands for all: in a live view it stays the same. */
+	if (folded)
+		strbuf_adds(&q->sql, ", min(opened) AS first_opened, nullif(count(*), 1) AS times");
+	strbuf_adds(&q->sql, " FROM connections");
 	r = sqlgen_where(q, o, SQL_CONNECTIONS, why);
 	if (r < 0)
 		return r;
+	if (folded)
+		strbuf_adds(&q->sql, " GROUP BY CASE WHEN error IS NULL OR requests > 0 THEN "
+				     "conn_id END, client_name, server_name, server_port, error");
 	r = add_order(
 		q, o,
 		"state requests open_requests bytes_sent bytes_received rtt_ns retransmits opened "

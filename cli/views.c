@@ -8,7 +8,7 @@
 #define TOP_NUMBERS                                                                                \
 	{ "rate_per_s", "RATE", SHAPE_RATE, 90, 0, 0 },                                            \
 		{ "error_pct", "ERR%", SHAPE_PERCENT, 95, 0, VIEW_ALARM },                         \
-		{ "client_errors", "4XX", SHAPE_COUNT, 40, 0, VIEW_WIDE },                         \
+		{ "client_error_pct", "CLIENT%", SHAPE_PERCENT, 65, 0, 0 },                        \
 		{ "p50_ns", "P50", SHAPE_DURATION, 60, 0, 0 },                                     \
 		{ "p90_ns", "P90", SHAPE_DURATION, 50, 0, 0 },                                     \
 		{ "p99_ns", "P99", SHAPE_DURATION, 80, 0, 0 },                                     \
@@ -124,6 +124,7 @@ static const struct view_col conns_cols[] = {
 	{ "retransmits", "RETRANS", SHAPE_COUNT, 30, 0, VIEW_ALARM },
 	{ "bytes_lost", "LOST", SHAPE_BYTES, 25, 0, VIEW_ALARM | VIEW_WIDE },
 	{ "error", "ERROR", SHAPE_PLAIN, 85, 6, VIEW_FLEX },
+	{ "times", "TIMES", SHAPE_COUNT, 84, 0, 0 },
 	{ "why_unreadable", "UNREADABLE", SHAPE_PLAIN, 55, 10, VIEW_FLEX },
 	{ "opened", "OPENED", SHAPE_TIME, 20, 0, VIEW_WIDE },
 	{ "closed", "CLOSED", SHAPE_TIME, 20, 0, VIEW_WIDE },
