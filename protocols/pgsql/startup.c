@@ -15,15 +15,6 @@ static enum step opening_take(struct walk *w, size_t *ret_len, enum pgsql_openin
 	return rest(w).n < *ret_len ? STEP_MORE : STEP_GO;
 }
 
-static struct slice text_take(struct slice *s)
-{
-	size_t n = slice_find(*s, 0);
-	struct slice t = slice_head(*s, n);
-
-	*s = slice_from(*s, n + 1);
-	return t;
-}
-
 static void keep(char *to, uint8_t *n, struct slice s)
 {
 	s = slice_head(s, PGSQL_NAME_MAX);

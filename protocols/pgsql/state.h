@@ -148,6 +148,22 @@ static inline struct slice rest(const struct walk *w)
 	return slice_from(w->in->buf, w->at);
 }
 
+/* Whether a message's tag is among these. */
+static inline bool is_one_of(uint8_t tag, const char *tags)
+{
+	return tag && strchr(tags, tag) != NULL;
+}
+
+/* The text up to the next NUL, or the end; s goes on behind it. */
+static inline struct slice text_take(struct slice *s)
+{
+	size_t n = slice_find(*s, 0);
+	struct slice t = slice_head(*s, n);
+
+	*s = slice_from(*s, n + 1);
+	return t;
+}
+
 /* pgsql.c: what both directions do. */
 /* Among unknown bytes: whether a message begins here. */
 enum step believe(struct walk *w, enum pgsql_side side);
@@ -159,10 +175,32 @@ enum step body_skip(struct walk *w);
  * is none, or has been answered; the caller takes it out of the flight. */
 bool answer_none(struct pgsql *g, struct sink *out, uint64_t off, uint32_t flags);
 
-/* frontend.c */
-enum step frontend_step(struct walk *w);
+/* request.c */
+/* Makes place in the flight for a request; STEP_GO: it may begin. whole: it begins an interval. */
+enum step req_admit(struct walk *w, bool whole);
+void req_begin(struct walk *w, enum unit unit, uint64_t off);
+void req_num(struct pgsql *g, struct sink *out, enum field_id f, uint64_t v);
+/* More of its statement's text. */
+void req_text(struct walk *w, struct slice s);
+/* Ends the open request, if there is one. */
+void req_end(struct pgsql *g, struct sink *out, uint64_t off, uint32_t flags);
+/* All of it came: it ends, unless COPY data may follow. Whether it ended. */
+bool req_whole(struct walk *w);
 /* Ends a request that was held back for its COPY data. */
 bool held_release(struct pgsql *g, struct sink *out);
+
+/* simple.c */
+void simple_begin(struct walk *w);
+enum step simple_step(struct walk *w);
+/* Bytes of it are missing. */
+void simple_torn(struct pgsql *g, struct sink *out);
+
+/* group.c */
+void group_begin(struct walk *w);
+enum step group_step(struct walk *w);
+
+/* frontend.c */
+enum step frontend_step(struct walk *w);
 void frontend_gap(struct pgsql *g, uint64_t off, uint64_t lost, struct sink *out);
 void frontend_lost(struct pgsql *g, uint64_t off, struct sink *out);
 /* The direction ends: so does what is open. Whether something was. */
@@ -175,6 +213,22 @@ enum step asked_step(struct walk *w);
 /* The request of a failed login. */
 void login_tell(struct pgsql *g, struct sink *out);
 void login_agreed(struct pgsql *g, struct sink *out);
+
+/* admit.c */
+enum step answer_admit(struct walk *w, uint8_t tag);
+/* The parts of a request that want an answer. */
+uint8_t parts_of(struct flight_entry e);
+/* The part that a message answers in full; 0: it is one of several. pending: not answered yet. */
+uint8_t part_answered(uint8_t tag, uint8_t pending);
+/* Whether all parts of the oldest request have been answered, and no other will come. */
+bool is_answered(const struct pgsql *g);
+enum step answer_end(struct walk *w, uint32_t flags);
+
+/* body.c */
+enum step body_step(struct walk *w);
+void answer_begin(struct walk *w);
+/* At ReadyForQuery, what the server has said of the session's settings. */
+void setting_tell(struct pgsql *g, struct sink *out);
 
 /* backend.c */
 enum step backend_step(struct walk *w);
