@@ -38,7 +38,25 @@ bool catalogue_is_lasting(struct slice name)
 	       (hex >= DIGEST_MIN || name.p[name.n - 1] < '0' || name.p[name.n - 1] > '9');
 }
 
-static uint64_t place(const struct catalogue *t, const struct conn *c, uint64_t id)
+/* A path means one socket within one container: it and the server's control group say which server. */
+static bool place_unix(const struct catalogue *t, const struct conn *c, uint64_t id,
+		       uint64_t *ret_place)
+{
+	const struct conn *server = join_owner_is_server(c) ? c : c->peer;
+	struct {
+		uint64_t name, cgroup, id;
+	} k = { .id = id };
+
+	if (!server || !server->cgroup || !server->names->local[0])
+		return false;
+	k.cgroup = server->cgroup;
+	k.name = hash_bytes(&t->key, slice_str(server->names->local));
+	*ret_place = hash_bytes(&t->key, slice_of(&k, sizeof(k)));
+	return true;
+}
+
+/* Where the name of the connection's server stands. False: which server that is, is not certain. */
+static bool place(const struct catalogue *t, const struct conn *c, uint64_t id, uint64_t *ret_place)
 {
 	bool server = join_owner_is_server(c);
 	struct {
@@ -47,8 +65,11 @@ static uint64_t place(const struct catalogue *t, const struct conn *c, uint64_t 
 		uint32_t netns, port;
 	} k = { .id = id, .netns = c->netns, .port = server ? c->local_port : c->remote_port };
 
+	if (c->names)
+		return place_unix(t, c, id, ret_place);
 	memcpy(k.addr, server ? c->local : c->remote, sizeof(k.addr));
-	return hash_bytes(&t->key, slice_of(&k, sizeof(k)));
+	*ret_place = hash_bytes(&t->key, slice_of(&k, sizeof(k)));
+	return true;
 }
 
 static struct slice statement_of(const struct named *n)
@@ -70,9 +91,12 @@ static struct named *named_new(const struct stmt *s)
 
 void catalogue_put(struct catalogue *t, const struct conn *c, uint64_t id, const struct stmt *s)
 {
-	uint64_t at = place(t, c, id), bytes = sizeof(struct named);
-	struct named *n = hashmap_get_ptr(&t->by_name, at);
+	uint64_t at, bytes = sizeof(struct named);
+	struct named *n;
 
+	if (!place(t, c, id, &at))
+		return;
+	n = hashmap_get_ptr(&t->by_name, at);
 	if (n) {
 		n->differs |= !slice_eq(statement_of(n), s->statement);
 		return;
@@ -90,7 +114,8 @@ void catalogue_put(struct catalogue *t, const struct conn *c, uint64_t id, const
 
 bool catalogue_get(const struct catalogue *t, const struct conn *c, uint64_t id, struct stmt *ret)
 {
-	const struct named *n = hashmap_get_ptr(&t->by_name, place(t, c, id));
+	uint64_t at;
+	const struct named *n = place(t, c, id, &at) ? hashmap_get_ptr(&t->by_name, at) : NULL;
 
 	if (!n || n->differs)
 		return false;

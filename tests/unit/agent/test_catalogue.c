@@ -47,6 +47,33 @@ static void test_catalogue__one_text_for_a_name(void)
 	catalogue_done(&t);
 }
 
+/* Two containers may have a socket of the same name, and a socket need not have one. */
+static void test_catalogue__unix_sockets(void)
+{
+	struct unix_names path = { .local = "unix:/run/pg" }, none = { .local = "" },
+			  to = { .remote = "unix:/run/pg" };
+	struct conn a = { .initiator = EV_INITIATOR_REMOTE, .names = &path, .cgroup = 1 }, b = a,
+		    c = a, d = a,
+		    client = { .initiator = EV_INITIATOR_LOCAL, .names = &to, .cgroup = 9 };
+	struct stmt one = stmt_of("SELECT a");
+	struct catalogue t;
+
+	b.cgroup = 2;
+	c.cgroup = 0;
+	d.names = &none;
+	catalogue_init(&t);
+	catalogue_put(&t, &a, 1, &one);
+	catalogue_put(&t, &c, 1, &one);
+	catalogue_put(&t, &d, 1, &one);
+	EXPECT(knows(&t, &a, 1, "SELECT a"));
+	EXPECT(!knows(&t, &b, 1, "SELECT a"));
+	EXPECT(!knows(&t, &c, 1, "SELECT a") && !knows(&t, &d, 1, "SELECT a"));
+	EXPECT(!knows(&t, &client, 1, "SELECT a"));
+	client.peer = &a;
+	EXPECT(knows(&t, &client, 1, "SELECT a"));
+	catalogue_done(&t);
+}
+
 static void test_catalogue__full(void)
 {
 	struct conn c = { .initiator = EV_INITIATOR_REMOTE, .local_port = 5432 };
@@ -65,4 +92,4 @@ static void test_catalogue__full(void)
 }
 
 TEST_MAIN(TEST(test_catalogue__names_that_last), TEST(test_catalogue__one_text_for_a_name),
-	  TEST(test_catalogue__full))
+	  TEST(test_catalogue__unix_sockets), TEST(test_catalogue__full))
