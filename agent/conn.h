@@ -103,6 +103,8 @@ struct conn {
 	uint64_t n_rows;
 	uint64_t rows_to; /* requests that begin below this position have become rows here */
 	uint64_t oldest_open_ns;
+	/* The last answer's end, and from when its request is counted: see MSG_FOLLOWS. */
+	uint64_t answered_ns, answer_from_ns;
 
 	/* hop 7: interned identity of both ends, made at the first row, again when more is known */
 	uint64_t names_gen; /* of join.gen; 0: never made */

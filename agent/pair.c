@@ -172,10 +172,29 @@ static const char *outcome_of_end(const struct pair *pr, const struct conn *c,
 	return server_first ? "closed_by_server" : "closed_by_client";
 }
 
-static void put_times(struct pipeline *p, struct row_builder *b, const struct exchange *x,
-		      uint64_t end_ns)
+/* From when the exchange is counted: its request's first byte. Of one that follows another, when the
+ * last answer before its own ended; servers send answers of a query together, so what one call carried
+ * is counted from the same moment: each took at most that long. */
+static uint64_t counted_from(struct conn *c, const struct exchange *x)
 {
 	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
+	uint64_t from = 0;
+
+	if (req->flags & MSG_FOLLOWS)
+		from = resp->last_ns > c->answered_ns ? c->answered_ns : c->answer_from_ns;
+	from = MAX(from, req->first_ns);
+	if (resp->done) {
+		c->answered_ns = resp->last_ns;
+		c->answer_from_ns = from;
+	}
+	return from;
+}
+
+static void put_times(struct pipeline *p, struct conn *c, struct row_builder *b,
+		      const struct exchange *x, uint64_t end_ns)
+{
+	const struct message *req = &x->msg[MSG_REQUEST], *resp = &x->msg[MSG_RESPONSE];
+	uint64_t from;
 
 	row_int(b, COL_END_TIME, (int64_t)join_unix_ns(p, end_ns));
 	if (x->kind == EXCHANGE_PUSH) {
@@ -183,12 +202,11 @@ static void put_times(struct pipeline *p, struct row_builder *b, const struct ex
 		return;
 	}
 	row_int(b, COL_TIME, (int64_t)join_unix_ns(p, req->first_ns));
+	from = counted_from(c, x);
 	if (resp->done)
-		row_int(b, COL_LATENCY_NS,
-			(int64_t)(resp->last_ns - MIN(req->first_ns, resp->last_ns)));
+		row_int(b, COL_LATENCY_NS, (int64_t)(resp->last_ns - MIN(from, resp->last_ns)));
 	if (resp->begun)
-		row_int(b, COL_TTFB_NS,
-			(int64_t)(resp->first_ns - MIN(req->first_ns, resp->first_ns)));
+		row_int(b, COL_TTFB_NS, (int64_t)(resp->first_ns - MIN(from, resp->first_ns)));
 	if (req->done)
 		row_int(b, COL_REQUEST_NS,
 			(int64_t)(req->last_ns - MIN(req->first_ns, req->last_ns)));
@@ -272,7 +290,7 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	c->n_rows++;
 	c->rows_to = MAX(c->rows_to, push ? 0 : req->off + 1);
 	row_begin(b, ops->table);
-	put_times(p, b, x, end_ns);
+	put_times(p, c, b, x, end_ns);
 	put_sizes(b, x);
 	join_literal(p, b, COL_PROTOCOL, proto_name((enum proto_id)c->proto));
 	join_literal(p, b, COL_KIND, kinds[x->kind]);

@@ -4,6 +4,7 @@
 #include "agent/pair_sql.h"
 #include "agent/pair_text.h"
 #include "agent/pipeline_int.h"
+#include "protocols/pgsql/names.h"
 
 /* Behind the texts of all SQL: of a failed login, whom it wanted to be; of a push, the SQLSTATE of a
  * notice and the channel of a notification. */
@@ -15,7 +16,7 @@ enum pgsql_text {
 	TEXT_CHANNEL = TEXT_DATABASE,
 };
 enum pgsql_num {
-	NUM_CLOSES = _SQL_NUM_MAX, /* id of the statement that means nothing more after this */
+	NUM_CLOSES = _SQL_NUM_MAX, /* id of the statement that means something else after this */
 	NUM_LASTING,		   /* 1: what it prepares has a name that lasts */
 	_PGSQL_NUM_MAX
 };
@@ -59,6 +60,24 @@ static void prepared(struct pipeline *p, struct exchange *x)
 	sql_num(p, x, MSG_RESPONSE, FIELD_STMT_ID, id);
 	if (x->num[NUM_LASTING] == 1 && stmts_get(p->pair.c, (uint64_t)id, &s))
 		catalogue_put(&p->catalogue, p->pair.c, (uint64_t)id, &s);
+}
+
+/* The server has prepared the statement inside of x, PREPARE name AS ... */
+static void prepared_inside(struct pipeline *p, struct exchange *x)
+{
+	struct slice text = exchange_text(x, SQL_TEXT_STATEMENT);
+	uint64_t id = (uint64_t)x->num[NUM_CLOSES];
+	bool cut = x->truncated && text.n >= STATEMENT_MAX;
+	struct stmt s;
+
+	text = sql_prepared(text);
+	if (!text.n || x->msg[MSG_REQUEST].flags & MSG_LOST) {
+		stmts_del(p, p->pair.c, id);
+		return;
+	}
+	sql_prepare(p, id, text, cut);
+	if (x->num[NUM_LASTING] == 1 && x->num[SQL_NUM_STMT] < 0 && stmts_get(p->pair.c, id, &s))
+		catalogue_put(&p->catalogue, p->pair.c, id, &s);
 }
 
 static void pgsql_num(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f,
@@ -126,25 +145,31 @@ static void put_method(struct pipeline *p, struct exchange *x, struct row_builde
 static void put_known_by_others(struct pipeline *p, struct conn *c, const struct exchange *x,
 				struct row_builder *b)
 {
-	int64_t id = x->num[SQL_NUM_STMT];
+	bool called = x->num[SQL_NUM_CALLS] >= 0;
+	int64_t id = x->num[called ? SQL_NUM_CALLS : SQL_NUM_STMT];
 	struct stmt s;
 
-	if (id <= 0 || x->text[SQL_TEXT_STATEMENT].n || stmts_get(c, (uint64_t)id, &s) ||
-	    !catalogue_get(&p->catalogue, c, (uint64_t)id, &s))
+	if (id <= 0 || (x->text[SQL_TEXT_STATEMENT].n && !called) ||
+	    stmts_get(c, (uint64_t)id, &s) || !catalogue_get(&p->catalogue, c, (uint64_t)id, &s))
+		return;
+	join_text(p, b, COL_RESOURCE, s.fingerprint);
+	if (called)
 		return;
 	if (s.verb)
 		join_literal(p, b, COL_METHOD, s.verb);
 	join_text(p, b, COL_DB_STATEMENT, s.statement);
-	join_text(p, b, COL_RESOURCE, s.fingerprint);
 }
 
-static void forget_closed(struct pipeline *p, struct conn *c, const struct exchange *x)
+/* What is known of prepared statements once x has succeeded. */
+static void remember(struct pipeline *p, struct conn *c, struct exchange *x)
 {
 	struct slice tag = exchange_text(x, SQL_TEXT_TAG);
 
 	if (!x->msg[MSG_RESPONSE].done || x->text[SQL_TEXT_STATE].n)
 		return;
-	if (x->num[NUM_CLOSES] >= 0)
+	if (x->num[NUM_CLOSES] >= 0 && slice_eq_str(tag, "PREPARE"))
+		prepared_inside(p, x);
+	else if (x->num[NUM_CLOSES] >= 0)
 		stmts_del(p, c, (uint64_t)x->num[NUM_CLOSES]);
 	else if (slice_eq_str(tag, "DEALLOCATE") || slice_eq_str(tag, "PREPARE"))
 		stmts_clear(p, c); /* one of them, but which? */
@@ -166,7 +191,7 @@ static void pgsql_columns(struct pipeline *p, struct conn *c, struct exchange *x
 		put_redacted(p, b, COL_DB_USER, exchange_text(x, TEXT_USER));
 		put_redacted(p, b, COL_DB_DATABASE, exchange_text(x, TEXT_DATABASE));
 	}
-	forget_closed(p, c, x);
+	remember(p, c, x);
 }
 
 const struct pair_ops pair_pgsql_ops = {

@@ -79,6 +79,14 @@ static enum sql_dialect dialect_of(const struct conn *c)
 		       [c->session && c->session->has_backslash ? c->session->backslash : mysql];
 }
 
+void sql_prepare(struct pipeline *p, uint64_t id, struct slice text, bool cut)
+{
+	struct made m;
+
+	make(p, text, cut, dialect_of(p->pair.c), &m);
+	stmts_put(p, p->pair.c, id, &m.s);
+}
+
 /* Whether the text is the beginning of a longer one. */
 static bool is_cut(const struct exchange *x, struct slice text)
 {
@@ -88,12 +96,9 @@ static bool is_cut(const struct exchange *x, struct slice text)
 static void prepared(struct pipeline *p, struct exchange *x, uint64_t id)
 {
 	struct slice text = exchange_text(x, SQL_TEXT_STATEMENT);
-	struct made m;
 
-	if (!text.n)
-		return;
-	make(p, text, is_cut(x, text), dialect_of(p->pair.c), &m);
-	stmts_put(p, p->pair.c, id, &m.s);
+	if (text.n)
+		sql_prepare(p, id, text, is_cut(x, text));
 }
 
 void sql_num(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f, int64_t v)
@@ -104,6 +109,9 @@ void sql_num(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum fi
 			prepared(p, x, (uint64_t)v);
 		else
 			x->num[SQL_NUM_STMT] = v;
+		break;
+	case FIELD_STMT_CALLS:
+		x->num[SQL_NUM_CALLS] = v;
 		break;
 	case FIELD_STMT_CLOSE:
 		stmts_del(p, p->pair.c, (uint64_t)v);
@@ -138,6 +146,17 @@ static void read_trace(struct exchange *x, struct slice text, enum sql_dialect d
 		(void)trace_context_header(&x->trace, SLICE_LIT("traceparent"), slice_of(value, n));
 }
 
+/* The fingerprint of the statement that the text executes. */
+static struct slice called(const struct conn *c, struct exchange *x)
+{
+	struct stmt s;
+
+	if (stmts_get(c, (uint64_t)x->num[SQL_NUM_CALLS], &s))
+		return s.fingerprint;
+	x->msg[MSG_REQUEST].flags |= MSG_DEGRADED;
+	return SLICE_LIT("");
+}
+
 static void put_statement(struct pipeline *p, struct conn *c, struct exchange *x,
 			  struct row_builder *b)
 {
@@ -148,6 +167,8 @@ static void put_statement(struct pipeline *p, struct conn *c, struct exchange *x
 	if (text.n) {
 		make(p, text, is_cut(x, text), dialect_of(c), &m);
 		s = m.s;
+		if (x->num[SQL_NUM_CALLS] >= 0)
+			s.fingerprint = called(c, x);
 		read_trace(x, text, dialect_of(c));
 	} else if (x->num[SQL_NUM_STMT] < 0) {
 		return;

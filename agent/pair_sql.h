@@ -4,7 +4,8 @@
  *
  * A prepared statement is remembered when the server has agreed to it: FIELD_STMT_ID of a response,
  * with the text of its request. FIELD_STMT_ID of a request is what it executes; which statement that
- * is is looked up when the exchange ends. FIELD_STMT_CLOSE and FIELD_STMT_RESET hold at once.
+ * is is looked up when the exchange ends. A statement whose text executes another one (EXECUTE name,
+ * FIELD_STMT_CALLS) is its own statement and has the other one's resource. FIELD_STMT_CLOSE and FIELD_STMT_RESET hold at once.
  */
 #ifndef AGENT_PAIR_SQL_H
 #define AGENT_PAIR_SQL_H
@@ -30,6 +31,7 @@ enum sql_num {
 	SQL_NUM_ROWS,
 	SQL_NUM_AFFECTED,
 	SQL_NUM_CODE,
+	SQL_NUM_CALLS, /* FIELD_STMT_CALLS */
 	_SQL_NUM_MAX
 };
 
@@ -37,6 +39,9 @@ void sql_field(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum 
 	       struct slice v);
 void sql_num(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum field_id f,
 	     int64_t v);
+
+/* Behind the id stands, on the connection at hand, what the text says; cut: it goes on. */
+void sql_prepare(struct pipeline *p, uint64_t id, struct slice text, bool cut);
 
 /* The columns resource, method, error, statement, prepared, rows, sqlstate, message, database, user
  * and the trace's. The dialect is the protocol's. A statement that is not known leaves its columns NULL and the row degraded. */

@@ -99,6 +99,9 @@ enum msg_flag {
 	MSG_UNANSWERED = 1 << 7,
 	/* Of a request: which answer is its own cannot be told, so none is waited for. */
 	MSG_UNPAIRED = 1 << 8,
+	/* Of a request: it came as one with the request before and is begun when that has ended (the
+	 * statements of one query). It is not waited for before. */
+	MSG_FOLLOWS = 1 << 9,
 };
 
 /* Fields by number: which of them a protocol emits, and in what order, stands at the head of its
@@ -132,6 +135,7 @@ enum field_id {
 	 * which the statement of its request can be executed from now on */
 	FIELD_STMT_ID,
 	FIELD_STMT_NAME,     /* text: the name under which a request prepares its statement */
+	FIELD_STMT_CALLS,    /* num: the prepared statement that a request executes by its text */
 	FIELD_STMT_CLOSE,    /* num: this id means nothing any more */
 	FIELD_STMT_RESET,    /* num: nor does any */
 	FIELD_PREPARED,	     /* num, 0 or 1 */

@@ -57,9 +57,11 @@ static const struct column columns[] = {
 	INT(COL_END_TIME, "end_time", UNIT_TIME_NS, COL_F_SORTED, NULL,
 	    "the response's last byte, or when it was given up; time ranges select on this"),
 	INT(COL_LATENCY_NS, "latency_ns", UNIT_DURATION_NS, 0, NULL,
-	    "request's first byte to response's last byte"),
+	    "request's first byte to response's last byte; of a later statement of one query, from "
+	    "the "
+	    "answer before"),
 	INT(COL_TTFB_NS, "ttfb_ns", UNIT_DURATION_NS, 0, NULL,
-	    "request's first byte to response's first byte"),
+	    "the same to the response's first byte"),
 	INT(COL_REQUEST_NS, "request_ns", UNIT_DURATION_NS, 0, NULL,
 	    "first to last byte of the request"),
 	TEXT(COL_PROTOCOL, "protocol", 32, COL_F_SYM, "network.protocol.name", "http, pgsql, ..."),

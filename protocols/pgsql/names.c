@@ -76,18 +76,17 @@ static bool is_word(const struct sql_token *t, const char *word)
 	return t->kind == SQL_WORD && slice_eq_nocase(t->text, slice_str(word));
 }
 
-/* The name as the server compares it: folded when it is not quoted. False: not simple enough, or cut
- * off. */
-static bool name_of(const struct sql_token *t, bool cut, uint64_t *ret_id)
+/* False: not simple enough, or cut off. */
+static bool name_of(const struct sql_token *t, bool cut, struct sql_name *ret)
 {
-	uint64_t hash = NAME_EMPTY;
 	struct slice s = t->text;
-	uint8_t n = 0;
+	uint64_t hash;
 
 	if (cut || (t->kind != SQL_WORD && t->kind != SQL_NAME))
 		return false;
 	if (t->kind == SQL_NAME)
 		s = slice_of(s.p + 1, s.n >= 2 ? s.n - 2 : 0);
+	ret->n = 0;
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = s.p[i];
 
@@ -95,30 +94,70 @@ static bool name_of(const struct sql_token *t, bool cut, uint64_t *ret_id)
 			return false;
 		if (t->kind == SQL_WORD && c >= 'A' && c <= 'Z')
 			c |= 0x20;
-		hash = name_add(hash, &n, slice_of(&c, 1));
+		if (ret->n < PGSQL_NAME_MAX)
+			ret->text[ret->n++] = (char)c;
 	}
-	*ret_id = name_id(hash, n);
-	return n > 0;
+	s = slice_of(ret->text, ret->n);
+	ret->n = 0;
+	hash = name_add(NAME_EMPTY, &ret->n, s);
+	ret->id = name_id(hash, ret->n);
+	return ret->n > 0;
 }
 
-enum sql_about sql_about(struct slice head, uint64_t *ret_id)
+static enum sql_about about_word(const struct sql_token *t)
 {
-	bool cut = head.n >= PGSQL_HEAD_MAX, closes;
+	static const struct {
+		const char *word;
+		enum sql_about about;
+	} words[] = {
+		{ "copy", ABOUT_COPY },
+		{ "deallocate", ABOUT_CLOSES },
+		{ "prepare", ABOUT_PREPARES },
+		{ "execute", ABOUT_EXECUTES },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (is_word(t, words[i].word))
+			return words[i].about;
+	return ABOUT_OTHER;
+}
+
+enum sql_about sql_about(struct slice head, struct sql_name *ret)
+{
+	bool cut = head.n >= PGSQL_HEAD_MAX;
+	enum sql_about about;
 	struct sql_lexer l;
 	struct sql_token t;
 
 	sql_lex_init(&l, SQL_ANSI, true);
 	t = next(&l, &head);
-	if (is_word(&t, "copy"))
-		return ABOUT_COPY;
-	closes = is_word(&t, "deallocate");
-	if (!closes && !is_word(&t, "prepare"))
-		return ABOUT_OTHER;
+	about = about_word(&t);
+	if (about == ABOUT_OTHER || about == ABOUT_COPY)
+		return about;
 	t = next(&l, &head);
-	if (closes && is_word(&t, "prepare"))
+	if (about == ABOUT_CLOSES && is_word(&t, "prepare"))
 		t = next(&l, &head);
 	/* ALL is told by the answer; PREPARE TRANSACTION names no statement. */
-	if (closes ? is_word(&t, "all") : is_word(&t, "transaction"))
+	if ((about == ABOUT_CLOSES && is_word(&t, "all")) ||
+	    (about == ABOUT_PREPARES && is_word(&t, "transaction")))
 		return ABOUT_OTHER;
-	return name_of(&t, cut && head.n == 0, ret_id) ? ABOUT_CLOSES : ABOUT_OTHER;
+	return name_of(&t, cut && head.n == 0, ret) ? about : ABOUT_OTHER;
+}
+
+struct slice sql_prepared(struct slice text)
+{
+	struct sql_lexer l;
+	int depth = 0;
+
+	sql_lex_init(&l, SQL_ANSI, true);
+	(void)next(&l, &text); /* PREPARE */
+	(void)next(&l, &text); /* its name, which may be anything */
+	while (text.n > 0) {
+		struct sql_token t = next(&l, &text);
+
+		depth += slice_eq_str(t.text, "(") - slice_eq_str(t.text, ")");
+		if (depth == 0 && is_word(&t, "as"))
+			return text;
+	}
+	return text;
 }

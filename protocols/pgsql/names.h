@@ -25,9 +25,21 @@ void portals_del(struct portals *p, uint64_t portal);
 enum sql_about {
 	ABOUT_OTHER,
 	ABOUT_COPY,
-	ABOUT_CLOSES, /* DEALLOCATE name, PREPARE name: *ret_id means something else from now on */
+	ABOUT_CLOSES,	/* DEALLOCATE name */
+	ABOUT_PREPARES, /* PREPARE name */
+	ABOUT_EXECUTES, /* EXECUTE name */
 };
 
-enum sql_about sql_about(struct slice head, uint64_t *ret_id);
+/* A name as the server compares it: folded when it is not quoted, and cut. */
+struct sql_name {
+	uint64_t id;
+	uint8_t n;
+	char text[PGSQL_NAME_MAX];
+};
+
+/* *ret: set when a name is part of it. */
+enum sql_about sql_about(struct slice head, struct sql_name *ret);
+/* What PREPARE prepares: the statement behind its AS; empty when that is not there. */
+struct slice sql_prepared(struct slice text);
 
 #endif

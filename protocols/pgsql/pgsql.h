@@ -3,9 +3,11 @@
  *
  * What is an exchange (its fields in this order; request | response):
  *
- *	a statement of a simple query	STATEMENT.. [STMT_CLOSE] PREPARED=0 | TAG [ROWS], or an error
+ *	a statement of a simple query	STATEMENT.. [STMT_CALLS | STMT_CLOSE [STMT_NAME]] PREPARED |
+ *					TAG [ROWS], or an error
  *	an Execute, with the Parse, Bind and Describe that belong to it
- *					[STMT_ID] [STMT_NAME] [STATEMENT..] [STMT_CLOSE] PREPARED |
+ *					[STMT_ID] [STMT_NAME] [STATEMENT..] [STMT_CALLS | STMT_CLOSE]
+ *					PREPARED |
  *					[PREPARED=1] TAG [ROWS], or an error
  *	these or Close alone		the same and COMMAND: PARSE, BIND, DESCRIBE, CLOSE |
  *	a function call			COMMAND | nothing, or an error
@@ -20,7 +22,8 @@
  * FIELD_STMT_ID is a hash of the statement's name, 0 for the one without; a request that has a Parse
  * names what it prepares, any other what it executes. FIELD_PREPARED of a response: the server has
  * prepared it. FIELD_STMT_CLOSE (Close, and DEALLOCATE or PREPARE as SQL) holds once the request has
- * succeeded; FIELD_STMT_RESET of a response (DEALLOCATE ALL, DISCARD ALL) at once.
+ * succeeded; behind PREPARE the id is of what its text prepares (sql_prepared()). FIELD_STMT_CALLS is
+ * EXECUTE as SQL; FIELD_STMT_RESET of a response (DEALLOCATE ALL, DISCARD ALL) at once.
  *
  * Flush and Sync end a group: what was sent without an Execute stands alone. A simple query is cut at
  * its top-level `;`; the message's header belongs to the first statement, its NUL to the last, white

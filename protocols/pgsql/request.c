@@ -33,11 +33,27 @@ static struct slice own_name(uint8_t parts)
 	return parts & PART_CLOSE ? SLICE_LIT("CLOSE") : SLICE_LIT("DESCRIBE");
 }
 
-static enum sql_about about(const struct request *r, uint64_t *ret_id)
+static enum sql_about about(const struct request *r, struct sql_name *ret)
 {
 	bool runs = !r->group || r->parts & PART_EXECUTE;
 
-	return runs && r->head_n ? sql_about(slice_of(r->head, r->head_n), ret_id) : ABOUT_OTHER;
+	return runs && r->head_n ? sql_about(slice_of(r->head, r->head_n), ret) : ABOUT_OTHER;
+}
+
+/* What a statement's text says of prepared statements. */
+static enum sql_about tell_about(struct pgsql *g, struct sink *out)
+{
+	struct request *r = &g->req;
+	struct sql_name name;
+	enum sql_about what = about(r, &name);
+
+	if (what == ABOUT_EXECUTES)
+		req_num(g, out, FIELD_STMT_CALLS, name.id);
+	if (what == ABOUT_CLOSES || what == ABOUT_PREPARES)
+		req_num(g, out, FIELD_STMT_CLOSE, name.id);
+	if (what == ABOUT_PREPARES && !r->group)
+		sink_field(out, MSG_REQUEST, r->key, FIELD_STMT_NAME, slice_of(name.text, name.n));
+	return what;
 }
 
 /* Whether a prepared statement is executed: one with a name, or what an earlier exchange parsed. */
@@ -49,18 +65,18 @@ static bool is_prepared(const struct request *r)
 void req_end(struct pgsql *g, struct sink *out, uint64_t off, uint32_t flags)
 {
 	struct request *r = &g->req;
-	uint64_t id;
+	enum sql_about what;
 
 	if (!r->open)
 		return;
 	flags |= r->flags;
-	if (about(r, &id) == ABOUT_CLOSES)
-		req_num(g, out, FIELD_STMT_CLOSE, id);
+	what = tell_about(g, out);
 	if (r->group && !(r->parts & PART_EXECUTE)) {
 		if (!(flags & MSG_LOST))
 			sink_field(out, MSG_REQUEST, r->key, FIELD_COMMAND, own_name(r->parts));
 	} else if (r->group ? r->has_stmt : !r->call) {
-		req_num(g, out, FIELD_PREPARED, r->group && is_prepared(r));
+		req_num(g, out, FIELD_PREPARED,
+			what == ABOUT_EXECUTES || (r->group && is_prepared(r)));
 	}
 	if (r->copied)
 		req_num(g, out, FIELD_BODY_BYTES, r->copied);
@@ -73,10 +89,11 @@ void req_end(struct pgsql *g, struct sink *out, uint64_t off, uint32_t flags)
 bool req_whole(struct walk *w)
 {
 	struct pgsql *g = w->g;
-	uint64_t id;
+	struct sql_name name;
 
 	g->req.end = position(w);
-	g->req.held = about(&g->req, &id) == ABOUT_COPY && !g->req.flags;
+	g->req.held = about(&g->req, &name) == ABOUT_COPY &&
+		      !(g->req.flags & ~(uint32_t)MSG_FOLLOWS);
 	flight_close(&g->flight);
 	if (!g->req.held)
 		req_end(g, w->out, g->req.end, 0);

@@ -8,6 +8,8 @@ static void statement_begin(struct walk *w, uint64_t off)
 	req_begin(w, UNIT_STATEMENT, off);
 	if (q->n == 0)
 		q->key = w->g->req.key;
+	else
+		w->g->req.flags |= MSG_FOLLOWS;
 	if (q->n < PGSQL_LINES_MAX)
 		q->from[q->n] = q->chars - (q->n > 0);
 	q->n++;

@@ -4,8 +4,9 @@
 #define WINDOW_MAX (4 * MIB)
 
 static const char *const kind_names[] = { "request", "response", "push", "session" };
-static const char *const flag_names[] = { "truncated", "lost",	  "degraded",	"cut",	   "tunnel",
-					  "oneway",    "dropped", "unanswered", "unpaired" };
+static const char *const flag_names[] = { "truncated", "lost",	 "degraded", "cut",
+					  "tunnel",    "oneway", "dropped",  "unanswered",
+					  "unpaired",  "follows" };
 
 static const char *const text_names[_FIELD_MAX] = {
 	[FIELD_METHOD] = "method",
@@ -39,6 +40,7 @@ static const char *const num_names[_FIELD_MAX] = {
 	[FIELD_INTERIM] = "interim",
 	[FIELD_BACKSLASH] = "backslash",
 	[FIELD_STMT_ID] = "stmt_id",
+	[FIELD_STMT_CALLS] = "stmt_calls",
 	[FIELD_STMT_CLOSE] = "stmt_close",
 	[FIELD_STMT_RESET] = "stmt_reset",
 	[FIELD_PREPARED] = "prepared",
@@ -188,7 +190,7 @@ static void log_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, u
 	l->broken |= fits(l, kind, key) == !!(flags & MSG_UNANSWERED);
 	l->open[kind] = false;
 	l->ended[kind]++;
-	l->clean[kind] += flags == 0;
+	l->clean[kind] += (flags & ~(uint32_t)MSG_FOLLOWS) == 0;
 	body_flush(l, kind);
 	line(l, kind, "%s %s end @%llu", kind_names[kind], k, (unsigned long long)off);
 	for (size_t i = 0; i < ARRAY_SIZE(flag_names); i++)

@@ -55,6 +55,14 @@ static void check_cuts(const char *path, const struct script *s, const struct co
 	}
 }
 
+/* Whether no flag stands there that says what is not as it should be. */
+static bool is_clean(struct slice behind_mark)
+{
+	struct slice flags = slice_from(behind_mark, slice_find(behind_mark, ' '));
+
+	return flags.n == 0 || slice_eq_str(flags, " follows");
+}
+
 /* Length of the log up to and with its last message that ended without a flag. */
 static size_t clean_len(const struct strbuf *b)
 {
@@ -69,8 +77,7 @@ static size_t clean_len(const struct strbuf *b)
 		at += n + 1;
 		mark = slice_find(l, '@');
 		if (l.n > 0 && l.p[0] == 'r' && mark > 4 && mark < l.n &&
-		    memcmp(l.p + mark - 4, "end ", 4) == 0 &&
-		    slice_find(slice_from(l, mark), ' ') == l.n - mark)
+		    memcmp(l.p + mark - 4, "end ", 4) == 0 && is_clean(slice_from(l, mark)))
 			clean = at;
 	}
 	return clean;

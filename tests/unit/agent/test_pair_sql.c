@@ -267,7 +267,25 @@ static void test_pair_sql__message(void)
 	stop();
 }
 
-TEST_MAIN(TEST(test_pair_sql__statement), TEST(test_pair_sql__secret_name),
-	  TEST(test_pair_sql__dialect), TEST(test_pair_sql__dialect_hides_literals),
-	  TEST(test_pair_sql__trace), TEST(test_pair_sql__prepared), TEST(test_pair_sql__cut),
-	  TEST(test_pair_sql__message))
+/* EXECUTE as SQL: its own text, the resource of what it executes. */
+static void test_pair_sql__a_text_that_executes_another(void)
+{
+	start(PROTO_PGSQL, false);
+	for (int known = 0; known < 2; known++) {
+		next_exchange();
+		field(MSG_REQUEST, FIELD_STATEMENT, "EXECUTE get('x')");
+		sql_num(t.p, &t.x, MSG_REQUEST, FIELD_STMT_CALLS, 17);
+		end();
+		EXPECT_STR(column(COL_METHOD), "EXECUTE");
+		EXPECT_STR(column(COL_DB_STATEMENT), "EXECUTE get(?)");
+		EXPECT_STR(column(COL_RESOURCE), known ? "SELECT a FROM b WHERE c = ?" : "(null)");
+		EXPECT_EQ(t.x.msg[MSG_REQUEST].flags, known ? 0 : MSG_DEGRADED);
+		sql_prepare(t.p, 17, SLICE_LIT(" select a from b where c = 5"), false);
+	}
+	stop();
+}
+
+TEST_MAIN(TEST(test_pair_sql__a_text_that_executes_another), TEST(test_pair_sql__statement),
+	  TEST(test_pair_sql__secret_name), TEST(test_pair_sql__dialect),
+	  TEST(test_pair_sql__dialect_hides_literals), TEST(test_pair_sql__trace),
+	  TEST(test_pair_sql__prepared), TEST(test_pair_sql__cut), TEST(test_pair_sql__message))

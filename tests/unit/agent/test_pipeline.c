@@ -488,6 +488,36 @@ static void test_pipeline__a_farewell_answers_no_later_request(void)
 	finish();
 }
 
+#define GIVE(dir, pos, text)                                                                       \
+	(give_bytes(SERVER_ID, dir, pos, text, sizeof(text) - 1, sizeof(text) - 1, 0),             \
+	 (pos) + sizeof(text) - 1)
+
+/* Each is counted from the last answer that came before its own: here a millisecond is between calls. */
+static void test_pipeline__statements_of_one_query_are_counted_apart(void)
+{
+	static const int64_t ms[] = { 3, 3, 1, 1 };
+	uint64_t rx, tx;
+
+	start();
+	give_open(SERVER_ID, true, 0);
+	rx = GIVE(EV_RX, (uint64_t)0, "\0\0\0\x12\0\3\0\0user\0bob\0\0");
+	tx = GIVE(EV_TX, (uint64_t)0, "R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I");
+	rx = GIVE(EV_RX, rx, "Q\0\0\0(SELECT 1;SELECT 2;SELECT 3");
+	rx = GIVE(EV_RX, rx, ";");
+	rx = GIVE(EV_RX, rx, "SELECT 4\0");
+	tx = GIVE(EV_TX, tx, "C\0\0\0\rSELECT 1\0C\0\0\0\rSELECT 2\0C\0\0\0\rSEL");
+	tx = GIVE(EV_TX, tx, "ECT 3\0C\0\0\0\rSELECT 4\0Z\0\0\0\x05I");
+	give_close(SERVER_ID, rx, tx, 0);
+	ASSERT_EQ(count_rows(TABLE_PGSQL), 4);
+	for (size_t i = 0; i < ARRAY_SIZE(ms); i++) {
+		struct row r = nth_row(TABLE_PGSQL, i);
+
+		EXPECT_EQ(int_of(&r, COL_LATENCY_NS), ms[i] * 1000000);
+		EXPECT(int_of(&r, COL_TTFB_NS) <= int_of(&r, COL_LATENCY_NS));
+	}
+	finish();
+}
+
 /* A beginning that is not understood, here of a proxy in front, may hide a request: the answer to
  * that one must not go to the next, nor so on for the rest of the connection. */
 static void test_pipeline__what_was_passed_over_shifts_no_answers(void)
@@ -927,6 +957,7 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends), TEST(test_pipelin
 	  TEST(test_pipeline__an_unanswered_request_is_a_row),
 	  TEST(test_pipeline__a_reset_ends_no_body),
 	  TEST(test_pipeline__a_farewell_answers_no_later_request),
+	  TEST(test_pipeline__statements_of_one_query_are_counted_apart),
 	  TEST(test_pipeline__what_was_passed_over_shifts_no_answers),
 	  TEST(test_pipeline__a_request_that_was_never_read_is_the_clients),
 	  TEST(test_pipeline__lost_before_the_close),

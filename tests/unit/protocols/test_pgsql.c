@@ -45,21 +45,45 @@ static void test_pgsql__both_directions(void)
 static void test_pgsql__names(void)
 {
 	struct portals p = { 0 };
-	uint64_t id = 0, other = 0, stmt = 0;
+	struct sql_name name = { 0 }, other = { 0 };
+	uint64_t stmt = 0;
 
-	EXPECT(sql_about(SLICE_LIT("DEALLOCATE Foo"), &id) == ABOUT_CLOSES);
-	EXPECT(sql_about(SLICE_LIT("/* c */ prepare \"foo\" AS SELECT 1"), &other) == ABOUT_CLOSES);
-	EXPECT(id == other && id != 0);
-	EXPECT(sql_about(SLICE_LIT("DEALLOCATE ALL"), &id) == ABOUT_OTHER);
-	EXPECT(sql_about(SLICE_LIT("PREPARE TRANSACTION 'x'"), &id) == ABOUT_OTHER);
-	EXPECT(sql_about(SLICE_LIT("\tcopy t from stdin"), &id) == ABOUT_COPY);
-	EXPECT(sql_about(SLICE_LIT("SELECT 1"), &id) == ABOUT_OTHER);
+	EXPECT(sql_about(SLICE_LIT("DEALLOCATE Foo"), &name) == ABOUT_CLOSES);
+	EXPECT(sql_about(SLICE_LIT("/* c */ prepare \"foo\" AS SELECT 1"), &other) ==
+	       ABOUT_PREPARES);
+	EXPECT(name.id == other.id && name.id != 0 && name.n == 3);
+	EXPECT(sql_about(SLICE_LIT("EXECUTE FOO(1)"), &other) == ABOUT_EXECUTES);
+	EXPECT(name.id == other.id && memcmp(other.text, "foo", 3) == 0);
+	EXPECT(sql_about(SLICE_LIT("EXECUTE \"Foo\""), &other) == ABOUT_EXECUTES);
+	EXPECT(name.id != other.id);
+	EXPECT(sql_about(SLICE_LIT("EXECUTE \"a\"\"b\""), &other) == ABOUT_OTHER);
+	EXPECT(sql_about(SLICE_LIT("DEALLOCATE ALL"), &name) == ABOUT_OTHER);
+	EXPECT(sql_about(SLICE_LIT("DEALLOCATE PREPARE x"), &name) == ABOUT_CLOSES && name.n == 1);
+	EXPECT(sql_about(SLICE_LIT("PREPARE TRANSACTION 'x'"), &name) == ABOUT_OTHER);
+	EXPECT(sql_about(SLICE_LIT("\tcopy t from stdin"), &name) == ABOUT_COPY);
+	EXPECT(sql_about(SLICE_LIT("SELECT 1"), &name) == ABOUT_OTHER);
 	for (uint64_t n = 0; n <= PGSQL_PORTALS; n++)
 		portals_put(&p, n, n + 100);
 	EXPECT(!portals_get(&p, 0, &stmt)); /* the oldest */
 	EXPECT(portals_get(&p, PGSQL_PORTALS, &stmt) && stmt == PGSQL_PORTALS + 100);
 	portals_del(&p, 1);
 	EXPECT(!portals_get(&p, 1, &stmt) && portals_get(&p, 2, &stmt) && stmt == 102);
+}
+
+static bool prepares(const char *text, const char *want)
+{
+	return slice_eq_str(sql_prepared(slice_str(text)), want);
+}
+
+static void test_pgsql__what_prepare_prepares(void)
+{
+	EXPECT(prepares("PREPARE a AS SELECT 1", " SELECT 1"));
+	EXPECT(prepares("prepare \"as\" (numeric(3,2), \"as\") /* as */ As SELECT 1 AS x",
+			" SELECT 1 AS x"));
+	EXPECT(prepares("PREPARE as AS SELECT 1", " SELECT 1"));
+	EXPECT(prepares("PREPARE a (int", ""));
+	EXPECT(prepares("PREPARE a (int AS SELECT 1", ""));
+	EXPECT(prepares("", ""));
 }
 
 /* Thousands of alike requests take one entry; what does not fit waits. */
@@ -88,4 +112,4 @@ static void test_pgsql__flight(void)
 }
 
 TEST_MAIN(TEST(test_pgsql__beginnings), TEST(test_pgsql__both_directions), TEST(test_pgsql__names),
-	  TEST(test_pgsql__flight))
+	  TEST(test_pgsql__what_prepare_prepares), TEST(test_pgsql__flight))
