@@ -182,6 +182,7 @@ static int fill_cfg(struct capture *c)
 	cfg->probe_budget_bytes = c->opts.probe_budget_bytes;
 	cfg->window_bytes = MAX(c->opts.data_ring_bytes / WINDOW_SHARE, SHARE_MIN);
 	cfg->wake_bytes = c->opts.wake_bytes;
+	cfg->ctl_wake_bytes = MIN(c->opts.wake_bytes, c->opts.ctl_ring_bytes / 4);
 	cfg->conns_max = c->opts.conns_max;
 	cfg->dgram_budget = c->opts.dgram_budget ? c->opts.dgram_budget : DEFAULT_DGRAMS;
 	memcpy(cfg->dgram_ports, dgram_ports, sizeof(dgram_ports));
@@ -582,6 +583,22 @@ int capture_add_self(struct capture *c, uint32_t tgid)
 		return tell_self(c);
 	}
 	return -ENOSPC;
+}
+
+void capture_drop_self(struct capture *c, uint32_t tgid)
+{
+	uint32_t *list = c->self.tgid;
+	size_t n = 0, at = CFG_SELF_MAX;
+
+	for (; n < CFG_SELF_MAX && list[n]; n++)
+		if (list[n] == tgid)
+			at = n;
+	if (at == CFG_SELF_MAX)
+		return;
+	/* The first 0 ends the list. */
+	list[at] = list[n - 1];
+	list[n - 1] = 0;
+	(void)tell_self(c);
 }
 
 int capture_family(struct capture *c, uint32_t tgid)

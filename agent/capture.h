@@ -38,7 +38,8 @@ struct capture_opts {
 	uint32_t data_ring_bytes;    /* power of two, default 8 MiB */
 	uint32_t ctl_ring_bytes;     /* power of two, default 1 MiB */
 	uint32_t conns_max;	     /* default 16384, at most EV_CONNS_MAX */
-	uint32_t wake_bytes;	     /* default a quarter of the data ring */
+	uint32_t wake_bytes;	     /* default a quarter of the data ring; of the control ring
+				      * never more than a quarter */
 	uint64_t probe_budget_bytes; /* per direction of an unjudged connection, default an
 				      * eighth of the data ring, at least 256 KiB */
 	uint32_t dgram_budget;	     /* datagrams copied of an unjudged UDP socket, default 32 */
@@ -79,7 +80,10 @@ int capture_sweep(struct capture *c);
  * -ENOSPC beyond. After capture_load(); the calling process is in already. */
 int capture_add_self(struct capture *c, uint32_t tgid);
 
-/* Nor the UNIX sockets of what this process has started and will start: the collector. */
+/* That process has ended: its number may become somebody else's. */
+void capture_drop_self(struct capture *c, uint32_t tgid);
+
+/* Nor what this process has started and will start: the collector. */
 int capture_family(struct capture *c, uint32_t tgid);
 
 /* Descriptors, owned by the capture, and their sizes; valid after capture_load(). */

@@ -325,7 +325,7 @@ static int await_ready(struct child *c)
 static int start_child(enum child_id id)
 {
 	struct child *c = &at.child[id];
-	int pair[2];
+	int pair[2], r;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -351,7 +351,9 @@ static int start_child(enum child_id id)
 	c->pid = pid;
 	c->fd = pair[0];
 	c->started_ns = boot_now_ns();
-	(void)capture_add_self(at.capture, (uint32_t)pid);
+	r = capture_add_self(at.capture, (uint32_t)pid);
+	if (r < 0)
+		log_error("the %s process may be captured itself: %s", c->name, strerror(-r));
 	return await_ready(c);
 }
 
@@ -413,6 +415,7 @@ static void on_death(enum child_id id, int status)
 	struct child *c = &at.child[id];
 	uint64_t now = boot_now_ns(), conn = atomic_load(&at.ledger->parser.at_conn);
 
+	capture_drop_self(at.capture, (uint32_t)c->pid);
 	c->pid = 0;
 	close(c->fd);
 	c->fd = -1;

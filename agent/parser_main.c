@@ -35,7 +35,7 @@ struct parser {
 	struct ring data, ctl;
 	struct shmring rows;
 	struct pipeline *pipe;
-	int wait_fd;	    /* epoll: the attacher's messages, and the ring where it fills up */
+	int wait_fd;	    /* epoll: the attacher's messages, and the rings where they fill up */
 	uint64_t opens_pos; /* of the control ring: opens before it were given to the pipeline */
 	uint64_t opens_counted; /* the same of the parser process before this one */
 	uint64_t crowded_ns;	/* since when the queue of rows is, boot time; 0: it is not */
@@ -227,7 +227,7 @@ static void run(struct parser *ps)
 	/* The clocks first: rows of the first round must know what time it is. */
 	pipeline_tick(ps->pipe, boot_now_ns(), unix_now_ns());
 	while (!ps->stop) {
-		struct epoll_event ready[2];
+		struct epoll_event ready[3];
 
 		if (epoll_wait(ps->wait_fd, ready, ARRAY_SIZE(ready), timeout) < 0 &&
 		    errno != EINTR)
@@ -262,7 +262,7 @@ static void close_mapped(const struct parser_args *a)
 	close(a->conn_ctl_fd);
 }
 
-/* The ring edge-triggered: a record alone does not wake (the kernel submits it so), but the one
+/* The rings edge-triggered: a record alone does not wake (the kernel submits it so), but the one
  * that passes a multiple of wake_bytes does. Level-triggered it would be ready whenever it is not
  * empty. */
 static int open_wait(struct parser *ps)
@@ -271,7 +271,8 @@ static int open_wait(struct parser *ps)
 	_cleanup_(closep) int fd = epoll_create1(EPOLL_CLOEXEC);
 
 	if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, ps->args->attacher_fd, &attacher) < 0 ||
-	    epoll_ctl(fd, EPOLL_CTL_ADD, ps->args->data_ring_fd, &ring) < 0)
+	    epoll_ctl(fd, EPOLL_CTL_ADD, ps->args->data_ring_fd, &ring) < 0 ||
+	    epoll_ctl(fd, EPOLL_CTL_ADD, ps->args->ctl_ring_fd, &ring) < 0)
 		return -errno;
 	ps->wait_fd = TAKE_FD(fd);
 	return 0;

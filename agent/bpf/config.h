@@ -21,9 +21,10 @@ struct capture_cfg {
 	__u32 cgroup_level; /* depth of cgroup_id, root = 0 */
 	__u32 pidns_ino;    /* inode of the agent's pid namespace when it is not the initial one */
 	__u32 wake_bytes;   /* one forced wakeup each time so many bytes have gathered unread */
-	__u32 conns_max;    /* slots in use: <= EV_CONNS_MAX */
-	__u32 flags;	    /* CFG_F_* */
-	__u32 dgram_budget; /* datagrams copied of a UDP socket that nobody has judged yet */
+	__u32 ctl_wake_bytes; /* the same of the control ring */
+	__u32 conns_max;      /* slots in use: <= EV_CONNS_MAX */
+	__u32 flags;	      /* CFG_F_* */
+	__u32 dgram_budget;   /* datagrams copied of a UDP socket that nobody has judged yet */
 	__u16 dgram_ports[CFG_PORTS]; /* datagrams from and to these are copied, always */
 	__u16 deny_ports[CFG_PORTS];  /* 0 ends the list */
 	__u16 allow_ports[CFG_PORTS]; /* when not empty: only these */
@@ -38,7 +39,7 @@ struct capture_cfg {
 /* What the loader tells while the programs run. */
 struct capture_self {
 	__u32 tgid[CFG_SELF_MAX]; /* 0 ends the list; as seen in the agent's pid namespace */
-	__u32 family; /* what this process has started is Kelpie's own too: UNIX sockets; 0 nobody */
+	__u32 family;		  /* what this process has started is Kelpie's own too; 0 nobody */
 	__u32 armed; /* all hooks are attached: until then some of a connection's transfers go unseen,
 		       * so none is told */
 	__u32 walked; /* the open files have been looked through: a socket not known then is new */

@@ -11,6 +11,18 @@
 
 #define NO_EOF (~0ULL)
 
+/* Protocol numbers mean something else in other families (6 is XFRM to netlink), and a raw socket may
+ * have TCP's. */
+static __always_inline bool is_tcp(struct sock *sk)
+{
+	__u16 family;
+
+	if (K(sk, sk_protocol) != IPPROTO_TCP)
+		return false;
+	family = K(sk, __sk_common.skc_family);
+	return (family == AF_INET || family == AF_INET6) && K(sk, sk_type) == SOCK_STREAM;
+}
+
 /* The counters of one moment. */
 struct snap {
 	__u64 acked, received;
@@ -153,12 +165,10 @@ static __always_inline void sock_addrs(struct sock *sk, struct ev_conn *e)
 	addr6(e->remote, w);
 }
 
-/* One wakeup each time the unread bytes pass another multiple of wake_bytes: the reader polls on a
- * timer, a wakeup (an interrupt to the own CPU) costs more than the record. */
-static __always_inline __u64 ring_flags(__u64 unread, __u32 len)
+/* One wakeup each time the unread bytes pass another multiple of `per`: the reader polls on a timer,
+ * a wakeup (an interrupt to the own CPU) costs more than the record. */
+static __always_inline __u64 ring_flags(__u64 unread, __u32 len, __u32 per)
 {
-	__u32 per = cfg.wake_bytes;
-
 	if (per && unread / per != (unread + len) / per)
 		return BPF_RB_FORCE_WAKEUP;
 	return BPF_RB_NO_WAKEUP;
@@ -169,7 +179,7 @@ static __always_inline void ctl_submit(struct bpf_counters *n, void *rec, __u32 
 	__u64 unread = bpf_ringbuf_query(&ctl_ring, BPF_RB_AVAIL_DATA);
 
 	count(n, BC_EV_CTL_IN, 1);
-	if (bpf_ringbuf_output(&ctl_ring, rec, len, ring_flags(unread, len)))
+	if (bpf_ringbuf_output(&ctl_ring, rec, len, ring_flags(unread, len, cfg.ctl_wake_bytes)))
 		count(n, BC_EV_CTL_RING, 1);
 	else
 		count(n, BC_EV_CTL, 1);
@@ -210,7 +220,7 @@ static __always_inline void conn_tell(struct bpf_counters *n, struct conn *c, st
 	e->tcp_state = K(sk, __sk_common.skc_state);
 	e->connect_ns = c->syn_ns ? e->h.ts_ns - c->syn_ns : 0;
 	__builtin_memcpy(e->comm, c->comm, sizeof(e->comm));
-	bpf_ringbuf_submit(e, ring_flags(unread, sizeof(*e)));
+	bpf_ringbuf_submit(e, ring_flags(unread, sizeof(*e), cfg.ctl_wake_bytes));
 	count(n, BC_EV_CTL, 1);
 }
 

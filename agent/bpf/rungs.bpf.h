@@ -6,7 +6,7 @@
 
 static __always_inline bool is_watched(struct sock *sk)
 {
-	return sk && (K(sk, sk_protocol) == IPPROTO_TCP || is_udp(sk));
+	return sk && (is_tcp(sk) || is_udp(sk));
 }
 
 /* The job is described: on to what its kind of socket does with it. */

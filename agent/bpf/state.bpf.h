@@ -20,7 +20,7 @@ static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk,
 	__u32 tgid = task_tgid(t);
 	struct conn fresh, *c;
 
-	if (task_excluded(tgid))
+	if (task_excluded(tgid) || task_of_self(t))
 		return;
 	c = conn_add(n, sk, EV_INITIATOR_LOCAL, &fresh);
 	if (!c)
@@ -81,7 +81,7 @@ static __always_inline void on_state(struct sock *sk, int old, int new, struct t
 	struct conn *c;
 
 	/* The paths of an MPTCP connection are TCP sockets too, but nobody reads or writes them. */
-	if (K(sk, sk_protocol) != IPPROTO_TCP || !n)
+	if (!is_tcp(sk) || !n)
 		return;
 	if (bpf_core_field_exists(tp->is_mptcp) && K(tp, is_mptcp))
 		return;

@@ -253,7 +253,8 @@ static __always_inline void dgram_submit(struct bpf_counters *n, struct dgram_sc
 	opaque(len);
 	if (len > sizeof(s->ev) + EV_DGRAM_MAX)
 		return;
-	if (bpf_ringbuf_output(&data_ring, s, len, ring_flags(unread, (__u32)len))) {
+	if (bpf_ringbuf_output(&data_ring, s, len,
+			       ring_flags(unread, (__u32)len, cfg.wake_bytes))) {
 		charge(n, NULL, BC_D_RING, s->ev.orig_len);
 		return;
 	}

@@ -15,7 +15,6 @@ enum { RCV_SHUTDOWN = 1 };
 enum { EPIPE = 32, ECONNRESET = 104 };
 
 #define QUEUE_LOOK 32 /* buffers of a receive queue that are counted when a socket becomes known */
-#define ANCESTORS  4  /* parents of a task that are looked at */
 #define REAP_SLOTS 8  /* looked at for dead sockets when one becomes known */
 #define NAME_WORDS (EV_NAME_MAX / 8)
 
@@ -223,7 +222,7 @@ static __always_inline void unix_tell(struct bpf_counters *n, struct conn *c, st
 	__builtin_memcpy(e->c.comm, c->comm, sizeof(e->c.comm));
 	name_copy(unix_addr(sk), &e->name_len[0], e->name[0]);
 	name_copy(unix_addr(unix_peer(sk)), &e->name_len[1], e->name[1]);
-	bpf_ringbuf_submit(e, ring_flags(unread, sizeof(*e)));
+	bpf_ringbuf_submit(e, ring_flags(unread, sizeof(*e), cfg.ctl_wake_bytes));
 	count(n, BC_EV_CTL, 1);
 }
 
@@ -351,24 +350,6 @@ static __always_inline bool unix_old(void)
 	struct capture_self *self = bpf_map_lookup_elem(&self_tasks, &zero);
 
 	return self && !self->walked;
-}
-
-/* Started by `kelpie run`: the collector and its workers. */
-static __always_inline bool task_of_self(struct task_struct *t)
-{
-	__u32 zero = 0;
-	struct capture_self *self = bpf_map_lookup_elem(&self_tasks, &zero);
-
-	if (!self || !self->family)
-		return false;
-	for (int i = 0; i < ANCESTORS; i++) {
-		t = K(t, real_parent);
-		if (!t)
-			return false;
-		if (task_tgid(t) == self->family)
-			return true;
-	}
-	return false;
 }
 
 static __always_inline bool unix_unwanted(struct sock *sk, struct task_struct *t)

@@ -6,10 +6,9 @@
 
 static __always_inline bool walk_wanted(struct sock *sk, struct tcp_sock *tp)
 {
-	__u16 family = K(sk, __sk_common.skc_family);
 	__u8 state = K(sk, __sk_common.skc_state);
 
-	if (K(sk, sk_protocol) != IPPROTO_TCP || (family != AF_INET && family != AF_INET6))
+	if (!is_tcp(sk))
 		return false;
 	if (bpf_core_field_exists(tp->is_mptcp) && K(tp, is_mptcp))
 		return false;
@@ -61,7 +60,7 @@ static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp,
 	__u8 flags = EV_F_OLD;
 	struct conn fresh, *c;
 
-	if (!n || !tgid || task_is_self(tgid) || !walk_in_scope(cg))
+	if (!n || !tgid || task_is_self(tgid) || task_of_self(t) || !walk_in_scope(cg))
 		return false;
 	c = conn_find(sk);
 	if (!c)

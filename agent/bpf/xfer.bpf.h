@@ -31,7 +31,7 @@ static __always_inline bool record_submit(struct scratch *s, __u64 fill, bool wa
 	opaque(len);
 	if (len > sizeof(s->ev) + EV_CHUNK_MAX)
 		return false;
-	flags = wake ? BPF_RB_FORCE_WAKEUP : ring_flags(unread, (__u32)len);
+	flags = wake ? BPF_RB_FORCE_WAKEUP : ring_flags(unread, (__u32)len, cfg.wake_bytes);
 	return !bpf_ringbuf_output(&data_ring, s, len, flags);
 }
 
@@ -193,6 +193,26 @@ static __always_inline bool task_is_self(__u32 tgid)
 	for (int i = 0; self && i < CFG_SELF_MAX && self->tgid[i]; i++)
 		if (self->tgid[i] == tgid)
 			return true;
+	return false;
+}
+
+#define ANCESTORS 4 /* parents of a task that are looked at */
+
+/* Started by `kelpie run`: the collector and its workers. */
+static __always_inline bool task_of_self(struct task_struct *t)
+{
+	__u32 zero = 0;
+	struct capture_self *self = bpf_map_lookup_elem(&self_tasks, &zero);
+
+	if (!self || !self->family)
+		return false;
+	for (int i = 0; i < ANCESTORS; i++) {
+		t = K(t, real_parent);
+		if (!t)
+			return false;
+		if (task_tgid(t) == self->family)
+			return true;
+	}
 	return false;
 }
 
@@ -474,6 +494,11 @@ static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct soc
 	}
 	if (c->ignored) {
 		charge(n, c, BC_C_SCOPE, job->len);
+		return NULL;
+	}
+	if (!c->tgid && task_of_self(KCAST(task_struct, job->task))) {
+		c->ignored = 1;
+		charge(n, c, BC_C_SELF, job->len);
 		return NULL;
 	}
 	if (!c->announced || !c->tgid) {

@@ -3,12 +3,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -686,6 +688,81 @@ static void test_capture__self(void)
 	harness_stop(&h);
 }
 
+/* Whatever number of children was started anew: the list holds who lives. */
+static void test_capture__self_after_restarts(void)
+{
+	struct harness h;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	capture_drop_self(h.cap, (uint32_t)getpid());
+	for (uint32_t pid = 1u << 30; pid < (1u << 30) + 100; pid++) {
+		EXPECT_EQ(capture_add_self(h.cap, pid), 0);
+		EXPECT_EQ(capture_add_self(h.cap, pid + 1000), 0);
+		capture_drop_self(h.cap, pid);
+		capture_drop_self(h.cap, pid + 1000);
+		capture_drop_self(h.cap, pid); /* twice: nobody else's place */
+	}
+	EXPECT_EQ(capture_add_self(h.cap, (uint32_t)getpid()), 0);
+	EXPECT_EQ(matrix(NULL), 0);
+	harness_drain(&h);
+	EXPECT_EQ(h.n_sides, 0);
+	EXPECT(harness_counter(&h, BC_B_SELF) > 0);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* What the family's head has started, and what that starts, is Kelpie's own over TCP too. */
+static void test_capture__family(void)
+{
+	struct harness h;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	EXPECT_EQ(capture_family(h.cap, (uint32_t)getpid()), 0);
+	EXPECT_EQ(harness_run(&h, matrix, NULL), 0);
+	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT), 0);
+	EXPECT(harness_counter(&h, BC_B_SELF) > 0);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
+/* Sockets whose protocol has TCP's number and which are none. */
+static int number_six(void *arg)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct nlmsghdr noop = { .nlmsg_len = sizeof(noop), .nlmsg_type = NLMSG_NOOP };
+	int raw = socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
+	int xfrm = socket(AF_NETLINK, SOCK_RAW, NETLINK_XFRM);
+	uint8_t segment[20] = { 0 };
+
+	(void)arg;
+	if (raw < 0 ||
+	    sendto(raw, segment, sizeof(segment), 0, (struct sockaddr *)&a, sizeof(a)) < 0)
+		return 2;
+	if (xfrm >= 0) /* not in every kernel */
+		(void)send(xfrm, &noop, sizeof(noop), 0);
+	close(raw);
+	close(xfrm);
+	return 0;
+}
+
+static void test_capture__other_families(void)
+{
+	struct harness h;
+
+	script = script_new();
+	if (!start(&h, NULL))
+		return;
+	EXPECT_EQ(harness_run(&h, number_six, NULL), 0);
+	EXPECT_EQ(h.n_sides, 0);
+	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT), 0);
+	check_balance(&h);
+	harness_stop(&h);
+}
+
 static void test_capture__denied_port(void)
 {
 	struct capture_opts o = { .deny_ports = { 9 }, .allow_ports = { 9 } };
@@ -735,6 +812,42 @@ static void test_capture__too_many_connections(void)
 	EXPECT_EQ(harness_counter(&h, BC_CONNS_CLOSED), 32);
 	EXPECT(h.n_sides >= 16);
 	check_balance(&h);
+	harness_stop(&h);
+}
+
+#define WAKE_MAX_MS 5000 /* for a test that fails */
+
+/* Waits for the control ring as the parser does: edge-triggered, so that only a forced wakeup ends it. */
+static void *await_ctl(void *arg)
+{
+	const struct harness *h = arg;
+	struct epoll_event edge = { .events = EPOLLIN | EPOLLET }, got;
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+	intptr_t woken = -1;
+
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, capture_ctl_ring_fd(h->cap), &edge) == 0)
+		woken = epoll_wait(fd, &got, 1, WAKE_MAX_MS);
+	close(fd);
+	return (void *)woken;
+}
+
+/* A control ring that fills up wakes its reader, though it is smaller than what the data ring gathers. */
+static void test_capture__control_ring_wakes(void)
+{
+	struct capture_opts o = { .ctl_ring_bytes = 1u << 12 };
+	pthread_t waiter;
+	struct harness h;
+	void *woken = NULL;
+
+	script = script_new();
+	if (!start(&h, &o))
+		return;
+	h.lazy = true;
+	ASSERT(pthread_create(&waiter, NULL, await_ctl, &h) == 0);
+	EXPECT_EQ(harness_run(&h, many, NULL), 0);
+	pthread_join(waiter, &woken);
+	EXPECT_EQ((intptr_t)woken, 1);
+	EXPECT(harness_counter(&h, BC_EV_CTL) > 0);
 	harness_stop(&h);
 }
 
@@ -929,6 +1042,10 @@ static const struct test_case cases[] = {
 	TEST(test_capture__window),
 	TEST(test_capture__window_ahead),
 	TEST(test_capture__self),
+	TEST(test_capture__self_after_restarts),
+	TEST(test_capture__family),
+	TEST(test_capture__other_families),
+	TEST(test_capture__control_ring_wakes),
 	TEST(test_capture__denied_port),
 	TEST(test_capture__too_many_connections),
 #ifdef HAVE_URING
