@@ -16,9 +16,9 @@ public class Clients {
         case "pgjdbc":
             return "jdbc:postgresql" + end + "?sslmode=disable&prepareThreshold=1";
         case "connectorj":
-            return "jdbc:mysql" + end + "?sslMode=DISABLED&useServerPrepStmts=true";
+            return "jdbc:mysql" + end + "?sslMode=DISABLED&useServerPrepStmts=true&useCursorFetch=true";
         default:
-            return "jdbc:mariadb" + end + "?sslMode=disable&useServerPrepStmts=true";
+            return "jdbc:mariadb" + end + "?sslMode=disable&useServerPrepStmts=true&useBulkStmts=true";
         }
     }
 
@@ -43,6 +43,29 @@ public class Clients {
         }
     }
 
+    /** A result that is fetched in parts, where the driver does that. */
+    static void pages(Connection c) throws SQLException {
+        c.setAutoCommit(false);
+        try (PreparedStatement s = c.prepareStatement("SELECT id, name FROM " + NAME + " ORDER BY id")) {
+            s.setFetchSize(2);
+            did("pages", rows(s.executeQuery()));
+        }
+        c.commit();
+        c.setAutoCommit(true);
+    }
+
+    static void batch(Connection c) throws SQLException {
+        try (PreparedStatement s = c.prepareStatement("INSERT INTO " + NAME + " (id) VALUES (?)")) {
+            for (int id = 11; id <= 15; id++) {
+                s.setInt(1, id);
+                s.addBatch();
+            }
+            for (int n : s.executeBatch()) {
+                did("batch", n == Statement.SUCCESS_NO_INFO ? "unknown" : n);
+            }
+        }
+    }
+
     static void converse(Connection c) throws SQLException {
         step(c, "create", "CREATE TABLE " + NAME + " (id int PRIMARY KEY, name varchar(40), price int)");
         step(c, "insert", "INSERT INTO " + NAME + " VALUES (1, 'reed', 350), (2, 'lily', 900), (3, 'moss', 120)");
@@ -61,6 +84,9 @@ public class Clients {
         step(c, "delete", "DELETE FROM " + NAME);
         c.rollback();
         c.setAutoCommit(true);
+        step(c, "large", "SELECT a.* FROM " + NAME + " " + String.join(", " + NAME + " ", "abcdefghi".split("")));
+        pages(c);
+        batch(c);
         step(c, "count", "SELECT count(*) FROM " + NAME);
         step(c, "drop", "DROP TABLE " + NAME);
     }

@@ -18,13 +18,16 @@ const sql = {
   again: `INSERT INTO ${name} (id) VALUES (1)`,
   update: `UPDATE ${name} SET price = price + 1 WHERE id < 3`,
   delete: `DELETE FROM ${name}`,
+  large: `SELECT a.* FROM ${[..."abcdefghi"].map((letter) => `${name} ${letter}`).join(", ")}`,
+  batch: [11, 12, 13, 14, 15].map((id) => `INSERT INTO ${name} (id) VALUES (${id})`).join("; "),
   count: `SELECT count(*) FROM ${name}`,
   drop: `DROP TABLE ${name}`,
 };
 
 const did = (step, result) => console.log(step, result);
 
-// ask(sql) and get(id) give the number of rows, code(error) an error's code.
+// ask(sql) and get(id) give the number of rows (of several statements: a list), code(error) an error's
+// code.
 async function converse(ask, get, begin, commit, rollback, code) {
   const step = async (which) => {
     try {
@@ -43,6 +46,8 @@ async function converse(ask, get, begin, commit, rollback, code) {
   await begin();
   await step("delete");
   await rollback();
+  await step("large");
+  for (const n of await ask(sql.batch)) did("batch", n);
   await step("count");
   await step("drop");
 }
@@ -51,7 +56,8 @@ async function pg() {
   const { Client } = require("pg");
   const client = new Client(where);
   await client.connect();
-  const ask = async (text) => (await client.query(text)).rowCount ?? 0;
+  const size = (result) => (Array.isArray(result) ? result.map(size) : result.rowCount ?? 0);
+  const ask = async (text) => size(await client.query(text));
   await converse(ask,
     async (id) => (await client.query({ name: "get", text: sql.get + "$1", values: [id] })).rowCount,
     () => client.query("BEGIN"), () => client.query("COMMIT"), () => client.query("ROLLBACK"),
@@ -60,8 +66,10 @@ async function pg() {
 }
 
 async function mysql2() {
-  const connection = await require("mysql2/promise").createConnection(where);
-  const size = ([rows]) => (Array.isArray(rows) ? rows.length : rows.affectedRows);
+  const connection = await require("mysql2/promise").createConnection({ ...where, multipleStatements: true });
+  const several = (rows) => Array.isArray(rows) && rows[0]?.constructor.name === "ResultSetHeader";
+  const size = ([rows]) => (several(rows) ? rows.map((one) => one.affectedRows)
+    : Array.isArray(rows) ? rows.length : rows.affectedRows);
   await converse(async (text) => size(await connection.query(text)),
     async (id) => size(await connection.execute(sql.get + "?", [id])),
     () => connection.beginTransaction(), () => connection.commit(), () => connection.rollback(),
@@ -87,6 +95,8 @@ async function ioredis() {
   await step("LRANGE", `${name}:list`, "0", "-1");
   await step("HSET", `${name}:hash`, "field", "lily");
   await step("INCR", `${name}:list`);
+  await step("SET", `${name}:large`, "moss".repeat(100000));
+  await step("GET", `${name}:large`);
   const pipe = client.pipeline();
   for (let n = 0; n < 20; n++) pipe.get(`${name}:${n}`);
   for (const _ of await pipe.exec()) did("GET", "OK");

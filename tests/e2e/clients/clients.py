@@ -18,6 +18,9 @@ BAD = f"SELECT missing FROM {NAME}"
 AGAIN = f"INSERT INTO {NAME} (id) VALUES (1)"
 UPDATE = f"UPDATE {NAME} SET price = price + 1 WHERE id < 3"
 DELETE = f"DELETE FROM {NAME}"
+LARGE = f"SELECT a.* FROM {', '.join(f'{NAME} {letter}' for letter in 'abcdefghi')}"
+ADD = f"INSERT INTO {NAME} (id) VALUES "
+ADDED = range(11, 16)
 COUNT = f"SELECT count(*) FROM {NAME}"
 DROP = f"DROP TABLE {NAME}"
 
@@ -26,8 +29,9 @@ def did(step, result):
     print(step, result, flush=True)
 
 
-def converse(cursor, get, begin, commit, rollback, error, code):
-    """The conversation through a DB-API cursor; get(id) asks with a parameter, code(e) is an error's."""
+def converse(cursor, get, begin, commit, rollback, error, code, batch):
+    """The conversation through a DB-API cursor; get(id) asks with a parameter, code(e) is an error's,
+    batch() adds rows in the library's way to send several statements at once."""
     def step(name, sql):
         try:
             cursor.execute(sql)
@@ -47,12 +51,15 @@ def converse(cursor, get, begin, commit, rollback, error, code):
     begin()
     step("delete", DELETE)
     rollback()
+    step("large", LARGE)
+    batch()
     step("count", COUNT)
     step("drop", DROP)
 
 
 def psycopg2():
     import psycopg2 as library
+    from psycopg2.extras import execute_batch
     connection = library.connect(host="127.0.0.1", port=PORT, user=USER, password=PASSWORD, dbname=DATABASE,
                                  sslmode="disable")
     connection.autocommit = True
@@ -69,8 +76,13 @@ def psycopg2():
         how()
         connection.autocommit = True
 
+    def batch():  # one message of several statements, of which it keeps the last result
+        execute_batch(cursor, ADD + "(%s)", [(n,) for n in ADDED])
+        for _ in ADDED:
+            did("batch", cursor.rowcount)
+
     converse(cursor, get, begin, lambda: end(connection.commit), lambda: end(connection.rollback),
-             library.Error, lambda e: e.pgcode)
+             library.Error, lambda e: e.pgcode, batch)
     connection.close()
 
 
@@ -83,10 +95,16 @@ def psycopg():
     def get(number):
         return cursor.execute(GET + "%s", (number,), prepare=True).fetchall()
 
+    def batch():
+        with connection.pipeline():
+            sent = [connection.execute(ADD + "(%s)", (n,), prepare=False) for n in ADDED]
+        for one in sent:
+            did("batch", one.rowcount)
+
     converse(cursor, get, lambda: connection.set_autocommit(False),
              lambda: (connection.commit(), connection.set_autocommit(True)),
              lambda: (connection.rollback(), connection.set_autocommit(True)),
-             library.Error, lambda e: e.sqlstate)
+             library.Error, lambda e: e.sqlstate, batch)
     connection.close()
 
 
@@ -118,6 +136,14 @@ async def asyncpg_steps():
         await transaction.start()
         await step(name, sql)
         await (transaction.commit() if name == "update" else transaction.rollback())
+    await step("large", LARGE, rows=True)
+    async with c.transaction():
+        pages = await c.cursor(LIST)
+        while page := await pages.fetch(2):
+            did("pages", len(page))
+    await c.executemany(ADD + "($1)", [(n,) for n in ADDED])
+    for _ in ADDED:
+        did("batch", 1)
     await step("count", COUNT, rows=True)
     await step("drop", DROP)
     await c.close()
@@ -137,8 +163,11 @@ def pymysql():
         cursor.execute(GET + "%s", (number,))
         return cursor.fetchall()
 
+    def batch():  # it makes one statement of them
+        did("batch", cursor.executemany(ADD + "(%s)", [(n,) for n in ADDED]))
+
     converse(cursor, get, connection.begin, connection.commit, connection.rollback, library.Error,
-             lambda e: e.args[0])
+             lambda e: e.args[0], batch)
     connection.close()
 
 
@@ -147,13 +176,20 @@ def mysqlconnector():
     connection = library.connect(host="127.0.0.1", port=PORT, user=USER, password=PASSWORD,
                                  database=DATABASE, use_pure=True, ssl_disabled=True, autocommit=True)
     prepared = connection.cursor(prepared=True)
+    asked = GET + "%s"  # it prepares anew for another string of the same text
 
     def get(number):
-        prepared.execute(GET + "%s", (number,))
+        prepared.execute(asked, (number,))
         return prepared.fetchall()
 
+    def batch():
+        adding = connection.cursor(prepared=True)
+        adding.executemany(ADD + "(%s)", [(n,) for n in ADDED])
+        for _ in range(adding.rowcount):
+            did("batch", 1)
+
     converse(connection.cursor(), get, connection.start_transaction, connection.commit,
-             connection.rollback, library.Error, lambda e: e.errno)
+             connection.rollback, library.Error, lambda e: e.errno, batch)
     prepared.close()
     connection.close()
 
@@ -178,7 +214,9 @@ def redis():
     try:
         connection.incr(f"{NAME}:list")
     except library.ResponseError:
-        did("INCR", "WRONGTYPE")  # the library cuts the prefix off
+        did("INCRBY", "WRONGTYPE")  # what it sends for incr(); it cuts the error's prefix off
+    step("SET", connection.set, f"{NAME}:large", "moss" * 100000)
+    step("GET", connection.get, f"{NAME}:large")
     pipe = connection.pipeline(transaction=False)
     for n in range(20):
         pipe.get(f"{NAME}:{n}")

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
@@ -35,9 +36,13 @@ var text = map[string]string{
 	"again":  "INSERT INTO " + name + " (id) VALUES (1)",
 	"update": "UPDATE " + name + " SET price = price + 1 WHERE id < 3",
 	"delete": "DELETE FROM " + name,
+	"large":  "SELECT a.* FROM " + name + " a",
+	"add":    "INSERT INTO " + name + " (id) VALUES ",
 	"count":  "SELECT count(*) FROM " + name,
 	"drop":   "DROP TABLE " + name,
 }
+
+const added = "11 12 13 14 15"
 
 func did(step string, result any) { fmt.Println(step, result) }
 
@@ -56,6 +61,7 @@ type talk struct {
 	commit   func() error
 	rollback func() error
 	code     func(error) any
+	batch    func() error
 	mark     string
 }
 
@@ -96,6 +102,8 @@ func (t talk) converse() {
 	must(t.begin())
 	t.step("delete")
 	must(t.rollback())
+	t.rows("large")
+	must(t.batch())
 	t.rows("count")
 	t.step("drop")
 }
@@ -128,17 +136,41 @@ func usePgx() {
 			must(map[bool]error{false: err}[errors.As(err, &e)])
 			return e.Code
 		},
+		batch: func() error {
+			batch := &pgx.Batch{}
+			for _, id := range strings.Fields(added) {
+				batch.Queue(text["add"]+"($1)", id)
+			}
+			results := c.SendBatch(ctx, batch)
+			for range batch.Len() {
+				tag, err := results.Exec()
+				must(err)
+				did("batch", tag.RowsAffected())
+			}
+			return results.Close()
+		},
 		mark: "$1",
 	}.converse()
 	must(c.Close(ctx))
 }
 
+func count(rows *sql.Rows, err error) (n int, _ error) {
+	if err != nil {
+		return 0, err
+	}
+	for rows.Next() {
+		n++
+	}
+	return n, rows.Close()
+}
+
 func useMysql() {
-	pool, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s", user, word, host, base))
+	pool, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s)/%s?multiStatements=true", user, word, host, base))
 	must(err)
 	c, err := pool.Conn(ctx) // one connection, as the conversation's transactions need
 	must(err)
 	var tx *sql.Tx
+	var get *sql.Stmt
 	talk{
 		change: func(s string) (int64, error) {
 			run := c.ExecContext
@@ -152,15 +184,14 @@ func useMysql() {
 			return result.RowsAffected()
 		},
 		ask: func(s string, values ...any) (int, error) {
-			rows, err := c.QueryContext(ctx, s, values...)
-			if err != nil {
-				return 0, err
+			if len(values) == 0 {
+				return count(c.QueryContext(ctx, s))
 			}
-			n := 0
-			for rows.Next() {
-				n++
+			if get == nil {
+				get, err = c.PrepareContext(ctx, s)
+				must(err)
 			}
-			return n, rows.Close()
+			return count(get.QueryContext(ctx, values...))
 		},
 		begin:    func() (err error) { tx, err = c.BeginTx(ctx, nil); return },
 		commit:   func() error { defer func() { tx = nil }(); return tx.Commit() },
@@ -169,6 +200,17 @@ func useMysql() {
 			var e *mysql.MySQLError
 			must(map[bool]error{false: err}[errors.As(err, &e)])
 			return e.Number
+		},
+		batch: func() error {
+			several := text["add"] + "(" + strings.ReplaceAll(added, " ", "); "+text["add"]+"(") + ")"
+			return c.Raw(func(own any) error {
+				result, err := own.(driver.ExecerContext).ExecContext(ctx, several, nil)
+				must(err)
+				for _, n := range result.(mysql.Result).AllRowsAffected() {
+					did("batch", n)
+				}
+				return nil
+			})
 		},
 		mark: "?",
 	}.converse()
@@ -193,6 +235,8 @@ func useRedis() {
 	step("LRANGE", name+":list", 0, -1)
 	step("HSET", name+":hash", "field", "lily")
 	step("INCR", name+":list")
+	step("SET", name+":large", strings.Repeat("moss", 100000))
+	step("GET", name+":large")
 	many, _ := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for n := range 20 {
 			p.Get(ctx, fmt.Sprintf("%s:%d", name, n))
@@ -215,5 +259,8 @@ func useRedis() {
 }
 
 func main() {
+	for _, letter := range strings.Split("bcdefghi", "") {
+		text["large"] += ", " + name + " " + letter
+	}
 	map[string]func(){"pgx": usePgx, "gosqldriver": useMysql, "goredis": useRedis}[os.Args[1]]()
 }
