@@ -23,6 +23,7 @@ struct conn;
 struct exchange;
 struct session;
 struct stmts;
+struct unpack;
 
 /* Addresses of a UNIX socket's two ends as texts. */
 struct unix_names {
@@ -90,8 +91,9 @@ struct conn {
 
 	struct stream dir[2];
 	const struct proto_ops *ops;
-	void *parser; /* ops->state_size bytes */
-	void *held;   /* of a flow: a query that waits for its answer */
+	void *parser;	       /* ops->state_size bytes */
+	struct unpack *unpack; /* what comes is compressed, NULL: it is not */
+	void *held;	       /* of a flow: a query that waits for its answer */
 
 	/* hop 6: open exchanges, oldest first */
 	struct exchange *open_head, *open_tail;

@@ -64,6 +64,7 @@ enum ledger_kind { LEDGER_IN, LEDGER_OUT, LEDGER_HELD, LEDGER_LOSS };
 	X(L5_IN, 5, "parser", "input", IN, 0, "bytes")                                             \
 	X(L5_OUT, 5, "parser", "understood", OUT, 0, "bytes")                                      \
 	X(L5_RESYNCED, 5, "parser", "resynced", LOSS, 0, "bytes")                                  \
+	X(L5_PACKED, 5, "parser", "not_unpacked", LOSS, 0, "bytes")                                \
 	X(L5_CRASH, 5, "parser", "lost_in_crash", LOSS, 0, "bytes")                                \
 	X(L6_IN, 6, "pair", "requests", IN, 0, "exchanges")                                        \
 	X(L6_OUT, 6, "pair", "rows", OUT, 0, "exchanges")                                          \

@@ -65,6 +65,7 @@ void pipeline_free(struct pipeline *p)
 	pair_done(&p->pair);
 	catalogue_done(&p->catalogue);
 	conn_table_done(&p->conns);
+	unpack_pool_done(&p->unpack);
 	free(p);
 }
 

@@ -11,6 +11,7 @@
 #include "agent/pair.h"
 #include "agent/policy.h"
 #include "agent/stmts.h"
+#include "agent/unpack.h"
 #include "agent/pipeline.h"
 #include "base/path_template.h"
 #include "base/util.h"
@@ -21,6 +22,7 @@ struct pipeline {
 	struct dgrams dgram;
 	struct dns_names names;
 	struct pair pair;
+	struct unpack_pool unpack;
 	struct catalogue catalogue;
 	struct join join;
 	struct policy policy;

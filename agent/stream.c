@@ -165,15 +165,25 @@ static bool parser_begin(struct pipeline *p, struct conn *c, enum dir request_di
 	return true;
 }
 
+static void parser_free(struct conn *c)
+{
+	free(c->parser);
+	c->parser = NULL;
+	unpack_free(c->unpack);
+	c->unpack = NULL;
+}
+
 /* Takes it away: it ends the messages that it has open. */
 static void parser_end(struct pipeline *p, struct conn *c)
 {
 	struct sink sink = { &pair_sink, &p->pair, 0 };
 
 	pair_at(&p->pair, p, c, DIR_RX);
-	c->ops->close(c->parser, &sink);
-	free(c->parser);
-	c->parser = NULL;
+	if (c->unpack)
+		unpack_close(c->unpack, c->ops, c->parser, &sink);
+	else
+		c->ops->close(c->parser, &sink);
+	parser_free(c);
 }
 
 /* Another protocol speaks from s->next on. False: none that is read. */
@@ -189,12 +199,27 @@ static bool parser_switch(struct pipeline *p, struct conn *c, const struct drive
 	return parser_begin(p, c, (enum dir)c->request_dir, false);
 }
 
+/* What both directions carry from here on is compressed. */
+static bool parser_unpack(struct pipeline *p, struct conn *c, const struct drive_result *r)
+{
+	uint64_t at[2];
+
+	if (r->violated || r->st != PARSE_UNPACK || c->unpack)
+		return false;
+	for (int d = 0; d < 2; d++)
+		at[d] = MAX(c->dir[d].next, c->dir[d].skip_until);
+	c->unpack = unpack_new(&p->unpack, (enum dir)c->request_dir, at);
+	return c->unpack != NULL;
+}
+
 static void parse_end(struct pipeline *p, struct conn *c, const struct drive_result *r)
 {
 	if (r->violated)
 		stream_ignore(p, c, "parser error");
 	else if (r->st == PARSE_SWITCH)
 		stream_ignore(p, c, r->next ? proto_name(r->next) : "tunnel after the switch");
+	else if (r->st == PARSE_UNPACK)
+		stream_ignore(p, c, "no memory");
 	else
 		stream_ignore(p, c, r->why ? r->why : "not understood");
 }
@@ -204,6 +229,23 @@ static bool is_settled(const struct pipeline *p, const struct conn *c, enum dir 
 {
 	return dir == DIR_TX && c->request_dir == DIR_RX && !p->opts.wire &&
 	       c->dir[DIR_RX].len == 0;
+}
+
+/* Hop 5's own books of what it took. */
+static struct drive_result drive(struct pipeline *p, struct conn *c, const struct parse_in *in,
+				 struct sink *sink)
+{
+	struct drive_result r = c->unpack ? unpack_drive(c->unpack, ops_of(c), c->parser, in, sink)
+					  : proto_drive(ops_of(c), c->parser, *in, sink);
+	uint64_t refused = c->unpack ? unpack_refused(c->unpack) : 0, resynced;
+
+	resynced = MIN(r.resynced, (uint64_t)r.consumed - refused);
+	count(p, L5_IN, r.consumed);
+	if (!leaks(p, 5))
+		count(p, L5_OUT, r.consumed - resynced - refused);
+	count(p, L5_RESYNCED, resynced);
+	count(p, L5_PACKED, refused);
+	return r;
 }
 
 /* Gives v (the bytes from s->next on) to the parser. Returns how many of them are done with;
@@ -227,22 +269,19 @@ static size_t parse(struct pipeline *p, struct conn *c, enum dir dir, struct sli
 		uint64_t skip;
 
 		pair_at(&p->pair, p, c, dir);
-		r = proto_drive(ops_of(c), c->parser, in, &sink);
-		count(p, L5_IN, r.consumed);
-		if (!leaks(p, 5))
-			count(p, L5_OUT, r.consumed - MIN(r.resynced, r.consumed));
-		count(p, L5_RESYNCED, MIN(r.resynced, r.consumed));
+		r = drive(p, c, &in, &sink);
 		count(p, L4_OUT, r.consumed);
 		done += r.consumed;
 		s->next += r.consumed;
-		if (parser_switch(p, c, &r)) {
+		if (parser_switch(p, c, &r) || parser_unpack(p, c, &r)) {
 			if (done == v.n)
 				return done;
 			continue;
 		}
 		if (c->state == CONN_IGNORED)
 			return v.n;
-		if (r.violated || r.st == PARSE_SWITCH || r.st == PARSE_STOP) {
+		if (r.violated || r.st == PARSE_SWITCH || r.st == PARSE_UNPACK ||
+		    r.st == PARSE_STOP) {
 			count(p, L4_UNREADABLE, v.n - done);
 			if (s->len)
 				buf_drop(p, s, s->len); /* v itself: already counted */
@@ -273,6 +312,26 @@ static void parse_buffer(struct pipeline *p, struct conn *c, enum dir dir, bool 
 		buf_drop(p, s, done);
 }
 
+/* Grows whenever the parser takes something. */
+static uint64_t reached(const struct conn *c, enum dir dir)
+{
+	return c->dir[dir].next + (c->unpack ? unpack_progress(c->unpack, dir) : 0);
+}
+
+/* Tells the parser that the last n bytes before s->next are missing. */
+static void parser_gap(struct pipeline *p, struct conn *c, enum dir dir, uint64_t n)
+{
+	struct stream *s = &c->dir[dir];
+	struct sink sink = { &pair_sink, &p->pair, 0 };
+
+	s->gap_ns = p->now_ns;
+	pair_at(&p->pair, p, c, dir);
+	if (c->unpack)
+		unpack_gap(c->unpack, c->ops, c->parser, dir, s->next - n, n, &sink);
+	else
+		c->ops->gap(c->parser, dir, s->next - n, n, &sink);
+}
+
 /* The other direction advanced: what waited for it may go on, and then what waits for that. */
 static void wake_other(struct pipeline *p, struct conn *c, enum dir dir)
 {
@@ -284,10 +343,10 @@ static void wake_other(struct pipeline *p, struct conn *c, enum dir dir)
 
 		dir = dir_other(dir);
 		s = &c->dir[dir];
-		before = s->next;
+		before = reached(c, dir);
 		if (s->waiting)
 			parse_buffer(p, c, dir, false);
-		moved = s->next != before;
+		moved = reached(c, dir) != before;
 	}
 }
 
@@ -373,7 +432,6 @@ static void payload(struct pipeline *p, struct conn *c, enum dir dir, struct sli
 static void overflow(struct pipeline *p, struct conn *c, enum dir dir, struct slice v)
 {
 	struct stream *s = &c->dir[dir];
-	struct sink sink = { &pair_sink, &p->pair, 0 };
 	uint32_t before = s->len;
 	uint64_t lost;
 
@@ -389,9 +447,7 @@ static void overflow(struct pipeline *p, struct conn *c, enum dir dir, struct sl
 	count(p, L4_EVICTED, lost);
 	s->next += lost;
 	buf_drop(p, s, s->len);
-	pair_at(&p->pair, p, c, dir);
-	s->gap_ns = p->now_ns;
-	c->ops->gap(c->parser, dir, s->next - lost, lost, &sink);
+	parser_gap(p, c, dir, lost);
 	wake_other(p, c, dir);
 }
 
@@ -469,13 +525,8 @@ static void missing(struct pipeline *p, struct conn *c, enum dir dir, uint64_t n
 	s->next += unwanted + n;
 	if (c->state != CONN_PARSING)
 		return;
-	if (n) {
-		struct sink sink = { &pair_sink, &p->pair, 0 };
-
-		s->gap_ns = p->now_ns;
-		pair_at(&p->pair, p, c, dir);
-		c->ops->gap(c->parser, dir, s->next - n, n, &sink);
-	}
+	if (n)
+		parser_gap(p, c, dir, n);
 	if (s->next >= s->skip_until)
 		parse_buffer(p, c, dir, false);
 	wake_other(p, c, dir);
@@ -552,7 +603,8 @@ void stream_close(struct pipeline *p, struct conn *c)
 {
 	if (c->state == CONN_PARSING) {
 		for (int d = 0; d < 2 && c->state == CONN_PARSING; d++)
-			if (!c->dir[d].eof_told && (c->dir[d].len || c->dir[d].eof))
+			if (!c->dir[d].eof_told &&
+			    (c->dir[d].len || c->dir[d].eof || c->dir[d].waiting))
 				parse_buffer(p, c, (enum dir)d, true);
 		if (c->state == CONN_PARSING)
 			parser_end(p, c);
@@ -565,6 +617,5 @@ void stream_close(struct pipeline *p, struct conn *c)
 		s->len = 0;
 		buf_free(p, s);
 	}
-	free(c->parser);
-	c->parser = NULL;
+	parser_free(c);
 }

@@ -38,6 +38,7 @@ static bool broken(const struct drive *d, const struct parse_result *r, uint64_t
 		return d->in.force;
 	case PARSE_RESYNC:
 	case PARSE_SWITCH:
+	case PARSE_UNPACK:
 	case PARSE_STOP:
 		return false;
 	}
@@ -93,6 +94,7 @@ static bool drive_step(struct drive *d, const struct parse_result *r)
 	case PARSE_STOP:
 		d->ret.why = r->why;
 		return false;
+	case PARSE_UNPACK:
 	case PARSE_WAIT:
 		return false;
 	}

@@ -53,6 +53,9 @@ enum parse_status {
 	PARSE_SWITCH, /* after `consumed` bytes of this direction another protocol speaks: `next`,
 		       * PROTO_UNKNOWN for a tunnel; both directions switch. One that has a parser
 		       * goes on with it, requests in the same direction */
+	PARSE_UNPACK, /* what comes behind `consumed` bytes of this direction, and all of the other
+		       * that has not been consumed, is in compressed packets (agent/unpack.h); what
+		       * is in them is parsed, at positions of its own. Once in a connection */
 	PARSE_STOP, /* this connection does not speak the protocol, or nothing more is wanted: `why`
 		       * says what, a literal; NULL: not understood */
 };
@@ -291,7 +294,7 @@ enum proto_id proto_infer(const struct probe_in *in, bool *ret_head_is_request, 
  * gets a last call with an empty buf. After PARSE_NEED the same bytes are given again with more
  * behind them. */
 struct drive_result {
-	enum parse_status st; /* OK: all consumed; NEED, WAIT, SWITCH, STOP as the parser said */
+	enum parse_status st; /* OK: all consumed; NEED, WAIT, SWITCH, UNPACK, STOP as it said */
 	size_t consumed;      /* bytes of buf that are done with */
 	uint64_t skip;	      /* bytes behind consumed that are not wanted, see parse_result */
 	size_t need;

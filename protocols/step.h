@@ -15,6 +15,7 @@ enum step {
 	STEP_WAIT,   /* the other direction has to advance first */
 	STEP_LOST,   /* this is no message */
 	STEP_SWITCH, /* another protocol goes on here */
+	STEP_UNPACK, /* what follows is compressed */
 	STEP_STOP,   /* this connection can be read no further */
 };
 
@@ -25,9 +26,11 @@ static inline struct parse_result step_result(enum step step, const struct parse
 					      size_t need)
 {
 	static const enum parse_status status[] = {
-		[STEP_GO] = PARSE_OK,	      [STEP_ENDED] = PARSE_OK,	[STEP_MORE] = PARSE_OK,
-		[STEP_SKIP] = PARSE_OK,	      [STEP_WAIT] = PARSE_WAIT, [STEP_LOST] = PARSE_RESYNC,
-		[STEP_SWITCH] = PARSE_SWITCH, [STEP_STOP] = PARSE_STOP,
+		[STEP_GO] = PARSE_OK,	      [STEP_ENDED] = PARSE_OK,
+		[STEP_MORE] = PARSE_OK,	      [STEP_SKIP] = PARSE_OK,
+		[STEP_WAIT] = PARSE_WAIT,     [STEP_LOST] = PARSE_RESYNC,
+		[STEP_SWITCH] = PARSE_SWITCH, [STEP_UNPACK] = PARSE_UNPACK,
+		[STEP_STOP] = PARSE_STOP,
 	};
 	struct parse_result r = { .st = status[step], .next = PROTO_UNKNOWN, .consumed = at };
 

@@ -21,7 +21,7 @@ static enum step next_packet(struct walk *w)
 
 	if (!peek_packet(w, &p))
 		return STEP_MORE;
-	if (p.seq != (uint8_t)(h->seq + 1))
+	if (!seq_fits(w->m, &p, (uint8_t)(h->seq + 1)))
 		return STEP_LOST;
 	take_packet(w, &p, 0);
 	if (!is_client(w))

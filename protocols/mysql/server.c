@@ -86,7 +86,7 @@ static void logged_in(struct walk *w, const struct packet *p, struct slice head)
 
 	ok_parse(head, p->len, m->caps & CAP_PROTOCOL_41, &ok);
 	m->phase = PHASE_COMMANDS;
-	m->compressed = m->caps & (CAP_COMPRESS | CAP_ZSTD);
+	m->packing = m->caps & (CAP_COMPRESS | CAP_ZSTD);
 	note_status(w, &ok);
 	sink_field(w->out, MSG_CONN, 0, FIELD_USER, name_get(&m->user));
 	sink_field(w->out, MSG_CONN, 0, FIELD_DATABASE,
@@ -142,19 +142,20 @@ static enum step dialog_packet(struct walk *w, const struct packet *p)
 
 /* ---- replies ---- */
 
-/* No command is known that this could answer. */
+/* No command is known that this could answer. Where none can come that it does, it is nobody's. */
 static enum step unasked(struct walk *w, const struct packet *p)
 {
+	enum step nobodys = w->in->force || w->in->settled ? STEP_LOST : STEP_WAIT;
 	struct slice head;
 	struct err_packet e;
 
 	if (p->seq != 0 || p->len == 0 || p->len > END_LOOK)
-		return w->in->force ? STEP_LOST : STEP_WAIT;
+		return nobodys;
 	if (!peek_payload(w, p, END_LOOK, &head))
 		return STEP_MORE;
 	if (head.p[0] == 0xff && err_parse(head, &e) && e.code >= CODE_MIN && e.sqlstate.n)
 		return push_start(w, p, head);
-	return w->in->force ? STEP_LOST : STEP_WAIT;
+	return nobodys;
 }
 
 static bool is_error(struct slice head)
@@ -210,7 +211,7 @@ enum step reply_believable(struct walk *w, const struct packet *p, const struct 
 	struct slice head;
 	bool ok, eof;
 
-	if (p->len == 0 || p->seq != to->seq)
+	if (p->len == 0 || !seq_fits(w->m, p, to->seq))
 		return STEP_LOST;
 	if (!peek_payload(w, p, 16, &head))
 		return STEP_MORE;
@@ -269,7 +270,7 @@ static enum step reply_start(struct walk *w, const struct packet *p)
 		step = reply_believable(w, p, to);
 		if (step != STEP_GO)
 			return step;
-	} else if (p->seq != (to->flags & PENDING_FIRST ? to->seq : m->server_seq)) {
+	} else if (!seq_fits(m, p, to->flags & PENDING_FIRST ? to->seq : m->server_seq)) {
 		return STEP_LOST;
 	}
 	step = reply_packet(w, p);
@@ -369,9 +370,10 @@ enum step server_done(struct walk *w)
 		sink_end(w->out, MSG_PUSH, KEY_PUSH | m->next_push++, position(w), 0);
 		return STEP_ENDED;
 	}
-	if (m->compressed) {
-		w->why = "mysql compression is not read yet";
-		return STEP_STOP;
+	if (m->packing) {
+		m->packing = false;
+		m->packed = true;
+		return STEP_UNPACK;
 	}
 	if (!m->reply.over)
 		return STEP_GO;

@@ -142,7 +142,8 @@ struct mysql {
 	bool blocked;	    /* it still does; only the next parse of the client may change that */
 	bool eof_may_come;  /* an EOF packet behind a reply that may have been over */
 	bool push_open;	    /* what the server says unasked */
-	bool compressed;    /* what follows the login */
+	bool packing;	    /* what follows the packet at hand is compressed */
+	bool packed;	    /* all is: then what is in the packets is numbered less strictly */
 	uint8_t server_seq; /* of the server's next packet in a reply that has begun */
 };
 
@@ -198,6 +199,13 @@ static inline void take_packet(struct walk *w, const struct packet *p, size_t n)
 	w->half->left = p->len - n;
 	w->half->seq = p->seq;
 	w->at += PACKET_HEADER + n;
+}
+
+/* Whether a packet may be the one with that number. In compressed packets, which have numbers of their
+ * own, it is sometimes theirs that goes on. */
+static inline bool seq_fits(const struct mysql *m, const struct packet *p, uint8_t seq)
+{
+	return p->seq == seq || m->packed;
 }
 
 static inline bool name_set(struct name *n, struct slice v)

@@ -80,6 +80,7 @@ static void read_input(struct input *in, struct slice s)
 #define SMALL_PIECES	 512
 
 static const struct proto_ops *real;
+static const struct said *told; /* what it has said so far */
 
 /* Whether the order of events was kept: of a response that came before its request, and of requests
  * beyond the most that are remembered, one direction is held back while the other one goes on to
@@ -95,7 +96,7 @@ static struct parse_result counted_parse(void *st, const struct parse_in *in, st
 	r = real->parse(st, in, out);
 	work_pause();
 	in_order &= r.st != PARSE_WAIT || in->dir == DIR_RX;
-	in_order &= ((struct said *)out->ctx)->outstanding < about->outstanding_max;
+	in_order &= told->outstanding < about->outstanding_max;
 	return r;
 }
 
@@ -167,6 +168,7 @@ static void play(const struct input *in, size_t piece, const struct sink_ops *op
 	c.at_server = in->at_server;
 	memset(ret, 0, sizeof(*ret));
 	c.sink = (struct sink){ .ops = ops, .ctx = ret };
+	told = ret;
 	real = c.ops;
 	counted = *real;
 	counted.parse = counted_parse;
@@ -177,7 +179,8 @@ static void play(const struct input *in, size_t piece, const struct sink_ops *op
 	work_begin();
 	work_pause();
 	calls = play_turns(in, &c, piece);
-	work_end(&about->bound, in->bytes.len + TURN_BYTES_WORTH * calls);
+	work_end(&about->bound,
+		 in->bytes.len + TURN_BYTES_WORTH * calls + (c.unpack ? unpack_made(c.unpack) : 0));
 	if (c.violated)
 		die("the parser broke its contract");
 	if (ret->broken)

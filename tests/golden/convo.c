@@ -209,6 +209,7 @@ void convo_init(struct convo *c, enum proto_id proto, enum dir client, bool mid,
 	c->ops = proto_get(proto);
 	c->st = calloc(1, c->ops->state_size);
 	c->ops->init(c->st, client, mid);
+	c->client = client;
 	if (c->ops->want_bodies)
 		c->ops->want_bodies(c->st, bodies);
 	c->sink = (struct sink){ .ops = &log_ops, .ctx = &c->log };
@@ -230,6 +231,8 @@ void convo_done(struct convo *c)
 		strbuf_done(&c->log.body[i]);
 	}
 	strbuf_done(&c->log.all);
+	unpack_free(c->unpack);
+	unpack_pool_done(&c->pool);
 	free(c->st);
 }
 
@@ -238,6 +241,35 @@ static void window_drop(struct convo_dir *d, size_t n)
 	memmove(d->buf.p, d->buf.p + n, d->buf.len - n);
 	d->buf.len -= n;
 	d->off += n;
+}
+
+/* What follows in both directions is compressed. */
+static void unpack_begin(struct convo *c)
+{
+	uint64_t at[2];
+
+	for (int i = 0; i < 2; i++)
+		at[i] = MAX(c->dir[i].off, c->dir[i].skip_until);
+	c->over = c->unpack != NULL; /* once in a connection */
+	if (!c->over)
+		c->unpack = unpack_new(&c->pool, c->client, at);
+}
+
+static struct drive_result drive(struct convo *c, const struct parse_in *in)
+{
+	struct drive_result r;
+
+	if (!c->unpack)
+		return proto_drive(c->ops, c->st, *in, &c->sink);
+	r = unpack_drive(c->unpack, c->ops, c->st, in, &c->sink);
+	c->refused += unpack_refused(c->unpack);
+	return r;
+}
+
+/* Grows whenever the parser takes something. */
+static uint64_t progress(const struct convo *c, enum dir dir)
+{
+	return c->dir[dir].off + (c->unpack ? unpack_progress(c->unpack, dir) : 0);
 }
 
 /* One drive of one direction. Whether anything moved. */
@@ -252,11 +284,12 @@ static bool run(struct convo *c, enum dir dir, bool force)
 			       .force = force,
 			       .settled = c->at_server && dir == DIR_TX &&
 					  c->dir[DIR_RX].buf.len == 0 };
+	uint64_t before = progress(c, dir);
 	struct drive_result r;
 
 	if (d->buf.len)
 		memcpy(exact, d->buf.p, d->buf.len);
-	r = proto_drive(c->ops, c->st, in, &c->sink);
+	r = drive(c, &in);
 	free(exact);
 	c->violated |= r.violated;
 	c->last = r.st;
@@ -271,7 +304,11 @@ static bool run(struct convo *c, enum dir dir, bool force)
 		c->over = true;
 		c->next = r.next;
 	}
-	return r.consumed > 0;
+	if (r.st == PARSE_UNPACK) {
+		unpack_begin(c);
+		return c->over || run(c, dir, false);
+	}
+	return progress(c, dir) != before;
 }
 
 /* Drives dir, then whichever direction waited for what that did. */
@@ -341,7 +378,10 @@ static void tell_gap(struct convo *c, enum dir dir)
 	lost -= skip(c, dir, lost); /* what waited may have wanted no more */
 	if (lost == 0 || c->over)
 		return;
-	c->ops->gap(c->st, dir, d->off, d->buf.len + lost, &c->sink);
+	if (c->unpack)
+		unpack_gap(c->unpack, c->ops, c->st, dir, d->off, d->buf.len + lost, &c->sink);
+	else
+		c->ops->gap(c->st, dir, d->off, d->buf.len + lost, &c->sink);
 	d->off += d->buf.len + lost;
 	d->buf.len = 0;
 	d->waiting = false;
@@ -386,7 +426,10 @@ void convo_finish(struct convo *c)
 			force(c, (enum dir)i);
 	if (c->over)
 		return; /* the parser is out of business, what it had open stays open */
-	c->ops->close(c->st, &c->sink);
+	if (c->unpack)
+		unpack_close(c->unpack, c->ops, c->st, &c->sink);
+	else
+		c->ops->close(c->st, &c->sink);
 	c->log.broken |= c->log.open[MSG_REQUEST] || c->log.open[MSG_RESPONSE] ||
 			 c->log.open[MSG_PUSH];
 }

@@ -5,6 +5,7 @@
 #ifndef TESTS_GOLDEN_CONVO_H
 #define TESTS_GOLDEN_CONVO_H
 
+#include "agent/unpack.h"
 #include "base/strbuf.h"
 #include "protocols/protocol.h"
 
@@ -43,14 +44,18 @@ struct convo_dir {
 struct convo {
 	const struct proto_ops *ops;
 	void *st;
+	enum dir client;
 	struct convo_dir dir[2];
 	struct convo_log log;
 	struct sink sink;
 	bool at_server; /* see settled in struct parse_in; set behind convo_init() */
-	bool over;	/* STOP or SWITCH */
+	struct unpack_pool pool;
+	struct unpack *unpack; /* NULL: nothing is compressed */
+	bool over;	       /* STOP or SWITCH */
 	bool violated;
 	enum parse_status last;
 	enum proto_id next;
+	uint64_t refused;	   /* bytes that were not unpacked */
 	uint64_t resynced, passed; /* bytes behind a switch or stop */
 };
 
