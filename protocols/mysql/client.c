@@ -145,10 +145,27 @@ static void take_names(struct walk *w, struct pending *to, const struct command 
 	}
 }
 
-/* MariaDB: the one that was prepared last has a number of its own, too. */
+/* MariaDB: the statement that was prepared last goes by LAST_PREPARED as well, so that it can be executed
+ * before its number is known. LAST_PREPARED: it is not known here either. */
+#define LAST_PREPARED UINT32_MAX
 static uint32_t statement_of(const struct mysql *m, uint32_t number)
 {
-	return number == UINT32_MAX && m->prepared ? m->prepared : number;
+	return number == LAST_PREPARED && m->prepared ? m->prepared : number;
+}
+
+static void take_statement(struct walk *w, uint32_t number)
+{
+	struct mysql *m = w->m;
+	struct request *q = &m->request;
+	uint32_t stmt = statement_of(m, number);
+
+	if (stmt == LAST_PREPARED)
+		q->flags |= MSG_DEGRADED;
+	else
+		sink_num(w->out, MSG_REQUEST, q->key,
+			 q->command == COM_STMT_CLOSE ? FIELD_STMT_CLOSE : FIELD_STMT_ID, stmt);
+	if (q->command == COM_STMT_CLOSE && stmt == m->prepared)
+		m->prepared = 0;
 }
 
 static bool has_attributes(const struct mysql *m, struct slice payload)
@@ -175,9 +192,7 @@ static size_t take_args(struct walk *w, const struct command *c, struct slice pa
 		q->job = JOB_COMMAND;
 		q->flags |= MSG_DEGRADED;
 	} else if (c->args == ARGS_STATEMENT) {
-		sink_num(w->out, MSG_REQUEST, q->key,
-			 q->command == COM_STMT_CLOSE ? FIELD_STMT_CLOSE : FIELD_STMT_ID,
-			 statement_of(m, read_le32(&r)));
+		take_statement(w, read_le32(&r));
 	}
 	return payload.n;
 }
@@ -213,9 +228,11 @@ static enum step command_begin(struct walk *w, const struct packet *p, const str
 	sink_field(w->out, MSG_REQUEST, q->key, FIELD_COMMAND, c->name);
 	if (c->reply != REPLY_NONE) {
 		to = expect_reply(m, q->key, q->command);
-		to->stmt = stmt;
+		to->stmt = statement_of(m, stmt);
 		take_names(w, to, c, payload);
 	}
+	if (q->command == COM_STMT_PREPARE)
+		m->prepared = 0; /* until it has succeeded */
 	take_packet(w, p, take_args(w, c, payload));
 	return STEP_GO;
 }
