@@ -2,6 +2,7 @@
 
     pg = postgres(area)              # PostgreSQL 15; pgbouncer(area, pg) in front of it
     my = mariadb(area)               # MariaDB 10.11
+    my = mysql(area)                 # MySQL 9
     rd = redis(area)                 # Redis 7
     dns = dnsmasq(area)              # or unbound(area)
 
@@ -21,11 +22,12 @@ import signal
 import socket
 import subprocess
 
-from lib import listening, start_server, wait_until
+from lib import TOP, listening, start_server, wait_until
 
 USER, PASSWORD, DATABASE = "shop", "pond-17", "shop"
 SYSTEM_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/local/go/bin"
 CLIENT_SECONDS = 60
+MYSQL_MAKE_SECONDS = 600
 
 # What both name servers answer; {name: [(type, data)]}. LARGE does not fit 512 bytes of UDP.
 ZONE = "pond.test"
@@ -194,6 +196,15 @@ def pgbouncer(area, server, pool_mode="transaction", port=None):
     return Server("pgbouncer", process, port, directory, f"{directory}/.s.PGSQL.{port}", psql)
 
 
+def write_users(path):
+    """What mariadbd and mysqld execute as they start."""
+    with open(path, "w") as f:
+        f.write(f"CREATE DATABASE {DATABASE};\n")
+        for host in ("localhost", "127.0.0.1"):
+            f.write(f"CREATE USER '{USER}'@'{host}' IDENTIFIED BY '{PASSWORD}';\n"
+                    f"GRANT ALL ON *.* TO '{USER}'@'{host}' WITH GRANT OPTION;\n")
+
+
 def mariadb(area, *options, port=None):
     """options: of mariadbd, "--max-allowed-packet=64M"."""
     binary, install = program("mariadbd"), program("mariadb-install-db")
@@ -203,11 +214,7 @@ def mariadb(area, *options, port=None):
              "--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite"]
     prepare([install, "--no-defaults", "--user=root", f"--datadir={data}", "--skip-test-db",
              "--auth-root-authentication-method=normal", *small], cwd=directory)
-    with open(f"{directory}/init.sql", "w") as f:
-        f.write(f"CREATE DATABASE {DATABASE};\n")
-        for host in ("localhost", "127.0.0.1"):
-            f.write(f"CREATE USER '{USER}'@'{host}' IDENTIFIED BY '{PASSWORD}';\n"
-                    f"GRANT ALL ON *.* TO '{USER}'@'{host}' WITH GRANT OPTION;\n")
+    write_users(f"{directory}/init.sql")
     process = start_server(area, [*as_user(), binary, "--no-defaults", "--user=root",
                                   f"--datadir={data}", f"--port={port}", f"--socket={unix}",
                                   "--bind-address=127.0.0.1", "--skip-name-resolve",
@@ -215,6 +222,34 @@ def mariadb(area, *options, port=None):
                                   f"--pid-file={directory}/pid", "--performance-schema=OFF",
                                   "--local-infile=ON", *small, *options], port, cwd=directory)
     server = Server("mariadb", process, port, directory, unix, mariadb_client)
+    wait_accepts(server, "-e", "SELECT 1")
+    return server
+
+
+def mysql(area, *options, port=None):
+    """Oracle's, in the root directory of scripts/test-mysql; its client, whose first login is over TLS,
+    makes the server remember the password, so that others may log in without."""
+    done = subprocess.run([os.path.join(TOP, "scripts", "test-mysql")], text=True, capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=MYSQL_MAKE_SECONDS)
+    if done.returncode:
+        raise Missing((done.stdout + done.stderr).strip())
+    root, directory, port = done.stdout.strip(), new_directory(area, "mysql"), port or area.port()
+    subprocess.run(["cp", "-a", f"{root}/new", f"{directory}/data"], check=True)
+    write_users(f"{directory}/init.sql")
+    process = start_server(area, [*as_user(), "unshare", "--mount", "--propagation", "private", "sh", "-c",
+                                  'mount --bind "$1" "$2/mnt" && cd / && shift && root=$1 && shift && '
+                                  'exec chroot "$root" "$@"', "sh", directory, root,
+                                  "mysqld", "--no-defaults", "--user=root", "--datadir=/mnt/data",
+                                  f"--port={port}", "--socket=/mnt/socket", "--bind-address=127.0.0.1",
+                                  "--init-file=/mnt/init.sql", "--pid-file=/mnt/pid", "--mysqlx=OFF",
+                                  "--performance-schema=OFF", "--innodb-buffer-pool-size=32M",
+                                  "--innodb-redo-log-capacity=8M", "--innodb-flush-log-at-trx-commit=0",
+                                  "--skip-log-bin", "--local-infile=ON",
+                                  "--protocol-compression-algorithms=zlib,zstd,uncompressed", *options],
+                           port)
+    server = Server("mysql", process, port, directory, None, lambda server, unix: [
+        "chroot", root, "mysql", "--no-defaults", "--host=127.0.0.1", f"--port={port}", "--protocol=tcp",
+        f"--user={USER}", f"--database={DATABASE}"])
     wait_accepts(server, "-e", "SELECT 1")
     return server
 

@@ -4,13 +4,17 @@ comes back, so that a test knows every exchange to the packet. Shares nothing wi
     c = Connection(port, user, password, database, flags=MULTI | DEPRECATE_EOF)
     c.query("SELECT 1; DO 2")   # [Result(rows=1), Result(affected=0)]
 """
+import ctypes
 import hashlib
 import socket
 import struct
+import zlib
 
 CONNECT_DB, LOCAL_FILES, PROTOCOL_41, TRANSACTIONS, SECURE = 8, 0x80, 0x200, 0x2000, 0x8000
 MULTI, MULTI_RESULTS, PS_MULTI, PLUGIN = 0x10000, 0x20000, 0x40000, 0x80000
 TRACK, DEPRECATE_EOF = 0x800000, 0x1000000
+PACKED = {"zlib": 0x20, "zstd": 0x4000000}
+PACK_MIN, ZSTD_LEVEL = 50, 3  # bytes of a packet that is worth it
 MORE, CURSOR, LAST_ROW = 8, 0x40, 0x80
 BULK = 4  # MariaDB's own flags
 FULL = 0xffffff
@@ -46,29 +50,92 @@ def native(password, salt):
     return bytes(a ^ b for a, b in zip(one, two))
 
 
+def caching_sha2(password, salt):
+    """caching_sha2_password, of a password that the server remembers."""
+    one = hashlib.sha256(password.encode()).digest()
+    two = hashlib.sha256(hashlib.sha256(one).digest() + salt).digest()
+    return bytes(a ^ b for a, b in zip(one, two))
+
+
+PLUGINS = {"mysql_native_password": native, "caching_sha2_password": caching_sha2}
+
+
+class Zstd:
+    """zlib's interface for the system's libzstd."""
+
+    def __init__(self):
+        self.lib = ctypes.CDLL("libzstd.so.1")
+        for name in ("ZSTD_compress", "ZSTD_decompress", "ZSTD_compressBound"):
+            getattr(self.lib, name).restype = ctypes.c_size_t
+
+    def compress(self, data):
+        out = ctypes.create_string_buffer(self.lib.ZSTD_compressBound(ctypes.c_size_t(len(data))))
+        n = self.lib.ZSTD_compress(out, ctypes.c_size_t(len(out)), data, ctypes.c_size_t(len(data)), ZSTD_LEVEL)
+        return out.raw[:n]
+
+    def decompress(self, data, plain):
+        out = ctypes.create_string_buffer(plain)
+        n = self.lib.ZSTD_decompress(out, ctypes.c_size_t(plain), data, ctypes.c_size_t(len(data)))
+        return out.raw[:n]
+
+
+class Packer:
+    """Compressed packets: (bytes to send) of plain ones, and back."""
+
+    def __init__(self, name):
+        self.codec = Zstd() if name == "zstd" else None
+        self.seq = 0
+
+    def pack(self, data, first):
+        out, self.seq = [], 0 if first else self.seq
+        for at in range(0, len(data), FULL):
+            part = data[at:at + FULL]
+            packed = (self.codec or zlib).compress(part) if len(part) >= PACK_MIN else part
+            plain = len(part) if len(packed) < len(part) else 0
+            body = packed if plain else part
+            out.append(len(body).to_bytes(3, "little") + bytes([self.seq & 255]) + plain.to_bytes(3, "little") + body)
+            self.seq += 1
+        return b"".join(out)
+
+    def unpack(self, head, take):
+        plain = int.from_bytes(head[4:7], "little")
+        body, self.seq = take(int.from_bytes(head[:3], "little")), head[3] + 1
+        if not plain:
+            return body
+        return self.codec.decompress(body, plain) if self.codec else zlib.decompress(body)
+
+
 class Connection:
-    def __init__(self, port, user, password, database="", flags=MULTI | DEPRECATE_EOF, path=None):
+    """packed: "zlib" or "zstd", as far as the server can."""
+
+    def __init__(self, port, user, password, database="", flags=MULTI | DEPRECATE_EOF, path=None, packed=None):
         self.socket = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         self.socket.settimeout(ANSWER_SECONDS)
         self.socket.connect(path or ("127.0.0.1", port))
         if not path:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.port = self.socket.getsockname()[1]
-        self.buffer, self.seq = b"", 0
+        self.buffer, self.seq, self.packer, self.plain = b"", 0, None, b""
         greeting = self.packet()
         at = greeting.index(0, 1) + 5
         salt, at = greeting[at:at + 8], at + 9
         offered = int.from_bytes(greeting[at:at + 2], "little") | \
             int.from_bytes(greeting[at + 5:at + 7], "little") << 16
         salt += greeting[at + 18:at + 30]
+        self.plugin = greeting[at + 31:].split(b"\0")[0].decode()
+        self.plugin = self.plugin if self.plugin in PLUGINS else "mysql_native_password"
         want = flags | PROTOCOL_41 | TRANSACTIONS | SECURE | MULTI_RESULTS | PS_MULTI | PLUGIN | LOCAL_FILES
+        want |= PACKED.get(packed, 0)
         self.flags = (want & offered) | (CONNECT_DB if database else 0)
-        proof = native(password, salt)
+        proof = PLUGINS[self.plugin](password, salt)
         body = struct.pack("<IIB19xI", self.flags, 1 << 30, 45, BULK) + user.encode() + b"\0"
         body += bytes([len(proof)]) + proof
         body += database.encode() + b"\0" if database else b""
-        self.send(body + b"mysql_native_password\0", self.seq)
+        body += self.plugin.encode() + b"\0"
+        self.send(body + (bytes([ZSTD_LEVEL]) if packed == "zstd" else b""), self.seq)
         self.login(password)
+        if self.flags & PACKED.get(packed, 0):
+            self.packer = Packer(packed)
 
     def login(self, password):
         while True:
@@ -79,21 +146,31 @@ class Connection:
                 raise Refused(int.from_bytes(answer[1:3], "little"))
             if answer[0] == 0xfe:
                 salt = answer[answer.index(0) + 1:].rstrip(b"\0")
-                self.send(native(password, salt), self.seq)
+                self.send(PLUGINS[self.plugin](password, salt), self.seq)
 
     # ---- packets ----
 
     def send(self, payload, seq=0):
-        out = []
+        out, first = [], seq == 0
         while True:
             part, payload = payload[:FULL], payload[FULL:]
             out.append(len(part).to_bytes(3, "little") + bytes([seq & 255]) + part)
             seq += 1
             if len(part) < FULL:
                 break
-        self.socket.sendall(b"".join(out))
+        data = b"".join(out)
+        self.socket.sendall(self.packer.pack(data, first) if self.packer else data)
 
     def take(self, n):
+        """The next n bytes, out of compressed packets when there are such."""
+        if not self.packer:
+            return self.take_wire(n)
+        while len(self.plain) < n:
+            self.plain += self.packer.unpack(self.take_wire(7), self.take_wire)
+        out, self.plain = self.plain[:n], self.plain[n:]
+        return out
+
+    def take_wire(self, n):
         while len(self.buffer) < n:
             more = self.socket.recv(max(65536, n - len(self.buffer)))
             if not more:
@@ -236,7 +313,7 @@ class Connection:
     def change_user(self, user, password, database=""):
         """With an empty proof: the server asks for another."""
         self.send(b"\x11" + user.encode() + b"\0\0" + database.encode() + b"\0" + struct.pack("<H", 45) +
-                  b"mysql_native_password\0")
+                  self.plugin.encode() + b"\0")
         self.login(password)
 
     def close_statement(self, statement):
