@@ -376,15 +376,19 @@ static void put_conn_id(struct pipeline *p, struct conn *c, struct row_builder *
 
 	if (!c->hash)
 		return;
-	/* One row on most connections of some clients: worth a number from the second row on. */
-	if (c->conn_sym != SYM_NONE && c->n_rows > 1) {
+	if (c->conn_sym != SYM_NONE) {
 		row_sym(b, COL_CONN_ID, c->conn_sym);
 		return;
 	}
 	snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)c->hash);
-	if (c->n_rows == 1)
+	/* One row on most connections of some clients: worth a number from the second row on. Of
+	 * datagrams it is the exchange's. */
+	if (c->n_rows > 1 && !c->datagram)
 		c->conn_sym = join_sym(p, slice_str(hex));
-	row_text(b, COL_CONN_ID, slice_str(hex));
+	if (c->conn_sym != SYM_NONE)
+		row_sym(b, COL_CONN_ID, c->conn_sym);
+	else
+		row_text(b, COL_CONN_ID, slice_str(hex));
 }
 
 void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b)

@@ -110,6 +110,7 @@ struct pair {
 	size_t header_name_len;
 	bool learnable; /* the last header stands behind learn_from in its message's JSON */
 	size_t learn_from;
+	uint8_t learn_use;   /* what it is good for, in the words of its protocol's pair_ops */
 	const char *outcome; /* of exchanges that end without their answer; NULL: see how the
 			      * connection ended */
 	struct exchange *at; /* the exchange of the last push: fields come in runs */

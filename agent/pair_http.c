@@ -12,7 +12,8 @@
 #define BODY_BUF   32768 /* the same for bodies; what is stored of one is at most half of it */
 
 /* Kinds of memo entries: what becomes of a text in a column has the column's number. */
-#define MEMO_LINE _COL_MAX /* + enum msg_kind: a header line, as JSON */
+#define MEMO_LINE _COL_MAX	  /* + enum msg_kind: a header line, as JSON */
+#define MEMO_NAME (MEMO_LINE + 2) /* + enum msg_kind: a header's name, as JSON */
 
 /* What is kept of an exchange. */
 enum http_text {
@@ -88,21 +89,41 @@ static void use_header(struct pipeline *p, struct exchange *x, uint8_t use, stru
 		keep_header(p, x, use - USE_TEXT, value);
 }
 
-/* "name":"value" of a header, the name in lower case, the value redacted. */
-static void make_json(struct pipeline *p, struct strbuf *json, struct slice name,
-		      struct slice value)
+/* "name": in lower case. Returns what the name says: what its header is good for (use), how its values
+ * are shown (note). Names are few, and this is remembered with them. */
+static struct memo_line put_name(struct pipeline *p, struct strbuf *json, enum msg_kind kind,
+				 struct slice name)
 {
-	uint8_t buf[REDACT_BUF], lower[HEADER_NAME_MAX];
-	size_t n = MIN(name.n, sizeof(lower));
+	uint16_t what = (uint16_t)(MEMO_NAME + kind);
+	struct memo_entry *e = name.n ? memo_get(&p->memo, what, name) : NULL;
+	size_t n = MIN(name.n, (size_t)HEADER_NAME_MAX), before = json->len;
+	uint8_t lower[HEADER_NAME_MAX];
+	struct memo_line said = { 0 };
 
+	if (e) {
+		strbuf_add(json, e->out, e->out_n);
+		return e->line;
+	}
+	said.use = header_use(kind, name);
+	said.note = redact_header_rule(&p->policy.redact, name);
 	for (size_t i = 0; i < n; i++)
 		lower[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] | 0x20 : name.p[i];
-	if (policy_masks(&p->policy, value))
-		value = text_masked;
-	value = redact_header_value(&p->policy.redact, name, value, buf, sizeof(buf));
 	strbuf_add_json(json, secret_find(name, SECRET_IN_PATH) ? text_masked : slice_of(lower, n));
 	strbuf_addch(json, ':');
-	strbuf_add_json(json, value);
+	if (n && !json->failed)
+		e = memo_put(&p->memo, what, name, slice_from(strbuf_slice(json), before));
+	if (e)
+		e->line = said;
+	return said;
+}
+
+static void put_value(struct pipeline *p, struct strbuf *json, uint8_t rule, struct slice value)
+{
+	uint8_t buf[REDACT_BUF];
+
+	if (policy_masks(&p->policy, value))
+		value = text_masked;
+	strbuf_add_json(json, redact_header_by(rule, value, buf, sizeof(buf)));
 }
 
 /* Ends what was added behind json[before]: with the brace that closes it, it must have had room. */
@@ -123,15 +144,20 @@ static void http_header(struct pipeline *p, struct exchange *x, enum msg_kind ki
 {
 	struct strbuf *json = &x->msg[kind].headers;
 	size_t before = json->len;
+	struct memo_line said;
 
-	use_header(p, x, header_use(kind, name), name, value);
 	p->pair.learnable = false;
-	if (!p->opts.want_headers)
+	if (!p->opts.want_headers) {
+		use_header(p, x, header_use(kind, name), name, value);
 		return;
+	}
 	strbuf_addch(json, before ? ',' : '{');
-	make_json(p, json, name, value);
+	said = put_name(p, json, kind, name);
+	put_value(p, json, said.note, value);
+	use_header(p, x, said.use, name, value);
 	p->pair.learnable = json_fits(json, before);
 	p->pair.learn_from = before + 1;
+	p->pair.learn_use = said.use;
 	x->truncated |= !p->pair.learnable;
 }
 
@@ -182,8 +208,7 @@ static void http_learn(struct pipeline *p, struct exchange *x, enum msg_kind kin
 	e = memo_put(&p->memo, (uint16_t)(MEMO_LINE + kind), h->line, made);
 	if (e)
 		e->line = (struct memo_line){ (uint8_t)h->name.n, (uint8_t)(h->value.p - h->line.p),
-					      (uint8_t)h->value.n, header_use(kind, h->name),
-					      h->note };
+					      (uint8_t)h->value.n, p->pair.learn_use, h->note };
 }
 
 static const struct memo_line *http_known(struct pipeline *p, struct exchange *x,

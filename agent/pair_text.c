@@ -54,30 +54,34 @@ struct slice text_redacted(struct pipeline *p, uint16_t col, struct slice s, uin
 	return out;
 }
 
-/* Redacts a text that the memo does not have (e: NULL), or whose number was forgotten. */
-static void put_anew(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice s,
-		     struct memo_entry *e)
+/* A text that the memo does not have. One that may never come again is not worth a number, which both
+ * processes would have to keep; what is too long for the memo is not known when it comes again. */
+static void put_new(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice s)
 {
 	uint8_t buf[REDACT_BUF];
-	struct slice out = e ? memo_out(e) : redact(p, col, s, buf);
-	uint32_t sym = join_text(p, b, col, out);
+	struct slice out = redact(p, col, s, buf);
 
-	if (!e)
-		e = memo_put(&p->memo, col, s, out);
-	if (e && sym != SYM_NONE) {
-		e->sym = sym;
-		e->sym_gen = p->join.gen;
+	if (s.n > MEMO_IN_MAX || out.n > MEMO_OUT_MAX) {
+		(void)join_text(p, b, col, out);
+		return;
 	}
+	if (out.n)
+		row_text(b, col, out);
+	(void)memo_put(&p->memo, col, s, out);
 }
 
 void put_redacted(struct pipeline *p, struct row_builder *b, uint16_t col, struct slice s)
 {
 	struct memo_entry *e = s.n ? memo_get(&p->memo, col, s) : NULL;
 
-	if (e && e->sym_gen == p->join.gen)
+	if (e && e->sym_gen != p->join.gen) {
+		e->sym = join_text(p, b, col, memo_out(e));
+		e->sym_gen = e->sym == SYM_NONE ? 0 : p->join.gen;
+	} else if (e) {
 		row_sym(b, col, e->sym);
-	else if (s.n)
-		put_anew(p, b, col, s, e);
+	} else if (s.n) {
+		put_new(p, b, col, s);
+	}
 }
 
 void put_trace(const struct trace_context *t, struct row_builder *b)

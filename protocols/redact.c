@@ -234,16 +234,30 @@ static struct slice length_mark(size_t n, void *buf, size_t cap)
 	return slice_of(buf, out.n);
 }
 
+uint8_t redact_header_rule(const struct redact_policy *p, struct slice name)
+{
+	uint8_t host = slice_eq_nocase(name, SLICE_LIT("host")) ? REDACT_HEADER_HOST : 0;
+
+	if (list_holds(&p->headers, name))
+		return host | REDACT_HEADER_SHOWN;
+	return host | (redact_header_is_secret(name) ? REDACT_HEADER_SECRET : 0);
+}
+
+struct slice redact_header_by(uint8_t rule, struct slice s, void *buf, size_t cap)
+{
+	if (rule & REDACT_HEADER_HOST)
+		s = redact_host(s);
+	if (rule & REDACT_HEADER_SHOWN)
+		return redact_text(s, buf, cap);
+	if (rule & REDACT_HEADER_SECRET)
+		return SLICE_LIT("<REDACTED>");
+	return length_mark(s.n, buf, cap);
+}
+
 struct slice redact_header_value(const struct redact_policy *p, struct slice name, struct slice s,
 				 void *buf, size_t cap)
 {
-	if (slice_eq_nocase(name, SLICE_LIT("host")))
-		s = redact_host(s);
-	if (list_holds(&p->headers, name))
-		return redact_text(s, buf, cap);
-	if (redact_header_is_secret(name))
-		return SLICE_LIT("<REDACTED>");
-	return length_mark(s.n, buf, cap);
+	return redact_header_by(redact_header_rule(p, name), s, buf, cap);
 }
 
 /* Whether a query key may be shown: short, plain, and itself no secret. */

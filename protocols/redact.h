@@ -47,10 +47,21 @@ struct target {
 
 struct target target_split(struct slice s);
 
+/* Of a header's values. None: their length is shown. */
+enum redact_header {
+	REDACT_HEADER_SHOWN = 1,  /* as text without secrets */
+	REDACT_HEADER_SECRET = 2, /* nothing of it */
+	REDACT_HEADER_HOST = 4,	  /* an authority, whose user and password go first */
+};
+
 /* Each returns the text to store: s itself, or what was written to buf (cap bytes; longer is cut).
  */
 struct slice redact_header_value(const struct redact_policy *p, struct slice name, struct slice s,
 				 void *buf, size_t cap);
+/* The same in two steps, for whoever remembers what a name says of its values: bits of enum
+ * redact_header. */
+uint8_t redact_header_rule(const struct redact_policy *p, struct slice name);
+struct slice redact_header_by(uint8_t rule, struct slice s, void *buf, size_t cap);
 /* The keys of a query string, values as `?` except those on the list. */
 struct slice redact_query(const struct redact_policy *p, struct slice s, void *buf, size_t cap);
 /* A path as sent, with segments masked that look like secrets. */
