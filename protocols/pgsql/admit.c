@@ -169,6 +169,11 @@ static enum step admit_lossy(struct walk *w, uint8_t tag)
 	struct flight *f = &g->flight;
 	bool sure = f->answers_lost ? flight_single(f) : flight_head(f).unit != UNIT_LOSS;
 
+	/* Bytes of a request are missing too, perhaps of several; or a commit has failed, which comes
+	 * behind the answers. */
+	if (f->answers_lost && (g->half[g->client].phase == PH_QUERY ||
+				(tag == 'E' && flight_head(f).unit == UNIT_GROUP)))
+		sure = false;
 	if (!sure || !fits(g, flight_head(f), tag, f->answers_lost))
 		return as(w, ROLE_NONE);
 	return as(w, ROLE_ANSWER);
@@ -257,7 +262,7 @@ enum step answer_admit(struct walk *w, uint8_t tag)
 		}
 		return as(w, ROLE_LOGIN);
 	}
-	if (g->flight.hopeless)
+	if (g->flight.hopeless || position(w) < g->older_to)
 		return as(w, ROLE_NONE);
 	if (release(w, tag) || drop_stale(w))
 		return STEP_ENDED;

@@ -67,8 +67,10 @@ static enum step message_done(struct walk *w)
 
 	w->half->phase = PH_HEAD;
 	w->half->edge = position(w);
-	if (w->half->tag == 'Z')
+	if (w->half->tag == 'Z') {
 		setting_tell(g, w->out);
+		g->login = LOGIN_DONE;
+	}
 	switch ((enum role)g->role) {
 	case ROLE_ANSWER:
 		return answer_message(w);
@@ -78,9 +80,6 @@ static enum step message_done(struct walk *w)
 		g->copy_in = false;
 		return STEP_GO;
 	case ROLE_LOGIN:
-		if (w->half->tag == 'Z')
-			g->login = LOGIN_DONE;
-		return STEP_GO;
 	case ROLE_PUSH:
 	case ROLE_SETTING:
 	case ROLE_NONE:
@@ -146,8 +145,11 @@ void backend_lost(struct pgsql *g, uint64_t lost)
 
 	if (g->login == LOGIN_ASKED)
 		g->over = true; /* whether what follows is encrypted is not known */
-	if (g->login == LOGIN_SENT || g->login == LOGIN_AGREED)
+	if (g->login == LOGIN_SENT || g->login == LOGIN_AGREED) {
+		/* Its ReadyForQuery may still come: it ends nothing that the client asks now. */
 		g->login = LOGIN_DONE;
+		flight_lose_requests(&g->flight);
+	}
 	flight_lose_answers(&g->flight, lost);
 	/* Of an answer that is there, or comes next. */
 	if (g->flight.n)
@@ -166,6 +168,13 @@ void backend_gap(struct pgsql *g, uint64_t off, uint64_t lost)
 	}
 	if (g->role == ROLE_ANSWER)
 		g->ans.flags |= MSG_LOST;
+	if (g->role == ROLE_ANSWER && s->tag == 'E' && s->phase == PH_BODY &&
+	    flight_head(&g->flight).unit == UNIT_STATEMENT && g->query.n > 1 &&
+	    !g->query.answered) {
+		/* Which statement it pointed at is not known. */
+		g->role = ROLE_NONE;
+		flight_lose_answers(&g->flight, 0);
+	}
 	if (g->role == ROLE_PUSH || g->role == ROLE_LOGIN)
 		g->role = ROLE_NONE;
 	s->phase = PH_REST;

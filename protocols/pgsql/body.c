@@ -102,7 +102,7 @@ static int pointed_at(const struct pgsql *g, struct slice position)
 	uint64_t at = 0;
 	int hit = -1;
 
-	if (q->answered || !q->plain || position.n == 0 || position.n > 9 ||
+	if (q->answered || !q->plain || q->torn || position.n == 0 || position.n > 9 ||
 	    q->n > PGSQL_LINES_MAX || g->flight.first_key - q->key >= q->n)
 		return -1;
 	for (size_t i = 0; i < position.n; i++)
@@ -113,6 +113,14 @@ static int pointed_at(const struct pgsql *g, struct slice position)
 	return hit;
 }
 
+/* Whether an error points at a statement of which the bytes may be missing. */
+static bool points_nowhere(const struct pgsql *g, struct slice body)
+{
+	bool torn = g->query.torn || g->half[g->client].phase == PH_QUERY;
+
+	return torn && !g->query.answered && complaint_of(body).position.n > 0;
+}
+
 /* Of a query whose text is wrong, the statements before the wrong one were not run either. */
 static bool passes_over(struct walk *w, struct slice body)
 {
@@ -120,7 +128,16 @@ static bool passes_over(struct walk *w, struct slice body)
 	struct flight_entry e = flight_head(&g->flight);
 	int at;
 
-	if (e.unit != UNIT_STATEMENT || flight_lossy(&g->flight) || g->ans.begun)
+	if (e.unit != UNIT_STATEMENT || g->ans.begun)
+		return false;
+	if (points_nowhere(g, body)) {
+		g->ans.fail = UNIT_STATEMENT;
+		g->role = ROLE_NONE;
+		answer_none(g, w->out, w->half->begin, MSG_LOST);
+		flight_answered(&g->flight);
+		return true;
+	}
+	if (flight_lossy(&g->flight))
 		return false;
 	at = pointed_at(g, complaint_of(body).position);
 	if (at < 0 || g->query.key + (uint64_t)at <= g->flight.first_key || e.parts & PART_END)

@@ -61,10 +61,12 @@ static void merge(struct flight *f)
 
 bool flight_must_drop(struct flight *f, bool whole)
 {
-	if (!flight_lossy(f) && !f->hopeless)
-		return false;
-	f->hopeless |= f->pipelined;
-	return f->n > 0 && (whole || f->hopeless || f->stale > 0);
+	bool lossy = flight_lossy(f);
+
+	f->hopeless |= lossy && f->pipelined;
+	/* Behind a loss all that is older goes, also what came after it. */
+	f->over = f->n > 0 && (f->hopeless || (whole && (f->over || lossy)));
+	return f->over || (f->n > 0 && f->stale > 0);
 }
 
 uint64_t flight_add(struct flight *f, enum unit unit)

@@ -64,6 +64,7 @@ struct flight {
 	bool doubt;	   /* with it: which answers are missing is not known */
 	bool pipelined;	   /* rule 4 */
 	bool hopeless;
+	bool over; /* rule 3: what is older than the interval that begins is being dropped */
 	struct flight_entry q[FLIGHT_MAX];
 };
 

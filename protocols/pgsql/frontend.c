@@ -39,9 +39,11 @@ static enum step message_done(struct walk *w)
 	case 'C':
 		req_end(g, w->out, position(w), 0);
 		return STEP_ENDED;
-	case 'Q': /* bytes of it were lost */
+	case 'Q':
 	case 'F':
 		req_end(g, w->out, position(w), 0);
+		if (w->half->tag == 'Q') /* bytes of it were lost, perhaps of several statements */
+			flight_lose_requests(&g->flight);
 		flight_barrier(&g->flight);
 		g->fresh = true;
 		return STEP_ENDED;

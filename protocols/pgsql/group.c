@@ -206,7 +206,7 @@ static enum step phase_text(struct walk *w)
 
 	req_text(w, slice_head(s, n));
 	w->at += n;
-	if (n == s.n && n < left && w->g->req.text < PGSQL_TEXT_MAX)
+	if (n == s.n && n < left && w->g->req.text <= PGSQL_TEXT_MAX)
 		return STEP_MORE;
 	if (n == s.n)
 		w->g->req.flags |= MSG_TRUNCATED;

@@ -9,6 +9,7 @@ enum step believe(struct walk *w, enum pgsql_side side)
 	case CHAIN_NO:
 		return STEP_LOST;
 	case CHAIN_MORE:
+		w->half->held_to = w->in->off + w->in->buf.n;
 		return STEP_MORE;
 	case CHAIN_YES:
 		break;

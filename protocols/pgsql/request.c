@@ -9,7 +9,10 @@ static uint64_t answered_to(const struct pgsql *g)
 void req_begin(struct walk *w, enum unit unit, uint64_t off)
 {
 	struct pgsql *g = w->g;
+	const struct half *server = &g->half[1 - g->client];
 
+	if (server->lost)
+		g->older_to = MAX(g->older_to, server->held_to);
 	g->req = (struct request){
 		.open = true, .end = off, .group = unit == UNIT_GROUP, .call = unit == UNIT_CALL
 	};

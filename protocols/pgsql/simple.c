@@ -113,6 +113,7 @@ void simple_torn(struct pgsql *g, struct sink *out)
 	struct parse_in in = { .dir = (enum dir)g->client };
 	struct walk w = { .g = g, .half = &g->half[g->client], .in = &in, .out = out };
 
+	g->query.torn = true;
 	if (!g->query.next)
 		return;
 	g->query.next = false;

@@ -29,6 +29,7 @@ struct half {
 	uint64_t edge;	   /* position behind the last message that was read to its end */
 	uint64_t begin;	   /* of the message */
 	uint64_t body_end; /* position behind it */
+	uint64_t held_to;  /* while lost: position behind what has come and could be a message */
 	uint8_t phase;
 	uint8_t tag;
 	bool lost;	/* looking for a message among unknown bytes */
@@ -72,6 +73,7 @@ struct query {
 	bool next;			/* it does, with the byte `first` */
 	bool plain;			/* all its bytes are characters */
 	bool answered;			/* one of them was */
+	bool torn;			/* bytes of it are missing, perhaps of several statements */
 	uint8_t first;
 };
 
@@ -108,7 +110,9 @@ struct pgsql {
 	char name_text[PGSQL_NAME_MAX]; /* of the first */
 	uint64_t login_begin, login_key;
 	uint64_t pushes;
-	uint8_t client; /* enum dir */
+	uint64_t
+		older_to; /* what the server sent before this position came before the last request */
+	uint8_t client;	  /* enum dir */
 	uint8_t login;
 	uint8_t user_n, database_n;
 	char user[PGSQL_NAME_MAX], database[PGSQL_NAME_MAX];

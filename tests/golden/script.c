@@ -101,6 +101,10 @@ static void directive(struct script *s, struct slice text)
 		s->at_server = true;
 		return;
 	}
+	if (slice_eq_str(verb, "no-loss-check")) {
+		s->no_loss_check = true;
+		return;
+	}
 	if (slice_eq_str(verb, "no-prefix-check")) {
 		s->no_prefix_check = true;
 		return;
@@ -251,6 +255,82 @@ void script_play_cut(const struct script *s, struct convo *c, size_t cut, size_t
 			left = slice_from(left, n);
 			at += n;
 		}
+	}
+	convo_finish(c);
+}
+
+static void begin(const struct script *s, struct convo *c, bool mid)
+{
+	convo_init(c, s->protocol, DIR_RX, mid, s->bodies);
+	c->at_server = s->at_server;
+}
+
+static void play_bytes_lost(struct convo *c, const struct turn *turn, size_t from, size_t to)
+{
+	struct turn t = *turn, gap = { .kind = TURN_GAP, .dir = turn->dir, .lost = to - from };
+
+	t.bytes = slice_head(turn->bytes, from);
+	if (t.bytes.n)
+		convo_play(c, &t);
+	if (gap.lost)
+		convo_play(c, &gap);
+	t.bytes = slice_from(turn->bytes, to);
+	if (t.bytes.n)
+		convo_play(c, &t);
+}
+
+void script_play_lost(const struct script *s, struct convo *c, size_t at, size_t lost)
+{
+	size_t pos = 0;
+
+	begin(s, c, s->mid);
+	for (size_t i = 0; i < s->n_turns; i++) {
+		const struct turn *t = &s->turns[i];
+		size_t from = at > pos ? MIN(at - pos, t->bytes.n) : t->bytes.n;
+
+		if (at == pos)
+			from = 0;
+		if (t->kind == TURN_BYTES)
+			play_bytes_lost(c, t, from, from + MIN(lost, t->bytes.n - from));
+		else
+			convo_play(c, t);
+		pos += t->bytes.n;
+	}
+	convo_finish(c);
+}
+
+bool script_may_join(const struct script *s, size_t from)
+{
+	size_t pos = 0;
+
+	for (size_t i = 0; i < s->n_turns && pos <= from; i++) {
+		const struct turn *t = &s->turns[i];
+
+		if (from == pos || (from < pos + t->bytes.n && t->dir == DIR_TX))
+			return true;
+		pos += t->bytes.n;
+	}
+	return false;
+}
+
+void script_play_mid(const struct script *s, struct convo *c, size_t from)
+{
+	size_t pos = 0;
+
+	begin(s, c, true);
+	for (size_t i = 0; i < s->n_turns; i++) {
+		struct turn t = s->turns[i];
+		size_t skip = pos < from ? MIN(from - pos, t.bytes.n) : 0;
+
+		pos += t.bytes.n;
+		if (t.kind == TURN_GAP && pos <= from)
+			c->dir[t.dir].off += t.lost;
+		if (t.kind == TURN_BYTES) {
+			c->dir[t.dir].off += skip;
+			t.bytes = slice_from(t.bytes, skip);
+		}
+		if (pos > from && (t.kind != TURN_BYTES || t.bytes.n))
+			convo_play(c, &t);
 	}
 	convo_finish(c);
 }

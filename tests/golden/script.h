@@ -15,7 +15,7 @@ struct script {
 	struct strbuf bytes;	       /* what the turns' slices point into */
 	size_t offs[SCRIPT_TURNS_MAX]; /* offset of a turn's bytes while they are being read */
 	uint64_t bodies;
-	bool mid, at_server, no_prefix_check;
+	bool mid, at_server, no_prefix_check, no_loss_check;
 	enum proto_id protocol; /* the caller's: set before it is played */
 	struct strbuf want;	/* the log block */
 	const char *error;	/* NULL, or what is wrong with the file; at line `error_line` */
@@ -33,6 +33,12 @@ void script_play(const struct script *s, struct convo *c);
  * `piece` bytes (0: whole), and nothing played beyond `until` bytes (UINT64_MAX: all). */
 void script_play_cut(const struct script *s, struct convo *c, size_t cut, size_t piece,
 		     size_t until);
+/* The same with at most `lost` bytes of one turn missing, from the byte `at` on. */
+void script_play_lost(const struct script *s, struct convo *c, size_t at, size_t lost);
+/* Joined behind the first `from` bytes: the connection is older. A client is joined where it begins to
+ * send. */
+bool script_may_join(const struct script *s, size_t from);
+void script_play_mid(const struct script *s, struct convo *c, size_t from);
 size_t script_bytes(const struct script *s);
 
 #endif

@@ -1,7 +1,7 @@
 /* Plays every golden file of the folders on the command line and compares the logs; then plays each
  * conversation cut in two at every byte, in pieces of one to seven bytes, and cut off after every
  * byte. With --write the log blocks are replaced by what the parser says: read the difference. */
-#include "tests/golden/script.h"
+#include "tests/golden/pairs.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -109,6 +109,50 @@ static void check_prefixes(const char *path, const struct script *s, const struc
 	}
 }
 
+static bool check_pairs(const char *path, const struct script *s, struct convo *c,
+			const struct pairs *whole, const char *what, size_t at)
+{
+	static struct pairs some;
+	uint64_t key = 0;
+	bool ok;
+
+	pairs_read(&some, strbuf_slice(&c->log.all));
+	ok = sound(c) && pairs_within(&some, whole, &key);
+	if (!ok) {
+		fail(path, s, what, at);
+		printf("exchange %llu:\n%s", (unsigned long long)key, strbuf_str(&c->log.all));
+	}
+	convo_done(c);
+	return ok;
+}
+
+/* Wherever bytes are lost, and wherever the connection is joined, no exchange gets another's answer. */
+static void check_losses(const char *path, const struct script *s, const struct convo *c)
+{
+	static const size_t lost[] = { 1, 5, 20, SIZE_MAX };
+	static struct pairs whole;
+	size_t n = script_bytes(s), step = n > 8000 ? n / 500 : 1;
+	struct convo other;
+
+	pairs_read(&whole, strbuf_slice(&c->log.all));
+	for (size_t i = 0; i < ARRAY_SIZE(lost); i++) {
+		for (size_t at = 0; at < n; at += step) {
+			script_play_lost(s, &other, at, lost[i]);
+			if (!check_pairs(path, s, &other, &whole,
+					 "another's answer when bytes are lost", at))
+				break;
+		}
+	}
+	for (size_t from = 0; from < n; from += step) {
+		if (!script_may_join(s, from))
+			continue;
+		script_play_mid(s, &other, from);
+		if (!check_pairs(path, s, &other, &whole,
+				 "another's answer when joined in the middle", from))
+			break;
+	}
+}
+
 static void run_script(const char *path, const struct script *s, struct strbuf *rewritten)
 {
 	size_t before = failures;
@@ -135,6 +179,8 @@ static void run_script(const char *path, const struct script *s, struct strbuf *
 	}
 	check_cuts(path, s, &c);
 	check_prefixes(path, s, &c);
+	if (protocol == PROTO_PGSQL && !s->no_loss_check)
+		check_losses(path, s, &c);
 	convo_done(&c);
 	if (failures == before)
 		printf("ok %s: %s\n", path, s->title);
