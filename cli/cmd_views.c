@@ -9,7 +9,6 @@
 #define INTERVAL_TAP_MS 1000
 #define LIVE_ROWS	200
 
-/* The one number of sqlgen_oldest(). */
 static int keep_number(void *ctx, const struct datum *cells)
 {
 	if (cells[0].kind == DATUM_INT && cells[0].i > 0)
@@ -24,13 +23,19 @@ static int ignore_columns(void *ctx, const struct answer_col *cols, size_t n)
 	return n ? 0 : -EINVAL;
 }
 
+int verb_number(struct source *src, const struct question *q, uint64_t *ret, struct trouble *t)
+{
+	struct answer_sink sink = { .ctx = ret, .columns = ignore_columns, .row = keep_number };
+
+	return source_ask(src, q, &sink, t);
+}
+
 /* Rates are per second since the first row of the range: a Kelpie that runs for ten seconds does
  * not divide by five minutes. */
 static int rate_span(const struct question *range, struct source *src, uint64_t now_ns,
 		     uint64_t *ret_ns, struct trouble *t)
 {
 	uint64_t oldest = range->from_ns, end = range->to_ns == UINT64_MAX ? now_ns : range->to_ns;
-	struct answer_sink sink = { .ctx = &oldest, .columns = ignore_columns, .row = keep_number };
 	_cleanup_(question_done) struct question q;
 	_cleanup_(strbuf_done) struct strbuf why = STRBUF_INIT(256);
 	int r;
@@ -40,7 +45,7 @@ static int rate_span(const struct question *range, struct source *src, uint64_t 
 	q.to_ns = range->to_ns;
 	r = sqlgen_oldest(&q, &why);
 	if (!r)
-		r = source_ask(src, &q, &sink, t);
+		r = verb_number(src, &q, &oldest, t);
 	if (r < 0)
 		return r;
 	*ret_ns = end > oldest ? MAX(end - oldest, NSEC_PER_SEC) : NSEC_PER_SEC;
@@ -335,6 +340,7 @@ static const struct verb tap_verb = { .name = "tap",
 				      .sorts = { NULL, "latency_ns", "response_bytes", "status" },
 				      .live_rows = LIVE_ROWS,
 				      .live_order = "end_time",
+				      .tells_unseen = true,
 				      .interval_ms = INTERVAL_TAP_MS,
 				      .build = build_tap };
 

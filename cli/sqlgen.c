@@ -301,6 +301,25 @@ int sqlgen_tap(struct question *q, const struct options *o, struct strbuf *why)
 	return finish(q, why);
 }
 
+int sqlgen_count(struct question *q, const struct options *o, uint64_t from_ns, uint64_t to_ns,
+		 struct strbuf *why)
+{
+	int r;
+
+	q->from_ns = from_ns;
+	q->to_ns = to_ns;
+	strbuf_addf(&q->sql, "SELECT count(*) AS requests FROM %s", table_of(o));
+	r = sqlgen_where(q, o, SQL_REQUESTS, why);
+	if (r < 0)
+		return r;
+	add_and(q, o);
+	strbuf_adds(&q->sql, "end_time > ");
+	question_bind_int(q, (int64_t)from_ns);
+	strbuf_adds(&q->sql, " AND end_time <= ");
+	question_bind_int(q, (int64_t)to_ns);
+	return finish(q, why);
+}
+
 int sqlgen_slow(struct question *q, const struct options *o, struct strbuf *why)
 {
 	int r;

@@ -38,6 +38,9 @@ bool sqlgen_top_can_run(const struct question *range, const struct options *o, u
 int sqlgen_oldest(struct question *q, struct strbuf *why);
 /* The newest rows of the range, oldest of them first. */
 int sqlgen_tap(struct question *q, const struct options *o, struct strbuf *why);
+/* How many rows ended in (from_ns, to_ns]; sets the range too. */
+int sqlgen_count(struct question *q, const struct options *o, uint64_t from_ns, uint64_t to_ns,
+		 struct strbuf *why);
 int sqlgen_slow(struct question *q, const struct options *o, struct strbuf *why);
 int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *why);
 int sqlgen_conns(struct question *q, const struct options *o, struct strbuf *why);

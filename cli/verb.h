@@ -14,6 +14,7 @@ struct verb {
 		*sorts[VERB_SORTS_MAX]; /* what s goes through in a live view; the first is NULL */
 	uint64_t live_rows;	/* asked for in place when the flags do not say; 0: as elsewhere */
 	const char *live_order; /* in place when the flags do not say; NULL: as elsewhere */
+	bool tells_unseen;	/* in place: how many rows came that were never on the screen */
 	int interval_ms;
 	/* Builds the statement for now; src may be asked before. 0; -EINVAL with why; -EINTR; -EIO
 	 * with *t. */
@@ -31,6 +32,8 @@ struct asking {
 
 /* As verb->build(), with what is wrong in *t. */
 int verb_build(const struct asking *a, struct question *q, struct trouble *t);
+/* The one number of a statement's one row; untouched when it is none, or 0. As source_ask(). */
+int verb_number(struct source *src, const struct question *q, uint64_t *ret, struct trouble *t);
 /* As show_answer(). */
 int verb_show(const struct asking *a, const struct print_opts *print, struct strbuf *footer,
 	      struct trouble *t);

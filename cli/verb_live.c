@@ -5,11 +5,13 @@
 #include "cli/live.h"
 #include "cli/screen.h"
 #include "cli/show.h"
+#include "cli/sqlgen.h"
 
 #include <errno.h>
 
 #define LEVELS_MAX 3 /* a group, its requests, one of them */
 #define WORDS_MAX  64
+#define SETTLE_NS  NSEC_PER_SEC /* after its end a row is stored, and can be counted */
 
 /* What Enter went into. */
 struct level {
@@ -20,6 +22,7 @@ struct level {
 	struct json keys;    /* of the row that was opened: matches borrow from it */
 	char *key;	     /* its source */
 	char *values[CLI_MATCHES_MAX];
+	uint64_t counted_to_ns, unseen; /* rows that ended until then and were never shown */
 };
 
 struct viewing {
@@ -58,6 +61,35 @@ static struct options drawn(const struct level *l)
 	return o;
 }
 
+/* More rows than a page holds came between two of them: the difference was never on the screen.
+ * Adds the line that says how many there have been. 0 or -EINTR. */
+static int tell_unseen(struct viewing *v, struct strbuf *foot)
+{
+	_cleanup_(strbuf_done) struct strbuf why = STRBUF_INIT(4096);
+	_cleanup_(question_done) struct question q;
+	struct level *l = current(v);
+	struct options o = drawn(l);
+	uint64_t n = 0, to_ns = wall_ns() - SETTLE_NS, page = o.limit ? o.limit : o.last;
+	struct trouble t;
+	int r;
+
+	question_init(&q);
+	if (!l->counted_to_ns)
+		l->counted_to_ns = to_ns;
+	r = sqlgen_count(&q, &l->o, l->counted_to_ns, to_ns, &why);
+	if (r == 0 && to_ns > l->counted_to_ns)
+		r = verb_number(v->source, &q, &n, &t);
+	if (r == 0) {
+		l->counted_to_ns = to_ns;
+		l->unseen += n > page ? n - page : 0;
+	}
+	if (l->unseen)
+		strbuf_addf(foot,
+			    "%llu %s not shown: too many for the screen; / and flags filter\n",
+			    (unsigned long long)l->unseen, l->verb->what);
+	return r == -EINTR ? r : 0;
+}
+
 static int draw_text(struct viewing *v, const struct print_opts *print, struct strbuf *foot,
 		     struct trouble *t)
 {
@@ -91,7 +123,9 @@ static int draw(void *ctx, struct live_page *page, struct trouble *t)
 	print.out = open_memstream(&text, &n);
 	if (!print.out)
 		return trouble_set(t, EXIT_ERROR, "out of memory");
-	code = draw_text(v, &print, &page->foot, t);
+	code = EXIT_INTERRUPTED;
+	if (!page->list || !l->verb->tells_unseen || l->o.until || tell_unseen(v, &page->foot) == 0)
+		code = draw_text(v, &print, &page->foot, t);
 	fclose(print.out);
 	strbuf_add(&page->text, text, n);
 	free(text);
@@ -239,6 +273,7 @@ static bool set_filter(void *ctx, const char *flags, struct strbuf *why)
 		l->flags = typed;
 		l->words = cut;
 		l->o = o;
+		l->counted_to_ns = l->unseen = 0;
 		return true;
 	}
 	free(typed);

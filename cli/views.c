@@ -45,8 +45,9 @@ static const struct view_col top_pod[] = {
 };
 static const struct view_col top_statement[] = {
 	{ "protocol", "PROTOCOL", SHAPE_PLAIN, 65, 6, VIEW_FLEX | VIEW_KEY },
-	{ "method", "METHOD", SHAPE_PLAIN, 75, 4, VIEW_FLEX | VIEW_KEY },
-	{ "resource", "STATEMENT", SHAPE_PLAIN, 100, 16,
+	/* nearly always the statement's first word */
+	{ "method", "METHOD", SHAPE_PLAIN, 75, 4, VIEW_FLEX | VIEW_WIDE | VIEW_KEY },
+	{ "resource", "STATEMENT", SHAPE_PLAIN, 100, 28,
 	  VIEW_FLEX | VIEW_MAIN | VIEW_NAME | VIEW_KEY },
 	TOP_NUMBERS,
 };

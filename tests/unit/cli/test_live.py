@@ -174,6 +174,25 @@ def test_live_follows_rows(server):
         server.db.execute("DELETE FROM requests WHERE server_name = 'newcomer'")
 
 
+def test_live_tells_what_was_not_shown(server):
+    """What came between two pages and found no room on the second is counted."""
+    with Session("tap", "-f", "--server", server.address) as s:
+        s.wait("q quit")
+        time.sleep(1.2)  # rows are counted from a second before the first page on
+        expect("not shown" in s.term.text(), False, s.term.text())
+        with server.lock:
+            server.db.executemany(
+                "INSERT INTO requests (id, end_time, time, method, resource, status, server_name, client_name) "
+                "VALUES (?, ?, 1, 'GET', '/crowd', '200', 'crowd', 'crowd')",
+                [(f"crowd-{n}", time.time_ns()) for n in range(450)])
+        s.wait("250 requests not shown: too many for the screen; / and flags filter")
+        s.keys("/--status 5xx\r").until(lambda: "not shown" not in s.term.text(), "counted anew")
+        s.keys("q")
+        left_well(s)
+    with server.lock:
+        server.db.execute("DELETE FROM requests WHERE server_name = 'crowd'")
+
+
 def test_live_resizes(server):
     with session(server, "slow") as s:
         s.wait("q quit")
