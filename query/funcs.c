@@ -251,12 +251,20 @@ static void fn_regex(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 
 static void fn_sql_norm(sqlite3_context *ctx, int argc, sqlite3_value **argv)
 {
+	enum sql_dialect dialect = SQL_ANSI;
 	char out[SQL_NORM_MAX];
 
-	(void)argc;
-	if (sqlite3_value_type(argv[0]) != SQLITE_NULL)
-		sqlite3_result_text(ctx, out, (int)sql_norm(arg_text(argv[0]), SQL_ANSI, out),
-				    SQLITE_TRANSIENT);
+	for (int i = 0; i < argc; i++)
+		if (sqlite3_value_type(argv[i]) == SQLITE_NULL)
+			return;
+	if (argc == 2 && slice_eq_str(arg_text(argv[1]), "mysql")) {
+		dialect = SQL_MYSQL;
+	} else if (argc == 2 && !slice_eq_str(arg_text(argv[1]), "pgsql")) {
+		fail(ctx, "bad_argument", "", "sql_norm(): the dialect is 'pgsql' or 'mysql'");
+		return;
+	}
+	sqlite3_result_text(ctx, out, (int)sql_norm(arg_text(argv[0]), dialect, out),
+			    SQLITE_TRANSIENT);
 }
 
 static void fn_path_template(sqlite3_context *ctx, int argc, sqlite3_value **argv)
@@ -298,7 +306,8 @@ static const struct function functions[] = {
 	{ "regex", 2, PURE, fn_regex, NULL, NULL, 0,
 	  "regex(text, pattern): whether the pattern matches somewhere; linear time" },
 	{ "sql_norm", 1, PURE, fn_sql_norm, NULL, NULL, 0,
-	  "sql_norm(text): an SQL statement with its literals as ?" },
+	  "sql_norm(text[, dialect]): an SQL statement with its literals as ?; 'pgsql', 'mysql'" },
+	{ "sql_norm", 2, PURE, fn_sql_norm, NULL, NULL, 0, NULL },
 	{ "time_bucket", 2, PURE, fn_time_bucket, NULL, NULL, 0,
 	  "time_bucket('10s', time): start of the interval that holds the time (origin UTC)" },
 	{ "format", -1, PURE, fn_format, NULL, NULL, 0, NULL },

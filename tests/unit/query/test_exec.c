@@ -307,6 +307,9 @@ static void test_exec__functions(void)
 		{ "SELECT path_template('/users/42/x')", "/users/*/x\n" },
 		{ "SELECT sql_norm('select * from t where a = 5')",
 		  "SELECT * FROM t WHERE a = ?\n" },
+		{ "SELECT sql_norm('select \"a\" # 1', 'mysql'), sql_norm('select \"a\" # 1', "
+		  "'pgsql'), sql_norm('select 1', NULL), sql_norm(NULL, 'mysql')",
+		  "SELECT ?|SELECT \"a\" # ?|~|~\n" },
 		{ "SELECT quantile(x, 0.5), p50(x), count_distinct(x) FROM (SELECT 10 x UNION ALL "
 		  "SELECT 10 UNION ALL SELECT 10)",
 		  "10|10|1\n" },
@@ -332,6 +335,7 @@ static void test_exec__functions(void)
 		check(&f, table[i][0], table[i][1]);
 	check_error(&f, "SELECT ago('soon')", -EINVAL, "bad_argument", "'5m'", -1);
 	check_error(&f, "SELECT regex('a', '(')", -EINVAL, "bad_argument", "", -1);
+	check_error(&f, "SELECT sql_norm('a', 'oracle')", -EINVAL, "bad_argument", "", -1);
 	check_error(&f, "SELECT p99(method) FROM http", -EINVAL, "bad_argument", "latency_ns", -1);
 	check_error(&f, "SELECT quantile(latency_ns, 99) FROM http", -EINVAL, "bad_argument",
 		    "0.99", -1);
