@@ -149,6 +149,10 @@ static void put_known_by_others(struct pipeline *p, struct conn *c, const struct
 	int64_t id = x->num[called ? SQL_NUM_CALLS : SQL_NUM_STMT];
 	struct stmt s;
 
+	/* Where all was seen, or the server knows no such statement, there is nothing to guess. */
+	if ((!c->old && !c->dir[c->request_dir].gap_ns) ||
+	    slice_eq_str(exchange_text(x, SQL_TEXT_STATE), "26000"))
+		return;
 	if (id <= 0 || (x->text[SQL_TEXT_STATEMENT].n && !called) ||
 	    stmts_get(c, (uint64_t)id, &s) || !catalogue_get(&p->catalogue, c, (uint64_t)id, &s))
 		return;

@@ -603,8 +603,8 @@ void stream_close(struct pipeline *p, struct conn *c)
 {
 	if (c->state == CONN_PARSING) {
 		for (int d = 0; d < 2 && c->state == CONN_PARSING; d++)
-			if (!c->dir[d].eof_told &&
-			    (c->dir[d].len || c->dir[d].eof || c->dir[d].waiting))
+			if (c->dir[d].waiting ||
+			    (!c->dir[d].eof_told && (c->dir[d].len || c->dir[d].eof)))
 				parse_buffer(p, c, (enum dir)d, true);
 		if (c->state == CONN_PARSING)
 			parser_end(p, c);

@@ -488,6 +488,29 @@ static void test_pipeline__a_farewell_answers_no_later_request(void)
 	finish();
 }
 
+/* The same at the client's end, where it waits for a request until the connection is over. */
+static void test_pipeline__what_waits_at_the_end_is_read(void)
+{
+	static const char farewell[] = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+	struct ev_eof eof = { .h = { sizeof(eof), EV_CONN_EOF, EV_VERSION, 0, 0, 0 },
+			      .conn = CLIENT_ID };
+	uint64_t rx, tx;
+
+	start();
+	give_open(CLIENT_ID, false, 0);
+	tx = give(CLIENT_ID, EV_TX, 0, request);
+	rx = give(CLIENT_ID, EV_RX, 0, response);
+	rx = give(CLIENT_ID, EV_RX, rx, farewell);
+	eof.h.ts_ns = t.now += 1000;
+	eof.pos = rx;
+	pipeline_event(t.p, &eof.h);
+	give_close(CLIENT_ID, rx, tx, 0);
+	pipeline_commit(t.p);
+	EXPECT_EQ(ledger_get(&t.ledger, L4_REST), 0);
+	EXPECT_EQ(ledger_get(&t.ledger, L6_RESP_ONLY), 1);
+	finish();
+}
+
 #define GIVE(dir, pos, text)                                                                       \
 	(give_bytes(SERVER_ID, dir, pos, text, sizeof(text) - 1, sizeof(text) - 1, 0),             \
 	 (pos) + sizeof(text) - 1)
@@ -957,6 +980,7 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends), TEST(test_pipelin
 	  TEST(test_pipeline__an_unanswered_request_is_a_row),
 	  TEST(test_pipeline__a_reset_ends_no_body),
 	  TEST(test_pipeline__a_farewell_answers_no_later_request),
+	  TEST(test_pipeline__what_waits_at_the_end_is_read),
 	  TEST(test_pipeline__statements_of_one_query_are_counted_apart),
 	  TEST(test_pipeline__what_was_passed_over_shifts_no_answers),
 	  TEST(test_pipeline__a_request_that_was_never_read_is_the_clients),
