@@ -1,12 +1,12 @@
-/* bench_hops MODE MILLISECONDS [DIR]: how fast HTTP/1 exchanges go through Kelpie's own hops on one
- * core, from records in memory.
+/* bench_hops [--proto PROTO] MODE MILLISECONDS [DIR]: how fast exchanges (of HTTP/1 when nothing is said)
+ * go through Kelpie's own hops on one core, from records in memory.
  *
  *	pipeline   hops 2 to 7: checked records in, encoded rows out
  *	stored     hops 2 to 8: and into a store in DIR
  *	store      hop 8 alone: rows that the pipeline made before, into a store in DIR
  *
- * Records are those of the server's end of CONNS keep-alive connections: one for each request, one
- * for each response. Prints JSON.
+ * Records are those of the server's end of CONNS connections: one for each request, one for each
+ * response. Prints JSON.
  */
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +43,19 @@ struct drain {
 	bool full;
 };
 
+struct bench;
+
+/* A protocol's exchanges. */
+struct workload {
+	const char *name;
+	uint16_t port;
+	struct slice opening[2]; /* by direction: what comes before the first exchange */
+	/* Makes the messages of the i-th template. */
+	void (*prepare)(struct bench *b, unsigned int i);
+};
+
 struct bench {
+	const struct workload *load;
 	struct drain drain;
 	struct pipeline *pipeline;
 	struct ledger *ledger;
@@ -148,7 +160,7 @@ static void open_connection(struct bench *b, uint32_t n)
 	c->local[10] = c->local[11] = c->remote[10] = c->remote[11] = 0xff;
 	c->local[12] = c->remote[12] = 127;
 	c->local[15] = c->remote[15] = 1;
-	c->local_port = 8080;
+	c->local_port = b->load->port;
 	c->remote_port = (uint16_t)(33000 + n);
 	c->family = 2;
 	c->initiator = EV_INITIATOR_REMOTE;
@@ -157,38 +169,94 @@ static void open_connection(struct bench *b, uint32_t n)
 	give(b, &c->h, sizeof(*c), EV_CONN_OPEN);
 }
 
-static void prepare(struct bench *b, uint32_t n, enum ev_dir dir, const char *text)
+static void prepare(struct bench *b, uint32_t n, enum ev_dir dir, struct slice v)
 {
 	struct ev_data *e = (struct ev_data *)b->record[n][dir];
-	size_t len = strlen(text);
 
-	e->orig_len = e->cap_len = (uint32_t)len;
+	e->orig_len = e->cap_len = (uint32_t)v.n;
 	e->tgid = 4242;
 	e->h.flags = dir == EV_TX ? EV_F_TX : 0;
-	memcpy(e->data, text, len);
+	memcpy(e->data, v.p, v.n);
 }
 
-static void prepare_all(struct bench *b)
+static void prepare_http(struct bench *b, unsigned int i)
 {
 	char text[512];
 
-	for (unsigned int i = 0; i < TEMPLATES; i++) {
-		snprintf(text, sizeof(text),
-			 "GET /orders/%u/items?page=%u HTTP/1.1\r\nHost: shop.test\r\n"
-			 "User-Agent: bench/1.0\r\nAccept: */*\r\nX-Request-Id: %016x\r\n\r\n",
-			 i, i % 7, i);
-		prepare(b, i, EV_RX, text);
-		snprintf(text, sizeof(text),
-			 "HTTP/1.1 %d OK\r\nServer: bench\r\nContent-Type: application/json\r\n"
-			 "Content-Length: 27\r\n\r\n{\"order\":%016x}\n",
-			 i % 50 ? 200 : 404, i);
-		prepare(b, i, EV_TX, text);
-	}
+	snprintf(text, sizeof(text),
+		 "GET /orders/%u/items?page=%u HTTP/1.1\r\nHost: shop.test\r\n"
+		 "User-Agent: bench/1.0\r\nAccept: */*\r\nX-Request-Id: %016x\r\n\r\n",
+		 i, i % 7, i);
+	prepare(b, i, EV_RX, slice_str(text));
+	snprintf(text, sizeof(text),
+		 "HTTP/1.1 %d OK\r\nServer: bench\r\nContent-Type: application/json\r\n"
+		 "Content-Length: 27\r\n\r\n{\"order\":%016x}\n",
+		 i % 50 ? 200 : 404, i);
+	prepare(b, i, EV_TX, slice_str(text));
 }
 
-static void give_data(struct bench *b, uint32_t conn, enum ev_dir dir)
+/* Adds a message of PostgreSQL's, and returns its length. */
+static size_t pg_message(char *to, char tag, struct slice body)
 {
-	struct ev_data *e = (struct ev_data *)b->record[b->seq % TEMPLATES][dir];
+	to[0] = tag;
+	for (int i = 0; i < 4; i++)
+		to[1 + i] = (char)((body.n + 4) >> (24 - 8 * i));
+	memcpy(to + 5, body.p, body.n);
+	return 5 + body.n;
+}
+
+#define PG_ROW "\0\2\0\0\0\4reed\0\0\0\3350"
+
+/* Simple queries and prepared ones in turn; each has one row. */
+static void prepare_pgsql(struct bench *b, unsigned int i)
+{
+	char text[256], out[512];
+	size_t n = 0;
+
+	if (i % 2) {
+		int len = snprintf(text, sizeof(text),
+				   "SELECT name, price FROM items WHERE id = %u AND shop = '%u'", i,
+				   i % 7);
+
+		n += pg_message(out + n, 'Q', slice_of(text, (size_t)len + 1));
+	} else {
+		n += pg_message(out + n, 'P',
+				SLICE_LIT("\0SELECT name, price FROM items WHERE id = $1\0\0\0"));
+		n += pg_message(out + n, 'B', SLICE_LIT("\0\0\0\0\0\1\0\0\0\00217\0\0"));
+		n += pg_message(out + n, 'E', SLICE_LIT("\0\0\0\0\0"));
+		n += pg_message(out + n, 'S', SLICE_LIT(""));
+	}
+	prepare(b, i, EV_RX, slice_of(out, n));
+	n = 0;
+	if (i % 2 == 0) {
+		n += pg_message(out + n, '1', SLICE_LIT(""));
+		n += pg_message(out + n, '2', SLICE_LIT(""));
+	}
+	n += pg_message(out + n, 'D', SLICE_LIT(PG_ROW));
+	n += pg_message(out + n, 'C', SLICE_LIT("SELECT 1\0"));
+	n += pg_message(out + n, 'Z', SLICE_LIT("I"));
+	prepare(b, i, EV_TX, slice_of(out, n));
+}
+
+static const struct workload workloads[] = {
+	{ .name = "http", .port = 8080, .prepare = prepare_http },
+	{ .name = "pgsql",
+	  .port = 5432,
+	  .opening = { [EV_RX] = { (const uint8_t *)"\0\0\0\x12\0\3\0\0user\0bob\0\0", 18 },
+		       [EV_TX] = { (const uint8_t *)"R\0\0\0\x08\0\0\0\0Z\0\0\0\5I", 15 } },
+	  .prepare = prepare_pgsql },
+};
+
+static void prepare_all(struct bench *b)
+{
+	for (unsigned int i = 0; i < TEMPLATES; i++)
+		b->load->prepare(b, i);
+}
+
+/* Gives what a template holds to a connection. */
+static void give_template(struct bench *b, uint32_t conn, uint64_t n, enum ev_dir dir)
+{
+	struct ev_data *e = (struct ev_data *)b->record[n][dir];
 
 	e->conn = conn + 1;
 	e->slot = conn;
@@ -197,12 +265,23 @@ static void give_data(struct bench *b, uint32_t conn, enum ev_dir dir)
 	give(b, &e->h, (uint32_t)sizeof(*e) + e->cap_len, EV_DATA);
 }
 
+/* The first template's place serves: it is made afterwards. */
+static void give_opening(struct bench *b, uint32_t conn)
+{
+	for (int dir = 0; dir < 2; dir++) {
+		if (!b->load->opening[dir].n)
+			continue;
+		prepare(b, 0, (enum ev_dir)dir, b->load->opening[dir]);
+		give_template(b, conn, 0, (enum ev_dir)dir);
+	}
+}
+
 static void give_exchange(struct bench *b)
 {
 	uint32_t conn = (uint32_t)(b->seq % CONNS);
 
-	give_data(b, conn, EV_RX);
-	give_data(b, conn, EV_TX);
+	give_template(b, conn, b->seq % TEMPLATES, EV_RX);
+	give_template(b, conn, b->seq % TEMPLATES, EV_TX);
 	b->seq++;
 }
 
@@ -223,9 +302,11 @@ static int make_pipeline(struct bench *b)
 	b->pipeline = b->ledger ? pipeline_new(&o) : NULL;
 	if (!b->pipeline)
 		return -1;
-	prepare_all(b);
-	for (uint32_t i = 0; i < CONNS; i++)
+	for (uint32_t i = 0; i < CONNS; i++) {
 		open_connection(b, i);
+		give_opening(b, i);
+	}
+	prepare_all(b);
 	return 0;
 }
 
@@ -322,6 +403,14 @@ static int run(struct bench *b, uint64_t duration_ns)
 	return b->drain.rows == 0;
 }
 
+static const struct workload *workload_named(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(workloads); i++)
+		if (strcmp(workloads[i].name, name) == 0)
+			return &workloads[i];
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	static struct bench b;
@@ -329,12 +418,20 @@ int main(int argc, char **argv)
 	int r;
 
 	b.drain.mode = _MODE_MAX;
+	b.load = &workloads[0];
+	if (argc >= 3 && strcmp(argv[1], "--proto") == 0) {
+		b.load = workload_named(argv[2]);
+		argc -= 2;
+		argv += 2;
+	}
 	for (int i = 0; argc >= 3 && i < _MODE_MAX; i++)
 		if (strcmp(argv[1], mode_names[i]) == 0)
 			b.drain.mode = (enum mode)i;
-	if (b.drain.mode == _MODE_MAX || parse_u64(slice_of(argv[2], strlen(argv[2])), &ms) < 0 ||
+	if (!b.load || b.drain.mode == _MODE_MAX ||
+	    parse_u64(slice_of(argv[2], strlen(argv[2])), &ms) < 0 ||
 	    (b.drain.mode != MODE_PIPELINE && argc != 4)) {
-		fprintf(stderr, "bench_hops pipeline|stored|store MILLISECONDS [DIR]\n");
+		fprintf(stderr, "bench_hops [--proto http|pgsql] pipeline|stored|store "
+				"MILLISECONDS [DIR]\n");
 		return 2;
 	}
 	b.now_ns = clock_ns(CLOCK_REALTIME);
