@@ -15,6 +15,7 @@ const int calls_parser[] = {
 	SCMP_SYS(futex),
 	SCMP_SYS(restart_syscall),
 	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sched_yield),
 	/* memory, time, the end */
 	SCMP_SYS(brk),
 	SCMP_SYS(mmap),

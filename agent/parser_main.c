@@ -12,12 +12,14 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #define DRAIN_MS      20 /* between rounds; the kernel wakes nobody for a record */
+#define IDLE_DRAIN_MS 60 /* at most, after rounds that found nothing: each doubles the wait */
 #define BUSY_DRAIN_MS 2	 /* after a round that found much */
 #define BUSY_BYTES    (256 * KIB)
 /* While the store has to catch up: with less room in the queue of rows the rest stays in the rings. */
@@ -26,6 +28,7 @@
 #define CROWDED_MS	1
 #define CROWDED_LOOKS	32		   /* records between two looks at the room, */
 #define CROWDED_ROWS	256		   /* or so many rows */
+#define BEHIND_BYTES	(1 * MIB)	   /* in the ring: who is so far behind is not polite */
 #define STORE_WAIT_NS	(2 * NSEC_PER_SEC) /* then rows are lost instead */
 #define IDLE_REQUEST_NS (300 * NSEC_PER_SEC)
 
@@ -38,6 +41,7 @@ struct parser {
 	int wait_fd;	    /* epoll: the attacher's messages, and the rings where they fill up */
 	uint64_t opens_pos; /* of the control ring: opens before it were given to the pipeline */
 	uint64_t opens_counted; /* the same of the parser process before this one */
+	int drain_ms;		/* before the next round when there was little */
 	uint64_t crowded_ns;	/* since when the queue of rows is, boot time; 0: it is not */
 	uint32_t snapshot_done;
 	bool stop;
@@ -81,6 +85,14 @@ static bool crowded(struct parser *ps)
 	if (!ps->crowded_ns)
 		ps->crowded_ns = boot_now_ns();
 	return boot_now_ns() - ps->crowded_ns < STORE_WAIT_NS;
+}
+
+/* The services that this machine is for wake up all the time, and a scheduler may let whom it runs go
+ * on for a millisecond or more before it gives them the CPU: they are asked every few records. */
+static void let_others(const struct parser *ps, uint64_t until)
+{
+	if (until - ps->data.pos < BEHIND_BYTES)
+		sched_yield();
 }
 
 /* What comes after the data of a round: a connect that failed too, as the answer that named its address
@@ -143,6 +155,8 @@ static bool take_data(struct parser *ps, uint64_t until)
 		if (n % CROWDED_LOOKS == 0 || pipeline_rows(ps->pipe) - rows > CROWDED_ROWS) {
 			if (crowded(ps))
 				return false;
+			if (n)
+				let_others(ps, until);
 			rows = pipeline_rows(ps->pipe);
 		}
 		r = ring_next(&ps->data, until, &h);
@@ -160,6 +174,15 @@ static bool take_data(struct parser *ps, uint64_t until)
 	}
 }
 
+/* How long to wait after a round that took so many bytes of records, milliseconds. */
+static int wait_after(struct parser *ps, uint64_t taken)
+{
+	if (taken > BUSY_BYTES)
+		return BUSY_DRAIN_MS;
+	ps->drain_ms = taken ? DRAIN_MS : MIN(ps->drain_ms * 2, IDLE_DRAIN_MS);
+	return ps->drain_ms;
+}
+
 /* One round, as agent/bpf/events.h orders it: opens, data, then ends. Where the store has to catch up
  * the rest stays in the rings, the ends behind the data that is left. Returns how long to wait for the
  * next round, milliseconds. */
@@ -174,7 +197,7 @@ static int drain(struct parser *ps)
 	ring_rewind(&ps->ctl, ends_from);
 	if (!all || !take_ends(ps, ends_until))
 		return CROWDED_MS;
-	return ps->data.pos - data_from > BUSY_BYTES ? BUSY_DRAIN_MS : DRAIN_MS;
+	return wait_after(ps, ps->data.pos - data_from + ps->ctl.pos - ends_from);
 }
 
 static void round_end(struct parser *ps)
@@ -333,7 +356,7 @@ int parser_main(const struct parser_args *a)
 	int r;
 
 	log_setup("parser", (enum log_level)a->cfg->log.level, (enum log_format)a->cfg->log.format);
-	ps = (struct parser){ .args = a };
+	ps = (struct parser){ .args = a, .drain_ms = DRAIN_MS };
 	r = setup(&ps);
 	if (r == 0)
 		r = sandbox_enter(&box, &what);

@@ -15,15 +15,18 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #define ROUND_MS      20
-#define BUSY_ROUND_MS 1 /* after a round that found much: the parser waits for room */
+#define IDLE_ROUND_MS 60 /* at most, after rounds that found nothing: each doubles the wait */
+#define BUSY_ROUND_MS 1	 /* after a round that found much: the parser waits for room */
 #define BUSY_BYTES    (ROW_RING_BYTES / 8)
 #define FRAME_MAX     (ROW_MAX + 64)
+#define POLITE_FRAMES 64 /* then whoever waits for the CPU may have it, unless much waits for us */
 #define TICK_NS	      (200 * NSEC_PER_MSEC)
 #define LEDGER_NS     NSEC_PER_SEC /* between looks at what was lost */
 
@@ -137,9 +140,24 @@ static void on_frame(struct store_proc *sp, uint32_t type, struct slice frame)
 	}
 }
 
+/* As the parser's let_others(). */
+static void let_others(const struct store_proc *sp)
+{
+	if (shmring_unread(&sp->rows) < BUSY_BYTES)
+		sched_yield();
+}
+
+/* How long to wait after a round that took so many bytes of rows, milliseconds. */
+static int wait_after(uint64_t taken, int last_ms)
+{
+	if (taken > BUSY_BYTES)
+		return BUSY_ROUND_MS;
+	return taken ? ROUND_MS : MIN(MAX(last_ms, ROUND_MS) * 2, IDLE_ROUND_MS);
+}
+
 /* What the queue holds, but no more than fits in it: a parser that writes as fast as we read does not
- * keep us from our other work. Returns how long to wait for the next look, milliseconds. */
-static int take_rows(struct store_proc *sp)
+ * keep us from our other work. Returns how many bytes that were. */
+static uint64_t take_rows(struct store_proc *sp)
 {
 	uint64_t from = sp->rows.pos, until = from + ROW_RING_BYTES;
 	struct shm_frame f;
@@ -152,14 +170,16 @@ static int take_rows(struct store_proc *sp)
 		on_frame(sp, f.type, slice_of(sp->frame, n));
 		if (++sp->frames % 256 == 0)
 			shmring_release(&sp->rows);
+		if (sp->frames % POLITE_FRAMES == 0)
+			let_others(sp);
 	}
 	shmring_release(&sp->rows);
 	if (r < 0) {
 		log_error("the parser broke the row queue; what it held is lost");
 		shmring_reset(&sp->rows);
-		return ROUND_MS;
+		return 0;
 	}
-	return sp->rows.pos - from > BUSY_BYTES ? BUSY_ROUND_MS : ROUND_MS;
+	return sp->rows.pos - from;
 }
 
 /* ---- rounds ---- */
@@ -249,7 +269,7 @@ static void run(struct store_proc *sp)
 		uint64_t now = boot_now_ns();
 
 		stop = stop_wanted(sp, wait_ms);
-		wait_ms = take_rows(sp);
+		wait_ms = wait_after(take_rows(sp), wait_ms);
 		if (atomic_load(&sp->purge_wanted))
 			purge(sp);
 		if (now - last_tick >= TICK_NS) {

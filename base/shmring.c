@@ -120,6 +120,11 @@ int shmring_next(struct shmring *r, struct shm_frame *ret)
 	return 0;
 }
 
+uint64_t shmring_unread(const struct shmring *r)
+{
+	return atomic_load_explicit(&r->hdr->head, memory_order_relaxed) - r->pos;
+}
+
 void shmring_release(struct shmring *r)
 {
 	atomic_store_explicit(&r->hdr->tail, r->pos, memory_order_release);

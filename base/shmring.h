@@ -48,6 +48,8 @@ void shmring_publish(struct shmring *r);
 /* Reader: 1 and the next frame, 0 when empty, -EBADMSG when the writer broke the format (the ring
  * is of no use any more). */
 int shmring_next(struct shmring *r, struct shm_frame *ret);
+/* Reader: published bytes that shmring_next() has not returned; anything when the format is broken. */
+uint64_t shmring_unread(const struct shmring *r);
 /* Reader: gives back everything that shmring_next() returned so far. */
 void shmring_release(struct shmring *r);
 
