@@ -238,6 +238,24 @@ static void prepare_pgsql(struct bench *b, unsigned int i)
 	prepare(b, i, EV_TX, slice_of(out, n));
 }
 
+/* Reads and writes in turn. */
+static void prepare_redis(struct bench *b, unsigned int i)
+{
+	char text[256];
+
+	if (i % 4)
+		snprintf(text, sizeof(text), "*2\r\n$3\r\nGET\r\n$14\r\norder:%08u\r\n", i);
+	else
+		snprintf(text, sizeof(text),
+			 "*5\r\n$3\r\nSET\r\n$14\r\norder:%08u\r\n$16\r\n%016x\r\n"
+			 "$2\r\nEX\r\n$2\r\n60\r\n",
+			 i, i);
+	prepare(b, i, EV_RX, slice_str(text));
+	if (i % 4)
+		snprintf(text, sizeof(text), "$16\r\n%016x\r\n", i);
+	prepare(b, i, EV_TX, i % 4 ? slice_str(text) : SLICE_LIT("+OK\r\n"));
+}
+
 static const struct workload workloads[] = {
 	{ .name = "http", .port = 8080, .prepare = prepare_http },
 	{ .name = "pgsql",
@@ -245,6 +263,7 @@ static const struct workload workloads[] = {
 	  .opening = { [EV_RX] = { (const uint8_t *)"\0\0\0\x12\0\3\0\0user\0bob\0\0", 18 },
 		       [EV_TX] = { (const uint8_t *)"R\0\0\0\x08\0\0\0\0Z\0\0\0\5I", 15 } },
 	  .prepare = prepare_pgsql },
+	{ .name = "redis", .port = 6379, .prepare = prepare_redis },
 };
 
 static void prepare_all(struct bench *b)
@@ -430,7 +449,7 @@ int main(int argc, char **argv)
 	if (!b.load || b.drain.mode == _MODE_MAX ||
 	    parse_u64(slice_of(argv[2], strlen(argv[2])), &ms) < 0 ||
 	    (b.drain.mode != MODE_PIPELINE && argc != 4)) {
-		fprintf(stderr, "bench_hops [--proto http|pgsql] pipeline|stored|store "
+		fprintf(stderr, "bench_hops [--proto http|pgsql|redis] pipeline|stored|store "
 				"MILLISECONDS [DIR]\n");
 		return 2;
 	}
