@@ -81,13 +81,14 @@ static struct parse_result conclude(struct walk *w, enum step step)
 	return r;
 }
 
-/* In a broken order, whether what the client sends now begins with a request: see order.h. */
+/* In a broken order, whether what the client sends now begins with a request: see order.h. What is
+ * passed over of a value does not, given or not. */
 static bool settles(struct redis *r, const struct parse_in *in)
 {
 	struct request *q = &r->request;
-	uint64_t seen = q->seen, end = in->off + in->buf.n;
+	uint64_t seen = MAX(q->seen, q->value_end), end = in->off + in->buf.n;
 
-	q->seen = MAX(seen, end);
+	q->seen = MAX(q->seen, end);
 	if (!r->order.lost || end <= seen || r->answer.open || !order_client_spoke(&r->order))
 		return false;
 	r->given = end;
