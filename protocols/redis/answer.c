@@ -526,6 +526,14 @@ static bool resp2_pushes(struct redis *r)
 	return (r->mid || r->order.lost) && order_open(&r->order) == 0;
 }
 
+/* Whether what stands here may be for a request that comes only now: its sender's call may end behind
+ * the other thread's that has read the answer. */
+static bool comes_early(const struct walk *w)
+{
+	return !w->r->order.lost && order_open(&w->r->order) == 0 && !w->in->settled &&
+	       !w->in->force;
+}
+
 /* A push or a confirmation at the cursor. STEP_LOST: it is neither. */
 static enum step try_push(struct walk *w, uint8_t mark)
 {
@@ -542,6 +550,8 @@ static enum step try_push(struct walk *w, uint8_t mark)
 	if (got == RESP_OK && known && front && front->class &&
 	    front->class == pushes[p.known].class)
 		return start_confirmation(w, &p, mark);
+	if (known && pushes[p.known].class && comes_early(w))
+		return STEP_WAIT;
 	if (mark == '>')
 		return start_push(w, &p, mark);
 	if (!known || p.n > 4)
@@ -798,6 +808,8 @@ static enum step start_value(struct walk *w, const struct value *v)
 		return STEP_MORE;
 	if (r->answer.exec_left > 0)
 		return start_queued(w, v);
+	if (comes_early(w))
+		return STEP_WAIT;
 	if (r->order.transaction != TX_NONE && order_open(&r->order) > 0)
 		return answer_in_transaction(w, v);
 	return start_answer(w, v);

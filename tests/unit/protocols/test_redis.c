@@ -89,6 +89,7 @@ static void test_redis__an_answer_nobody_asked_for(void)
 	struct convo c;
 
 	begin(&c);
+	c.at_server = true;
 	for (size_t i = 0; i < 10; i++) {
 		say_text(&c, DIR_RX, "*1\r\n$4\r\nPING\r\n");
 		say_text(&c, DIR_TX, "+PONG\r\n");
@@ -105,6 +106,26 @@ static void test_redis__an_answer_nobody_asked_for(void)
 	EXPECT_EQ(c.log.clean[MSG_REQUEST], 10);
 	EXPECT_EQ(c.log.ended[MSG_REQUEST], 20);
 	EXPECT_EQ(c.log.ended[MSG_RESPONSE], 11);
+	convo_done(&c);
+}
+
+/* At a client's end it waits for a request, which another thread may have sent; for a while. */
+static void test_redis__an_answer_before_its_request(void)
+{
+	struct convo c;
+
+	begin(&c);
+	for (size_t i = 0; i < 10; i++) {
+		say_text(&c, DIR_TX, "+PONG\r\n");
+		EXPECT(c.dir[DIR_TX].waiting);
+		say_text(&c, DIR_RX, "*1\r\n$4\r\nPING\r\n");
+		EXPECT(!c.dir[DIR_TX].waiting);
+	}
+	convo_finish(&c);
+	sound(&c);
+	EXPECT_EQ(c.log.orphans, 0);
+	EXPECT_EQ(c.log.clean[MSG_REQUEST], 10);
+	EXPECT_EQ(c.log.clean[MSG_RESPONSE], 10);
 	convo_done(&c);
 }
 
@@ -496,6 +517,7 @@ static void test_redis__not_taken_for_it(void)
 
 TEST_MAIN(TEST(test_redis__deep_pipeline), TEST(test_redis__special_limit),
 	  TEST(test_redis__an_answer_nobody_asked_for),
+	  TEST(test_redis__an_answer_before_its_request),
 	  TEST(test_redis__an_answer_to_a_request_held_back), TEST(test_redis__key_limit),
 	  TEST(test_redis__message_limit), TEST(test_redis__depth_limit),
 	  TEST(test_redis__number_limits), TEST(test_redis__large_values),
