@@ -15,7 +15,7 @@
 #define STREAM_BUF_MAX	 (PROTO_NEED_MAX + EV_CHUNK_MAX) /* bytes held back per direction */
 #define STREAM_BYTES_MAX (64 * MIB) /* memory of the buffers of all directions */
 #define INFER_CHUNKS_MAX 8	    /* looks at a direction's beginnings before giving up */
-#define INFER_HOLD_MAX	 8192	    /* bytes of a direction that wait for what could decide */
+#define INFER_HOLD_MAX	 32768	    /* bytes of a direction that wait for what could decide */
 #define TIME_MARKS	 8	    /* (position, time) pairs remembered per direction */
 #define IDENTITY_SYMS	 12	    /* columns of one end's identity, see COL_CLIENT_ADDR.. */
 

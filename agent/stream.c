@@ -362,6 +362,28 @@ static const char *why_recognised(enum proto_id id)
 	return whys[id] ? whys[id] : "recognised, not read yet";
 }
 
+/* How many bytes of the buffer came before ts_ns. */
+static size_t bytes_before(const struct stream *s, uint64_t ts_ns)
+{
+	for (size_t i = 0; i < s->n_marks; i++)
+		if (s->marks[i].ts_ns >= ts_ns)
+			return (size_t)MIN(s->marks[i].pos - MIN(s->marks[i].pos, s->next),
+					   (uint64_t)s->len);
+	return s->len;
+}
+
+/* What is held of the answers from before the first request is for requests that were passed over,
+ * and is passed over like those. */
+static void drop_older(struct pipeline *p, struct conn *c, enum dir dir)
+{
+	struct stream *s = &c->dir[dir], *requests = &c->dir[dir_other(dir)];
+	size_t n = bytes_before(s, stream_time(requests, requests->next));
+
+	count(p, L4_UNREADABLE, n);
+	s->next += n;
+	buf_drop(p, s, n);
+}
+
 static void start_parsing(struct pipeline *p, struct conn *c, enum dir request_dir)
 {
 	/* What was passed over may have been a request, or its answer. */
@@ -372,6 +394,8 @@ static void start_parsing(struct pipeline *p, struct conn *c, enum dir request_d
 	c->role_known = true;
 	c->verdict = CTL_COPY;
 	tell_kernel(p, c);
+	if (mid)
+		drop_older(p, c, dir_other(request_dir));
 	parse_buffer(p, c, request_dir, false);
 	if (c->state == CONN_PARSING && c->dir[dir_other(request_dir)].len)
 		parse_buffer(p, c, dir_other(request_dir), false);
