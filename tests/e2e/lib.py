@@ -250,7 +250,8 @@ class Kelpie:
         if self.rung != "tracepoint":
             return []
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c",
-                "mount -t tracefs tracefs /sys/kernel/tracing && exec \"$@\"", "sh"]
+                "[ -e /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing && "
+                "exec \"$@\"", "sh"]
 
     def programs(self):
         """The folder of the programs; one whose agent has the wanted options beside `kelpie run`'s."""
