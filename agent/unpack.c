@@ -1,7 +1,7 @@
 #include "agent/unpack.h"
 
-#include "agent/unpack_packet.h"
 #include "base/util.h"
+#include "protocols/mysql/packed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +27,7 @@ struct unpack_dir {
 	uint8_t *held;
 	size_t n, cap;
 	uint32_t wire_left, plain_left; /* of the packet at hand */
+	uint32_t fresh;			/* bytes that were unpacked and not given to the parser */
 	struct codec *codec;		/* NULL: none of it was unpacked yet */
 	enum codec_kind kind;
 	bool packed;	 /* it is, and kind says how */
@@ -189,6 +190,7 @@ static bool feed(struct turn *t, bool eof)
 	struct drive_result r;
 
 	d->due = false;
+	d->fresh = 0;
 	in.buf = d->n ? slice_of(d->held, d->n) : SLICE_LIT("");
 	in.off = d->plain;
 	in.eof = eof;
@@ -267,6 +269,8 @@ static enum got tell_trouble(struct turn *t)
 	struct parse_in in = { .dir = dir_other(t->in->dir), .force = true };
 	struct turn forced = *t;
 
+	if (d->fresh && !feed(t, false))
+		return GOT_MORE;
 	if (other->waits && !t->in->force) {
 		d->waits = true;
 		t->ret.st = PARSE_WAIT;
@@ -367,11 +371,13 @@ static int64_t unpack(struct unpack *u, struct unpack_dir *d, struct slice *in, 
 	return (int64_t)n;
 }
 
+/* The parser gets a step or what is left of the packet, so that what it wants next, and with it what is not
+ * unpacked, is the same however the packet came. */
 static enum got unpack_piece(struct turn *t)
 {
 	struct unpack_dir *d = t->d;
 	struct slice in = slice_head(t->left, d->wire_left), before = in;
-	size_t max = MIN((size_t)UNPACK_STEP, (size_t)d->plain_left);
+	size_t max = MIN(UNPACK_STEP - d->fresh, d->plain_left);
 	int64_t got;
 
 	if (in.n == 0 && d->wire_left)
@@ -382,20 +388,23 @@ static enum got unpack_piece(struct turn *t)
 	d->wire_left -= (uint32_t)(before.n - in.n);
 	take(t, before.n - in.n);
 	d->n += (size_t)got;
+	d->fresh += (uint32_t)got;
 	t->u->made += (uint64_t)got;
 	d->plain_left -= (uint32_t)got;
 	if (d->want > d->plain) {
 		held_drop(t->u, d, MIN(d->n, (size_t)(d->want - d->plain)));
 		d->due = d->plain == d->want;
 	}
-	return got && d->n ? GOT_PLAIN : GOT_AGAIN;
+	if (d->fresh < UNPACK_STEP && d->plain_left)
+		return GOT_AGAIN;
+	return d->n || d->due ? GOT_PLAIN : GOT_AGAIN;
 }
 
 static enum got unpack_some(struct turn *t)
 {
 	struct unpack_dir *d = t->d;
 
-	if (d->due)
+	if (d->due && !d->inside)
 		return GOT_PLAIN;
 	if (d->trouble)
 		return tell_trouble(t);
@@ -420,6 +429,7 @@ struct unpack *unpack_new(struct unpack_pool *pool, enum dir client, const uint6
 	u->client = client;
 	for (int i = 0; i < 2; i++)
 		u->dir[i].base = u->dir[i].wire = u->dir[i].plain = at[i];
+	u->dir[client].waits = true; /* what came ahead of the login's end was not looked at */
 	return u;
 }
 
@@ -475,6 +485,8 @@ void unpack_gap(struct unpack *u, const struct proto_ops *ops, void *st, enum di
 	struct turn t = { .u = u, .d = d, .ops = ops, .st = st, .in = &in, .sink = &sink };
 	uint64_t n = off + lost - d->wire;
 
+	if (d->fresh)
+		(void)feed(&t, false);
 	d->wire += n;
 	if (!d->inside || n > d->wire_left) {
 		lose(&t);

@@ -1,11 +1,6 @@
 /* Between hops 4 and 5, on a connection whose parser said PARSE_UNPACK: the bytes inside MySQL's
- * compressed packets (MySQL source documentation, "Compression"; MariaDB Knowledge Base, "0 - Packet"):
- *
- *	0            3     4               7                 7 + length
- *	| length 3   | seq | plain length 3 | packed ...      |	little-endian
- *
- * plain length 0: stored as they are. Each packet is packed for itself, with zlib or zstd, which its
- * first byte tells. A protocol packet may begin in one and end in another.
+ * compressed
+ * packets (protocols/mysql/packed.h).
  *
  *	wire   | 7 | packed      | 7 | stored | ...	hop 4's positions
  *	plain  | unpacked           | stored | ...	the parser's positions, contiguous

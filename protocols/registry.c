@@ -80,9 +80,8 @@ static const struct probe signatures[] = {
 
 /* What needs confirmation from both directions, asked when no signature is or may become one. */
 static const struct probe evidence[] = {
-	{ PROTO_PGSQL, pgsql_probe_chain },
-	{ PROTO_DNS, dns_probe },
-	{ PROTO_MYSQL, mysql_probe_pair },
+	{ PROTO_PGSQL, pgsql_probe_chain },    { PROTO_DNS, dns_probe },
+	{ PROTO_MYSQL, mysql_probe_pair },     { PROTO_MYSQL, mysql_probe_packed },
 	{ PROTO_REDIS, redis_probe_evidence },
 };
 

@@ -333,6 +333,8 @@ enum step client_start(struct walk *w)
 		return login_start(w, &p);
 	if (m->phase == PHASE_DIALOG)
 		return dialog_start(w, &p);
+	if (m->packing)
+		return w->in->force ? STEP_STOP : STEP_WAIT;
 	if (m->file)
 		return content_start(w, &p);
 	if (to && to->command == COM_CHANGE_USER && p.seq != 0 && !w->half->lost)

@@ -5,6 +5,7 @@
  * look like nothing else (reply_believable()), else the command stays without one. Whether a client
  * waits for its replies shows as it goes; of one that does not, nothing is paired after a loss.
  */
+#include "protocols/mysql/packed.h"
 #include "protocols/mysql/state.h"
 #include "base/util.h"
 
@@ -114,7 +115,7 @@ static void lose_client(struct mysql *m, struct sink *out, uint64_t off)
 /* Without the login it is not known whether what follows is compressed. */
 static bool is_readable(const struct mysql *m)
 {
-	return m->phase == PHASE_COMMANDS ||
+	return (m->phase == PHASE_COMMANDS && !m->packing) ||
 	       (m->phase == PHASE_DIALOG && !(m->caps & (CAP_COMPRESS | CAP_ZSTD)));
 }
 
@@ -172,6 +173,27 @@ static struct parse_result conclude(struct walk *w, enum step step)
 	return r;
 }
 
+/* At the first command of a connection that is older than what is known of it, which is what it was
+ * recognised by: whether it goes on in compressed packets. What could be a command as it is, is one.
+ * STEP_GO: it does not. */
+static enum step goes_on(struct mysql *m, const struct parse_in *in)
+{
+	struct reader r = reader_of(in->buf);
+	uint32_t len = (uint32_t)read_le(&r, 3);
+	size_t need = PACKED_LOOK;
+
+	if (!m->mid || in->dir != (enum dir)m->client || in->buf.n == 0)
+		return STEP_GO;
+	if (in->buf.n > PACKET_HEADER && command_of(in->buf.p[PACKET_HEADER]))
+		need = MIN(need, PACKET_HEADER + (size_t)len);
+	if (in->buf.n < need && !in->eof && !in->force)
+		return STEP_MORE;
+	m->mid = false;
+	m->packed = in->buf.n >= PACKED_LOOK && packed_plausible(in->buf, true) &&
+		    !command_plausible(slice_from(in->buf, PACKET_HEADER), len);
+	return m->packed ? STEP_UNPACK : STEP_GO;
+}
+
 static struct parse_result mysql_parse(void *st, const struct parse_in *in, struct sink *out)
 {
 	struct mysql *m = st;
@@ -182,6 +204,9 @@ static struct parse_result mysql_parse(void *st, const struct parse_in *in, stru
 
 	if (m->over)
 		return (struct parse_result){ .st = PARSE_STOP, .next = PROTO_UNKNOWN };
+	step = goes_on(m, in);
+	if (step != STEP_GO)
+		return step_result(step, in, 0, 0);
 	if (!skipped(w.half, in->off))
 		step = STEP_LOST;
 	while (step == STEP_GO)
@@ -194,7 +219,7 @@ static void mysql_init(void *st, enum dir client, bool mid)
 	struct mysql *m = st;
 
 	m->client = (uint8_t)client;
-	m->half[0].lost = m->half[1].lost = mid;
+	m->mid = m->half[0].lost = m->half[1].lost = mid;
 	m->phase = mid ? PHASE_COMMANDS : PHASE_GREETING;
 }
 

@@ -36,5 +36,7 @@ enum probe_result mysql_probe_greeting(const struct probe_in *in);
 /* A connection that is older than its first byte here: two commands and the beginnings of two
  * replies, or one command whose reply could be nothing else. */
 enum probe_result mysql_probe_pair(const struct probe_in *in);
+/* The same in compressed packets: a command and its reply. */
+enum probe_result mysql_probe_packed(const struct probe_in *in);
 
 #endif

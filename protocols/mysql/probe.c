@@ -1,6 +1,7 @@
 /* Whether a connection speaks MySQL. A greeting is certain by itself. Without one, commands and
  * replies have to confirm each other: one byte says which command it is, which is next to nothing. */
 #include "protocols/mysql/handshake.h"
+#include "protocols/mysql/packed.h"
 #include "protocols/mysql/state.h"
 #include "base/util.h"
 
@@ -141,5 +142,54 @@ enum probe_result mysql_probe_pair(const struct probe_in *in)
 	if (r != PROBE_NO || in->other.n == 0)
 		return r;
 	r = conversation(in->other, in->head);
+	return r == PROBE_REQUEST ? PROBE_RESPONSE : r;
+}
+
+/* A command alone in its compressed packet, which is all there is. */
+static enum probe_result packed_command(struct slice s)
+{
+	struct packed_header h;
+	uint8_t command;
+	bool more;
+
+	if (s.n > 3 && s.p[3] != 0)
+		return PROBE_NO;
+	if (s.n < PACKED_LOOK)
+		return PROBE_MORE;
+	if (!packed_header_read(s, &h) || !packed_plausible(s, true))
+		return PROBE_NO;
+	if (s.n < MIN(PACKED_HEADER + h.wire, (uint32_t)PROBE_MAX))
+		return PROBE_MORE;
+	if (s.n != PACKED_HEADER + h.wire && s.n < PROBE_MAX)
+		return PROBE_NO;
+	return h.plain || command_bytes(packed_stored(s, 0), &command, &more) > 0 ? PROBE_REQUEST
+										  : PROBE_NO;
+}
+
+static enum probe_result packed_conversation(struct slice client, struct slice server)
+{
+	enum probe_result r = packed_command(client);
+	struct packed_header h;
+
+	if (r != PROBE_REQUEST)
+		return r;
+	if (server.n < PACKED_LOOK)
+		return server.n > 3 && server.p[3] != 1 ? PROBE_NO : PROBE_MORE;
+	if (!packed_header_read(server, &h) || h.seq != 1 || !packed_plausible(server, false))
+		return PROBE_NO;
+	return h.plain ? PROBE_REQUEST
+		       : conversation(packed_stored(client, 0), packed_stored(server, 1));
+}
+
+enum probe_result mysql_probe_packed(const struct probe_in *in)
+{
+	enum probe_result r;
+
+	if (in->start)
+		return PROBE_NO; /* a connection does not begin so */
+	r = packed_conversation(in->head, in->other);
+	if (r != PROBE_NO || in->other.n == 0)
+		return r;
+	r = packed_conversation(in->other, in->head);
 	return r == PROBE_REQUEST ? PROBE_RESPONSE : r;
 }

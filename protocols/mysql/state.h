@@ -143,6 +143,7 @@ struct mysql {
 	bool eof_may_come;  /* an EOF packet behind a reply that may have been over */
 	bool push_open;	    /* what the server says unasked */
 	bool packing;	    /* what follows the packet at hand is compressed */
+	bool mid;	    /* older than what is known of it, and no command was seen yet */
 	bool packed;	    /* all is: then what is in the packets is numbered less strictly */
 	uint8_t server_seq; /* of the server's next packet in a reply that has begun */
 };

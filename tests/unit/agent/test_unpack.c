@@ -1,8 +1,8 @@
 /* Limits of unpacking at N and N+1, its memory, and payloads that lie in many compressed packets; the
  * golden files of MySQL hold the single cases. */
 #include "agent/unpack.h"
-#include "agent/unpack_packet.h"
 #include "base/bytes.h"
+#include "protocols/mysql/packed.h"
 #include "tests/golden/convo.h"
 #include "tests/lib/test.h"
 

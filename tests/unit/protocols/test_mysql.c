@@ -308,6 +308,56 @@ static void test_mysql__probe_pair(void)
 	PAIR("AMQP\0\0\x09\1", "\1\0\0\0\0\1\xf5\0\x0a\0\x0a", PROBE_NO);
 }
 
+#define PACKED(head, other, want) packed(SLICE_LIT(head), SLICE_LIT(other), want)
+
+static void packed(struct slice client, struct slice server, enum probe_result want)
+{
+	struct probe_in at_client = { client, server, false },
+			at_server = { server, client, false };
+
+	EXPECT_EQ(mysql_probe_packed(&at_client), want);
+	if (want != PROBE_MORE && server.n > 0)
+		EXPECT_EQ(mysql_probe_packed(&at_server),
+			  want == PROBE_REQUEST ? PROBE_RESPONSE : want);
+}
+
+#define PACKED_PING "\5\0\0\0\0\0\0" PING
+#define PACKED_ROWS                                                                                \
+	"\x40\0\0\1\x9f\0\0\x78\x9c"                                                               \
+	"abcdef"
+
+static void test_mysql__probe_packed(void)
+{
+	PACKED(PACKED_PING, PACKED_ROWS, PROBE_REQUEST);
+	PACKED(PACKED_PING,
+	       "\x40\0\0\1\x9f\0\0\x28\xb5\x2f\xfd"
+	       "abcdef",
+	       PROBE_REQUEST);
+	PACKED(PACKED_PING, "\x40\0\0\1", PROBE_MORE);
+	PACKED(PACKED_PING,
+	       "\x40\0\0\1\x9f\0\0\x78\x9d"
+	       "abcdef",
+	       PROBE_NO);
+	PACKED(PACKED_PING,
+	       "\x40\0\0\2\x9f\0\0\x78\x9c"
+	       "abcdef",
+	       PROBE_NO);
+	PACKED(PACKED_PING,
+	       "\x40\0\0\1\x3f\0\0\x78\x9c"
+	       "abcdef",
+	       PROBE_NO);
+	PACKED(PACKED_PING "\0", PACKED_ROWS, PROBE_NO);
+	PACKED("\5\0\0\0\0\0\0", "", PROBE_MORE);
+	PACKED("\5\0\0\1", "", PROBE_NO);
+	PACKED("\5\0\0\1\0\0\0" PING, PACKED_ROWS, PROBE_NO);
+	PACKED("\7\0\0\0\0\0\0" PING "\0\0", PACKED_ROWS, PROBE_NO);
+	PACKED("\7\0\0\0\0\0\0\3\0\0\0\3D", PACKED_ROWS, PROBE_MORE);
+	PACKED("\5\0\0\0\0\0\0\1\0\0\0\xee", PACKED_ROWS, PROBE_NO);
+	PACKED("\x0f\0\0\0\0\0\0\x0b\0\0\0\3INSERT INT",
+	       "\x0f\0\0\1\0\0\0\x0b\0\0\1\xff\x28\4#42000no", PROBE_REQUEST);
+	PACKED("GET / HTTP/1.1\r\n\r\n", PACKED_ROWS, PROBE_NO);
+}
+
 /* The second command was sent before the reply to the first: which of them what comes behind lost bytes
  * answers can not be known, and the connection is left. */
 static void test_mysql__lost_while_a_command_waits(void)
@@ -329,4 +379,5 @@ TEST_MAIN(TEST(test_mysql__statement_limit), TEST(test_mysql__payload_of_several
 	  TEST(test_mysql__statements_of_a_command), TEST(test_mysql__pipeline),
 	  TEST(test_mysql__lost_while_a_command_waits), TEST(test_mysql__columns_limit),
 	  TEST(test_mysql__message_limit), TEST(test_mysql__name_limit),
-	  TEST(test_mysql__probe_greeting), TEST(test_mysql__probe_pair))
+	  TEST(test_mysql__probe_greeting), TEST(test_mysql__probe_pair),
+	  TEST(test_mysql__probe_packed))

@@ -1,9 +1,8 @@
-#include "agent/unpack_packet.h"
+#include "protocols/mysql/packed.h"
 
-#include "agent/unpack_codec.h"
 #include "base/bytes.h"
 
-#define ZLIB_FIRST 0x7800     /* of the two bytes of its header, a multiple of 31 (RFC 1950) */
+#define ZLIB_FIRST 0x78	      /* with the byte behind it a multiple of 31 (RFC 1950) */
 #define ZSTD_MAGIC 0xfd2fb528 /* RFC 8878 */
 
 bool packed_header_read(struct slice s, struct packed_header *ret)
@@ -19,12 +18,9 @@ bool packed_header_read(struct slice s, struct packed_header *ret)
 static bool begins_packed(struct slice body)
 {
 	struct reader r = reader_of(body);
-	enum codec_kind kind;
 
-	if (!codec_kind_of(body.p[0], &kind))
-		return false;
-	if (kind == CODEC_ZLIB)
-		return (ZLIB_FIRST | body.p[1]) % 31 == 0;
+	if (body.p[0] == ZLIB_FIRST)
+		return (ZLIB_FIRST << 8 | body.p[1]) % 31 == 0;
 	return read_le32(&r) == ZSTD_MAGIC;
 }
 
@@ -42,4 +38,13 @@ bool packed_plausible(struct slice s, bool client)
 	if (client)
 		return h.wire == len + 4 && len > 0 && seq == 0;
 	return len > 0 && h.wire >= len + 4 && seq > 0;
+}
+
+struct slice packed_stored(struct slice s, uint8_t seq)
+{
+	struct packed_header h;
+
+	if (!packed_header_read(s, &h) || h.plain || h.seq != seq)
+		return slice_head(s, 0);
+	return slice_head(slice_from(s, PACKED_HEADER), h.wire);
 }
