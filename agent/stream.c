@@ -214,6 +214,8 @@ static bool parser_unpack(struct pipeline *p, struct conn *c, const struct drive
 
 static void parse_end(struct pipeline *p, struct conn *c, const struct drive_result *r)
 {
+	unpack_free(c->unpack); /* its memory is others' to use */
+	c->unpack = NULL;
 	if (r->violated)
 		stream_ignore(p, c, "parser error");
 	else if (r->st == PARSE_SWITCH)
