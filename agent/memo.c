@@ -1,13 +1,13 @@
 #include "agent/memo.h"
 
-#include "base/hash.h"
-
 _Static_assert(MEMO_IN_MAX <= UINT8_MAX && MEMO_OUT_MAX <= UINT8_MAX, "lengths of an entry");
 
-static uint64_t mix(uint64_t h, uint64_t w)
+/* Both halves of a product depend on all bits of both factors. */
+static uint64_t fold(uint64_t a, uint64_t b)
 {
-	h = (h ^ w) * 0x9fb21c651e98df25ULL;
-	return h ^ h >> 32;
+	unsigned __int128 m = (unsigned __int128)a * b;
+
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
 static uint64_t load(const uint8_t *p, size_t n)
@@ -22,19 +22,19 @@ static uint64_t load(const uint8_t *p, size_t n)
  * as long, want the same places. */
 static uint64_t hash_of(const struct memo *m, uint16_t kind, struct slice s)
 {
-	uint64_t h = m->seed + kind + ((uint64_t)s.n << 32);
+	uint64_t a = m->seed ^ kind, b = 0x9fb21c651e98df25ULL ^ (uint64_t)s.n << 56;
 
-	if (s.n > 16)
-		h = mix(mix(h, load(s.p, 8)), load(s.p + s.n / 2 - 4, 8));
-	else if (s.n > 8)
-		h = mix(h, load(s.p, 8));
-	if (s.n >= 8)
-		h = mix(h, load(s.p + s.n - 8, 8));
-	else if (s.n >= 4)
-		h = mix(h, load(s.p, 4) << 32 | load(s.p + s.n - 4, 4));
-	else
-		h = mix(h, (uint64_t)s.p[0] << 16 | (uint64_t)s.p[s.n / 2] << 8 | s.p[s.n - 1]);
-	return hash_u64(h);
+	if (s.n >= 8) {
+		a ^= load(s.p, 8);
+		b ^= load(s.p + s.n - 8, 8);
+		if (s.n > 16)
+			b = fold(b, load(s.p + s.n / 2 - 4, 8) ^ m->seed);
+	} else if (s.n >= 4) {
+		a ^= load(s.p, 4) << 32 | load(s.p + s.n - 4, 4);
+	} else {
+		a ^= (uint64_t)s.p[0] << 16 | (uint64_t)s.p[s.n / 2] << 8 | s.p[s.n - 1];
+	}
+	return fold(a, b);
 }
 
 static struct memo_set *set_of(struct memo *m, uint64_t hash)
