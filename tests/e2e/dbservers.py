@@ -261,17 +261,18 @@ def mariadb_client(server, unix):
             "--default-character-set=utf8mb4"]
 
 
-def redis(area, *options, port=None):
-    """options: lines of its configuration. The user `default` needs no password here."""
-    binary = program("redis-server")
-    directory, port = new_directory(area, "redis"), port or area.port()
+def redis(area, *options, port=None, kind="redis"):
+    """options: lines of its configuration. The user `default` needs no password here. kind: `valkey`
+    for that one, with the client of the other."""
+    binary = program(f"{kind}-server")
+    directory, port = new_directory(area, kind), port or area.port()
     unix = f"{directory}/socket"
     with open(f"{directory}/conf", "w") as f:
         f.write("\n".join([f"port {port}", "bind 127.0.0.1", f"unixsocket {unix}", "save \"\"",
                            "appendonly no", f"dir {directory}", "daemonize no",
                            f"user {USER} on >{PASSWORD} ~* &* +@all", *options]) + "\n")
     process = start_server(area, [*as_user(), binary, f"{directory}/conf"], port, cwd=directory)
-    server = Server("redis", process, port, directory, unix, redis_cli)
+    server = Server(kind, process, port, directory, unix, redis_cli)
     wait_accepts(server, "PING")
     return server
 
