@@ -14,6 +14,7 @@ import hmac
 import os
 import socket
 import struct
+import time
 
 CALL = 65536  # bytes
 
@@ -26,14 +27,36 @@ def message(tag, body=b""):
     return tag.encode() + struct.pack(">I", 4 + len(body)) + body
 
 
+# What a client may ask before it starts a session.
+QUESTIONS = {"ssl": 80877103, "gss": 80877104}
+CANCEL = 80877102
+
+
+def packet(code, body=b""):
+    """A message of the beginning, which has no tag."""
+    return struct.pack(">II", 8 + len(body), code) + body
+
+
 class Wire:
-    def __init__(self, server, unix=False, **options):
+    """where: the SQL condition that is true for the rows of this connection. ask: "ssl" or "gss", which
+    the server must refuse."""
+
+    def __init__(self, server, unix=False, ask=None, **options):
         self.server, self.truth, self.buffer = server, [], b""
+        self.pushes = []  # (tag, fields or channel) of what nobody asked for
         self.statements = {}  # prepared: name -> (method, statement)
+        self.where = (f"server_addr = 'unix:{server.socket}' AND client_pid = {os.getpid()} AND time >= {time.time_ns()}"
+                      if unix else f"server_port = {server.port}")
         self.sock = socket.socket(socket.AF_UNIX) if unix else socket.socket()
         self.sock.connect(server.socket if unix else ("127.0.0.1", server.port))
         self.sock.settimeout(20)
-        self.client_port = "" if unix else str(self.sock.getsockname()[1])
+        if not unix:
+            self.client_port = str(self.sock.getsockname()[1])
+            self.where += f" AND client_port = {self.client_port}"
+        if ask:
+            self.send(packet(QUESTIONS[ask]))
+            if self.sock.recv(1) != b"N":
+                raise RuntimeError(f"the server has {ask}")
         self.login(options)
 
     def __enter__(self):
@@ -65,10 +88,11 @@ class Wire:
 
     def login(self, options):
         user = dict(user=self.server.user, database=self.server.database, **options)
-        body = struct.pack(">I", 3 << 16) + b"".join(text(k) + text(v) for k, v in user.items()) + b"\0"
-        self.send(struct.pack(">I", 4 + len(body)) + body)
+        self.send(packet(3 << 16, b"".join(text(k) + text(v) for k, v in user.items()) + b"\0"))
         while True:
             tag, body = self.receive()
+            if tag == "K":
+                self.key = body
             if tag == "Z":
                 return
             if tag == "E":
@@ -95,7 +119,7 @@ class Wire:
     # ---- what is expected of the answers ----
 
     def expect(self, statement, prepared="0", method=None):
-        row = {"method": method or statement.lstrip().split()[0].rstrip(";").upper(),
+        row = {"method": method or (statement.split() or [""])[0].rstrip(";").upper(),
                "statement": statement, "prepared": prepared, "kind": "request", "status": "",
                "sqlstate": "", "rows": "", "command_tag": ""}
         self.truth.append(row)
@@ -122,6 +146,8 @@ class Wire:
             rows += tag == "D"
             if tag == "Z":
                 return
+            if tag in "NA":
+                self.pushes.append((tag, fields(body) if tag == "N" else body[4:body.index(b"\0", 4)].decode()))
             if tag == "G":
                 self.copy_in()
             if tag == "E" and not waiting:
@@ -168,6 +194,21 @@ class Wire:
         """Goes on with a portal that was suspended."""
         return message("E", text(portal) + struct.pack(">I", most)), \
             self.expect(self.statements[name], prepared="1"), "CIs"
+
+    def cancel(self):
+        """Asks for what this session is doing to be cancelled, on a connection of its own: its port."""
+        with socket.create_connection(("127.0.0.1", self.server.port), 20) as s:
+            s.sendall(packet(CANCEL, self.key))
+            s.recv(1)
+            return s.getsockname()[1]
+
+    def call(self, oid, *numbers):
+        """Calls a function of the server with int4 arguments."""
+        row = self.expect("", prepared="", method="FUNCTION CALL")
+        self.data, self.again = (), False
+        self.send(message("F", struct.pack(">IHHH", oid, 1, 1, len(numbers)) + b"".join(
+            struct.pack(">Ii", 4, n) for n in numbers) + struct.pack(">H", 1)))
+        self.answers([row], lambda _: "V")
 
     def close(self, name):
         row = self.expect(self.statements[name], prepared="", method="CLOSE")
