@@ -71,6 +71,16 @@ static inline bool slice_starts(struct slice a, struct slice prefix)
 	return a.n >= prefix.n && (prefix.n == 0 || memcmp(a.p, prefix.p, prefix.n) == 0);
 }
 
+/* Without the spaces, line ends and other control bytes at both ends. */
+static inline struct slice slice_trim(struct slice s)
+{
+	while (s.n > 0 && s.p[0] <= ' ')
+		s = slice_from(s, 1);
+	while (s.n > 0 && s.p[s.n - 1] <= ' ')
+		s.n--;
+	return s;
+}
+
 /* Index of the first byte c, or a.n. */
 static inline size_t slice_find(struct slice a, uint8_t c)
 {

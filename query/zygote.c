@@ -1,5 +1,6 @@
 #include "query/worker_int.h"
 
+#include "base/fds.h"
 #include "query/sandbox.h"
 
 #include <errno.h>
@@ -30,21 +31,6 @@ struct zygote {
 	void *filter;
 	uint64_t memory_in_use;
 };
-
-#define OLD_KERNEL_FDS 65536
-
-/* Closes everything above 2 but one. */
-static void close_others(int keep)
-{
-	long r = syscall(SYS_close_range, MAX(keep + 1, 3), ~0U, 0);
-
-	if (r == 0 && keep > 3)
-		r = syscall(SYS_close_range, 3, keep - 1, 0);
-	/* close_range() came with Linux 5.9. */
-	for (int fd = 3; r < 0 && fd < OLD_KERNEL_FDS; fd++)
-		if (fd != keep)
-			close(fd);
-}
 
 static int read_request(struct zygote *z, struct zygote_request *ret, int fds[2])
 {
@@ -78,7 +64,7 @@ __attribute__((noreturn)) static void child(struct zygote *z, const struct zygot
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close_others(fd);
+	fds_close_but((const int[]){ fd, -1 });
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (sandbox_enter(z->filter, z->memory_in_use + req->memory_bytes, req->cpu_s) < 0)
@@ -187,7 +173,7 @@ void zygote_main(int control, const struct run_as_ids *as)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
 	standard_files();
-	close_others(control);
+	fds_close_but((const int[]){ control, -1 });
 	prctl(PR_SET_NAME, "kelpie-query");
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
