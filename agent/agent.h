@@ -1,10 +1,14 @@
 /* The agent's processes and what they say to each other.
  *
  *	attacher (root, few capabilities) --+-- fork --> store   (its own user, its directory only)
- *	  BPF, /proc, restarts               \-- fork --> parser  (its own user, no file, no socket)
+ *	  BPF, /proc, restarts              |-- fork --> parser  (its own user, no file, no socket)
+ *	                                    \-- fork --> shipper (its own user, the network; where a
+ *	                                                 collector on the network is configured)
  *
  *	kernel rings ==> parser ==> row ring ==> store	memory, mapped before the fork or passed on
- *	parser <-> attacher: struct agent_msg over a SOCK_SEQPACKET pair, as store <-> attacher
+ *	parser <-> attacher: struct agent_msg over a SOCK_SEQPACKET pair, as store <-> attacher and
+ *	shipper <-> attacher
+ *	store <-> shipper: the stream for the collector, over a Unix socket in the data directory
  */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
@@ -18,12 +22,14 @@
 #define POISON_MAX     16
 
 enum agent_msg_type {
-	MSG_READY = 1,	   /* child -> attacher: sandboxed and serving */
-	MSG_FAILED = 2,	   /* child -> attacher: cannot start, text says why */
-	MSG_WANT_PROC = 3, /* parser -> attacher: proc.tgid */
-	MSG_PROC = 4,	   /* attacher -> parser */
-	MSG_STOP = 5,	   /* attacher -> child: finish what is there and exit */
-	MSG_RESYMS = 6,	   /* attacher -> parser: the store is new, announce all texts again */
+	MSG_READY = 1,	    /* child -> attacher: sandboxed and serving */
+	MSG_FAILED = 2,	    /* child -> attacher: cannot start, text says why */
+	MSG_WANT_PROC = 3,  /* parser -> attacher: proc.tgid */
+	MSG_PROC = 4,	    /* attacher -> parser */
+	MSG_STOP = 5,	    /* attacher -> child: finish what is there and exit */
+	MSG_RESYMS = 6,	    /* attacher -> parser: the store is new, announce all texts again */
+	MSG_WANT_TOKEN = 7, /* shipper -> attacher */
+	MSG_TOKEN = 8, /* attacher -> shipper: with the open file; without, it cannot be opened */
 };
 
 struct agent_msg {
@@ -65,9 +71,16 @@ struct store_args {
 	pid_t attacher;
 };
 
-/* Both run in a forked child and return its exit code. */
+struct shipper_args {
+	int attacher_fd, listen_fd; /* the store connects there */
+	struct run_as_ids ids;
+	const struct config *cfg;
+};
+
+/* Each runs in a forked child and returns its exit code. */
 int parser_main(const struct parser_args *a);
 int store_main(const struct store_args *a);
+int shipper_main(const struct shipper_args *a);
 
 /* CLOCK_BOOTTIME and CLOCK_REALTIME. */
 uint64_t boot_now_ns(void);

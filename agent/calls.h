@@ -8,7 +8,8 @@
 /* Anything else kills. */
 extern const int calls_parser[];
 extern const int calls_store[];
-/* Anything else fails with EPERM. Its children start under this list too, so the two above and what
+extern const int calls_shipper[];
+/* Anything else fails with EPERM. Its children start under this list too, so those above and what
  * it takes to confine oneself belong to it. */
 extern const int calls_attacher[];
 

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #define BUDGET_STEP_NS NSEC_PER_SEC
@@ -34,11 +35,12 @@
 #define RESTART_MAX_NS (400 * NSEC_PER_MSEC) /* the row queue bridges about half a second */
 #define CALM_NS	       (60 * NSEC_PER_SEC) /* alive so long: the next crash starts the backoff anew */
 
-enum child_id { CHILD_STORE, CHILD_PARSER, _CHILD_MAX };
+enum child_id { CHILD_STORE, CHILD_PARSER, CHILD_SHIPPER, _CHILD_MAX };
 
 struct child {
 	const char *name;
-	enum ledger_writer writer;
+	enum ledger_writer writer; /* _LEDGER_WRITERS: none */
+	bool wanted;
 	pid_t pid; /* 0: not running */
 	int fd;
 	uint64_t started_ns, backoff_ns, retry_ns;
@@ -57,7 +59,9 @@ struct attacher {
 	struct ledger *ledger;
 	struct ledger_fds ledger_fds;
 	int row_ring_fd;
-	struct run_as_ids store_ids, parser_ids;
+	int shipper_fd; /* the shipper's listener; -1: no collector on the network */
+	char shipper_path[CONFIG_SOCKET_MAX];
+	struct run_as_ids store_ids, parser_ids, shipper_ids;
 	char rung[64];
 	uint64_t poison[POISON_MAX];
 	size_t n_poison;
@@ -70,8 +74,16 @@ struct attacher {
 static struct attacher at = {
 	.record_ns = 10 * NSEC_PER_SEC,
 	.ready_fd = -1,
-	.child = { [CHILD_STORE] = { .name = "store", .writer = LEDGER_STORE, .fd = -1 },
-		   [CHILD_PARSER] = { .name = "parser", .writer = LEDGER_PARSER, .fd = -1 } },
+	.shipper_fd = -1,
+	.child = { [CHILD_STORE] = { .name = "store",
+				     .writer = LEDGER_STORE,
+				     .wanted = true,
+				     .fd = -1 },
+		   [CHILD_PARSER] = { .name = "parser",
+				      .writer = LEDGER_PARSER,
+				      .wanted = true,
+				      .fd = -1 },
+		   [CHILD_SHIPPER] = { .name = "shipper", .writer = _LEDGER_WRITERS, .fd = -1 } },
 };
 
 /* ---- options ---- */
@@ -281,8 +293,17 @@ static int child_main(enum child_id id, int fd)
 		.simulate = at.simulate,
 		.attacher = getppid(),
 	};
+	const struct shipper_args shipper = {
+		.attacher_fd = fd, .listen_fd = at.shipper_fd, .ids = at.shipper_ids, .cfg = &at.cfg
+	};
 	int l[_LEDGER_WRITERS];
 
+	if (id == CHILD_SHIPPER) {
+		if (sandbox_child((const int[]){ fd, at.shipper_fd, -1 }) < 0)
+			return 1;
+		prctl(PR_SET_NAME, "kelpie-shipper");
+		return shipper_main(&shipper);
+	}
 	ledger_fds_of(&at.ledger_fds, at.child[id].writer, l);
 	const int store_keep[] = {
 		l[0], l[1], l[2], fd, at.row_ring_fd, store.bpf_counters_fd, -1
@@ -422,13 +443,14 @@ static void on_death(enum child_id id, int status)
 	log_error("the %s process died (%s %d); it is started again", c->name,
 		  WIFSIGNALED(status) ? "signal" : "exit",
 		  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	book_crash(c->writer);
+	if (c->writer != _LEDGER_WRITERS)
+		book_crash(c->writer);
 	if (id == CHILD_PARSER) {
 		atomic_fetch_add(&at.ledger->attacher.parser_restarts, 1);
 		if (conn)
 			at.poison[at.n_poison++ % POISON_MAX] = conn;
 		at.n_poison = MIN(at.n_poison, (size_t)POISON_MAX);
-	} else {
+	} else if (id == CHILD_STORE) {
 		atomic_fetch_add(&at.ledger->attacher.store_restarts, 1);
 		/* Now, not when the next one starts: what is queued until then is to be readable. */
 		tell(CHILD_PARSER, MSG_RESYMS);
@@ -457,7 +479,7 @@ static void restart_dead(void)
 	for (int i = 0; i < _CHILD_MAX; i++) {
 		struct child *c = &at.child[i];
 
-		if (c->pid || boot_now_ns() < c->retry_ns)
+		if (c->pid || !c->wanted || boot_now_ns() < c->retry_ns)
 			continue;
 		if (start_child((enum child_id)i) < 0) {
 			c->backoff_ns = MIN(MAX(c->backoff_ns, RESTART_MIN_NS) * 2, RESTART_MAX_NS);
@@ -470,6 +492,30 @@ static void restart_dead(void)
 }
 
 /* ---- the loop ---- */
+
+/* With descriptor pass, if that is one. */
+static void send_with(int to, struct agent_msg *m, int pass)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { m, sizeof(*m) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (pass >= 0) {
+		struct cmsghdr *c;
+
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&msg);
+		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+				       .cmsg_type = SCM_RIGHTS,
+				       .cmsg_len = CMSG_LEN(sizeof(int)) };
+		memcpy(CMSG_DATA(c), &pass, sizeof(int));
+	}
+	(void)sendmsg(to, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
 
 static void answer_parser(void)
 {
@@ -485,6 +531,26 @@ static void answer_parser(void)
 		m.type = MSG_PROC;
 		proc_identify(m.proc.tgid, &m.proc);
 		(void)send(c->fd, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+}
+
+/* The shipper may not read the file; and it changes, where the token is one of Kubernetes'. */
+static void answer_shipper(void)
+{
+	struct child *c = &at.child[CHILD_SHIPPER];
+	struct agent_msg m;
+
+	while (c->fd >= 0 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) == sizeof(m)) {
+		const char *path = at.cfg.collector.token_file;
+		_cleanup_(closep) int fd = -1;
+
+		if (m.type != MSG_WANT_TOKEN)
+			continue;
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		if (fd < 0)
+			log_error("collector.tokenFile: %s: %s", path, strerror(errno));
+		m = (struct agent_msg){ .type = MSG_TOKEN };
+		send_with(c->fd, &m, fd);
 	}
 }
 
@@ -538,6 +604,14 @@ static void sweep(uint64_t *last_ns)
 	(void)capture_sweep(at.capture);
 }
 
+static bool all_run(void)
+{
+	for (int i = 0; i < _CHILD_MAX; i++)
+		if (at.child[i].wanted && !at.child[i].pid)
+			return false;
+	return true;
+}
+
 static void run(void)
 {
 	uint64_t swept_ns = 0;
@@ -547,14 +621,14 @@ static void run(void)
 		struct pollfd fds[] = {
 			{ .fd = at.signal_fd, .events = POLLIN },
 			{ .fd = at.child[CHILD_PARSER].fd, .events = POLLIN },
+			{ .fd = at.child[CHILD_SHIPPER].fd, .events = POLLIN },
 		};
 
-		if (poll(fds, ARRAY_SIZE(fds), at.child[0].pid && at.child[1].pid ? 1000 : 50) <
-			    0 &&
-		    errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), all_run() ? 1000 : 50) < 0 && errno != EINTR)
 			break;
 		take_signals();
 		answer_parser();
+		answer_shipper();
 		reap();
 		restart_dead();
 		keep_budget();
@@ -706,6 +780,40 @@ static int attach(void)
 	return 0;
 }
 
+/* Where the store reaches the shipper: its collector then. */
+static int open_shipper(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int n = snprintf(at.shipper_path, sizeof(at.shipper_path), "%s/uplink.sock",
+			 at.cfg.data_dir);
+
+	if (!at.cfg.collector.address[0])
+		return 0;
+	if (at.collector) {
+		log_warn("collector.address is not used: --collector names another");
+		return 0;
+	}
+	if ((size_t)n >= sizeof(at.shipper_path)) {
+		fprintf(stderr,
+			"kelpie-agent: the data directory's path is too long for a socket\n");
+		return -ENAMETOOLONG;
+	}
+	memcpy(un.sun_path, at.shipper_path, (size_t)n + 1);
+	unlink(at.shipper_path);
+	at.shipper_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (at.shipper_fd < 0 || bind(at.shipper_fd, (struct sockaddr *)&un, sizeof(un)) < 0 ||
+	    chown(un.sun_path, 0, at.store_ids.gid) < 0 || chmod(un.sun_path, 0660) < 0 ||
+	    listen(at.shipper_fd, 4) < 0) {
+		fprintf(stderr, "kelpie-agent: cannot listen on %s: %s\n", at.shipper_path,
+			strerror(errno));
+		return -errno;
+	}
+	run_as_find(RUN_AS_SHIPPER, &at.shipper_ids);
+	at.collector = at.shipper_path;
+	at.child[CHILD_SHIPPER].wanted = true;
+	return 0;
+}
+
 static void watch_signals(void)
 {
 	sigset_t set;
@@ -725,8 +833,11 @@ static const int attacher_caps[] = { CAP_BPF,	 CAP_PERFMON, CAP_SYS_PTRACE, CAP_
 
 static int confine(void)
 {
-	static const int *const children[] = { calls_parser, calls_store, NULL };
+	const bool ships = at.child[CHILD_SHIPPER].wanted;
+	const int *const children[] = { calls_parser, calls_store, ships ? calls_shipper : NULL,
+					NULL };
 	const struct sandbox box = { .name = "attacher",
+				     .network = ships,
 				     .syscalls = calls_attacher,
 				     .for_children = children };
 	const char *what = "capabilities";
@@ -749,9 +860,12 @@ static int start(void)
 	at.epoch = unix_now_ns();
 	hash_key_random(&at.id_key);
 	watch_signals();
-	if ((r = make_data_dir()) < 0 || (r = make_shared()) < 0 || (r = load_capture()) < 0)
+	if ((r = make_data_dir()) < 0 || (r = make_shared()) < 0 || (r = open_shipper()) < 0 ||
+	    (r = load_capture()) < 0)
 		return r;
 	if ((r = start_child(CHILD_STORE)) < 0 || (r = start_child(CHILD_PARSER)) < 0)
+		return r;
+	if (at.child[CHILD_SHIPPER].wanted && (r = start_child(CHILD_SHIPPER)) < 0)
 		return r;
 	r = attach();
 	if (r < 0)
@@ -784,6 +898,9 @@ int main(int argc, char **argv)
 	capture_detach(at.capture);
 	stop_child(CHILD_PARSER);
 	stop_child(CHILD_STORE);
+	stop_child(CHILD_SHIPPER);
+	if (at.shipper_fd >= 0)
+		unlink(at.shipper_path);
 	capture_free(at.capture);
 	return r < 0 ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 #include "agent/sandbox.h"
 
 #include "base/caps.h"
+#include "base/fds.h"
 #include "base/strbuf.h"
 #include "base/util.h"
 
@@ -83,42 +84,51 @@ static int limits(const struct sandbox *s)
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-/* Landlock ABI 1 (kernel 5.13): no file system but, if wanted, one directory. */
+static int open_up(int rules, const char *path, uint64_t access)
+{
+	_cleanup_(closep) int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct landlock_path_beneath_attr under = { .allowed_access = access, .parent_fd = dir };
+
+	if (dir < 0 ||
+	    syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &under, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Landlock ABI 1 (kernel 5.13): no file system but, if wanted, two directories. */
 static int landlock(const struct sandbox *s)
 {
 	const uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
+	const uint64_t read = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+	const uint64_t write = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+			       LANDLOCK_ACCESS_FS_MAKE_REG;
 	struct landlock_ruleset_attr attr = { .handled_access_fs = all };
 	_cleanup_(closep) int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr),
 						   0);
+	int r = 0;
 
 	if (rules < 0)
 		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
-	if (s->writable_dir) {
-		_cleanup_(closep) int dir = open(s->writable_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		struct landlock_path_beneath_attr under = {
-			.allowed_access =
-				LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-				LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-				LANDLOCK_ACCESS_FS_MAKE_REG,
-			.parent_fd = dir,
-		};
-
-		if (dir < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH,
-				       &under, 0) < 0)
-			return -errno;
-	}
+	if (s->writable_dir)
+		r = open_up(rules, s->writable_dir, read | write);
+	if (r == 0 && s->readable_dir)
+		r = open_up(rules, s->readable_dir, read);
+	if (r < 0)
+		return r;
 	return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
 }
 
 /* Some calls are allowed for one purpose only, whoever asks. */
-static int allow(scmp_filter_ctx ctx, int nr, bool children)
+static int allow(scmp_filter_ctx ctx, int nr, const struct sandbox *s)
 {
+	bool children = s->for_children;
+
 	/* Memory is never code. */
 	if (nr == SCMP_SYS(mmap) || nr == SCMP_SYS(mprotect))
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1,
 					SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	/* The collector's socket. */
-	if (nr == SCMP_SYS(socket))
+	if (nr == SCMP_SYS(socket) && !s->network)
 		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	/* No file is for others. */
 	if (nr == SCMP_SYS(fchmod))
@@ -131,12 +141,12 @@ static int allow(scmp_filter_ctx ctx, int nr, bool children)
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
 }
 
-static int allow_list(scmp_filter_ctx ctx, const int *list, bool children)
+static int allow_list(scmp_filter_ctx ctx, const int *list, const struct sandbox *s)
 {
 	int r = 0;
 
 	for (const int *nr = list; r == 0 && *nr >= 0; nr++)
-		r = allow(ctx, *nr, children);
+		r = allow(ctx, *nr, s);
 	return r == -EEXIST ? 0 : r;
 }
 
@@ -153,9 +163,9 @@ static int filter(const struct sandbox *s)
 		return -ENOMEM;
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (r == 0)
-		r = allow_list(ctx, s->syscalls, children);
+		r = allow_list(ctx, s->syscalls, s);
 	for (const int *const *l = s->for_children; r == 0 && children && *l; l++)
-		r = allow_list(ctx, *l, children);
+		r = allow_list(ctx, *l, s);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -198,25 +208,6 @@ int sandbox_enter(const struct sandbox *s, const char **ret_what)
 	return 0;
 }
 
-static void close_all_but(const int *keep)
-{
-	unsigned int from = 3;
-
-	for (;;) {
-		unsigned int next = ~0u;
-
-		for (const int *k = keep; *k >= 0; k++)
-			if ((unsigned int)*k >= from && (unsigned int)*k < next)
-				next = (unsigned int)*k;
-		if (next == ~0u)
-			break;
-		if (next > from)
-			syscall(SYS_close_range, from, next - 1, 0);
-		from = next + 1;
-	}
-	syscall(SYS_close_range, from, ~0u, 0);
-}
-
 /* Memory that a fork shares with the parent: its page of the ledger, the programs' own maps. */
 static int unmap_shared(void)
 {
@@ -253,6 +244,6 @@ int sandbox_child(const int *keep)
 	/* Standard error stays for the log. */
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		return -errno;
-	close_all_but(keep);
+	fds_close_but(keep);
 	return unmap_shared();
 }

@@ -13,6 +13,8 @@ struct sandbox {
 	const char *name;		 /* for messages */
 	const struct run_as_ids *become; /* NULL: stays who it is */
 	const char *writable_dir; /* Landlock: the only place where files may be made; NULL: none */
+	const char *readable_dir; /* Landlock: the only other place that may be read; NULL: none */
+	bool network;		  /* sockets may be IPv4 and IPv6, too */
 	const int *syscalls;	  /* allow-list, ends with -1; NULL: no filter */
 	const int *const *for_children; /* more lists, ends with NULL: another call fails with
 					 * EPERM, it does not kill; NULL: it kills */

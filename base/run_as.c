@@ -12,6 +12,8 @@ static const struct {
 	[RUN_AS_STORE] = { "kelpie-store", RUN_AS_STORE_ID },
 	[RUN_AS_COLLECTOR] = { "kelpie-collector", RUN_AS_COLLECTOR_ID },
 	[RUN_AS_QUERY] = { "kelpie-query", RUN_AS_QUERY_ID },
+	[RUN_AS_GATE] = { "kelpie-gate", RUN_AS_GATE_ID },
+	[RUN_AS_SHIPPER] = { "kelpie-shipper", RUN_AS_SHIPPER_ID },
 };
 
 void run_as_find(enum run_as who, struct run_as_ids *ret)

@@ -14,8 +14,18 @@
 #define RUN_AS_STORE_ID	    65522
 #define RUN_AS_COLLECTOR_ID 65523
 #define RUN_AS_QUERY_ID	    65524 /* the processes in which strangers' SQL runs */
+#define RUN_AS_GATE_ID	    65525 /* the collector's door to the network */
+#define RUN_AS_SHIPPER_ID   65526 /* the agent's */
 
-enum run_as { RUN_AS_PARSER, RUN_AS_STORE, RUN_AS_COLLECTOR, RUN_AS_QUERY, _RUN_AS_MAX };
+enum run_as {
+	RUN_AS_PARSER,
+	RUN_AS_STORE,
+	RUN_AS_COLLECTOR,
+	RUN_AS_QUERY,
+	RUN_AS_GATE,
+	RUN_AS_SHIPPER,
+	_RUN_AS_MAX
+};
 
 struct run_as_ids {
 	uid_t uid;

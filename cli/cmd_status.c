@@ -126,10 +126,13 @@ static void add_agent(struct fields *f, const struct json *doc, const struct jso
 	_cleanup_(strbuf_done) struct strbuf text = STRBUF_INIT(4096);
 	struct slice node = json_text(json_get(doc, agent, "node"));
 	struct slice version = json_text(json_get(doc, agent, "version"));
+	int64_t pid = json_int(json_get(doc, agent, "pid"), 0); /* 0: on another machine */
 
-	strbuf_addf(&text, "%.*s: agent %.*s, pid %lld, %s", (int)node.n, (const char *)node.p,
-		    (int)version.n, (const char *)version.p,
-		    (long long)json_int(json_get(doc, agent, "pid"), 0),
+	strbuf_addf(&text, "%.*s: agent %.*s, ", (int)node.n, (const char *)node.p, (int)version.n,
+		    (const char *)version.p);
+	if (pid)
+		strbuf_addf(&text, "pid %lld, ", (long long)pid);
+	strbuf_addf(&text, "%s",
 		    !json_true(json_get(doc, agent, "connected"))    ? "not connected"
 		    : !json_true(json_get(doc, agent, "responding")) ? "does not answer"
 		    : paused(doc, agent)			     ? "paused"

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "collector/clock.h"
+#include "transport/gate.h"
 
 #include <sys/resource.h>
 
@@ -106,6 +107,33 @@ static void add_process(struct strbuf *b, const struct request *r)
 	strbuf_addf(b, "kelpie_taps_running %zu\n", http_running(r->http, HTTP_LIMIT_TAP));
 }
 
+static void add_gate(struct strbuf *b, const struct gate_counts *c)
+{
+	const struct {
+		const char *what;
+		const _Atomic uint64_t *count;
+	} ends[] = {
+		{ "refused", &c->refused },
+		{ "evicted", &c->evicted },
+		{ "timed_out", &c->timed_out },
+		{ "bad_handshake", &c->bad_handshake },
+		{ "broken", &c->broken },
+		{ "call_admitted", &c->calls_admitted },
+		{ "call_refused", &c->calls_refused },
+	};
+
+	add_head(b, "kelpie_gate_connections_open", "gauge",
+		 "Connections from the network that are open now.");
+	strbuf_addf(b, "kelpie_gate_connections_open %llu\n", (unsigned long long)c->open);
+	add_head(b, "kelpie_gate_connections", "counter",
+		 "Connections that came from the network.");
+	strbuf_addf(b, "kelpie_gate_connections_total %llu\n", (unsigned long long)c->accepted);
+	add_head(b, "kelpie_gate_events", "counter", "What became of them, and of their calls.");
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		strbuf_addf(b, "kelpie_gate_events_total{what=\"%s\"} %llu\n", ends[i].what,
+			    (unsigned long long)*ends[i].count);
+}
+
 void api_metrics(struct request *r)
 {
 	struct strbuf b = STRBUF_INIT(METRICS_MAX);
@@ -120,6 +148,8 @@ void api_metrics(struct request *r)
 	hub_each_agent(r->cfg->hub, add_ledger, &(struct sort){ &b, false });
 	add_head(&b, "kelpie_ledger_held", "gauge", "What each hop holds now.");
 	hub_each_agent(r->cfg->hub, add_ledger, &(struct sort){ &b, true });
+	if (r->cfg->gate)
+		add_gate(&b, r->cfg->gate);
 	add_process(&b, r);
 	strbuf_adds(&b, "# EOF\n");
 	request_reply(r, MHD_HTTP_OK, "application/openmetrics-text; version=1.0.0; charset=utf-8",

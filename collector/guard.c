@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -225,7 +226,7 @@ static int allow_calls(scmp_filter_ctx ctx)
 	return err;
 }
 
-static int enter_seccomp(void)
+static int enter_seccomp(bool connects)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int err;
@@ -233,6 +234,11 @@ static int enter_seccomp(void)
 	if (!ctx)
 		return -ENOMEM;
 	err = allow_calls(ctx);
+	if (err == 0 && connects)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
+	if (err == 0 && connects)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				       SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	if (err == 0)
 		err = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -257,5 +263,5 @@ int guard_enter(const struct guard_paths *paths, bool *ret_landlock)
 	if (LEAK_CHECK)
 		return 0;
 	err = enter_landlock(paths, ret_landlock);
-	return err < 0 ? err : enter_seccomp();
+	return err < 0 ? err : enter_seccomp(paths->connects);
 }

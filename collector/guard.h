@@ -16,6 +16,7 @@ int guard_become(const struct run_as_ids *user);
 struct guard_paths {
 	const char *read[4];   /* files or folders that may be read; NULL: none */
 	const char *remove[4]; /* folders in which files may be removed */
+	bool connects;	       /* to Unix sockets */
 };
 
 /* Drops all capabilities, sets no_new_privs, no core dumps, forbids by Landlock (where the kernel

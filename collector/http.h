@@ -24,6 +24,8 @@
 
 struct http;
 
+struct gate_counts;
+
 struct http_config {
 	struct listener *listener; /* stays the caller's */
 	struct hub *hub;
@@ -33,6 +35,7 @@ struct http_config {
 	char token[2 * HTTP_TOKEN_BYTES + 1]; /* "": none asked for (Unix socket) */
 	int statm_fd;			      /* /proc/self/statm, -1: none */
 	int audit_fd;			      /* where audit lines go, -1: nowhere */
+	const struct gate_counts *gate;	      /* of the door to the network; NULL: there is none */
 };
 
 struct http_param {

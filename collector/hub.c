@@ -78,7 +78,7 @@ static void accept_agent(struct hub *h)
 	if (!a)
 		return;
 	a->fd = fd;
-	a->pid = cred.pid;
+	a->pid = cred.uid == h->cfg.far_uid ? 0 : cred.pid;
 	a->since_ns = clock_mono_ns();
 	frame_reader_init(&a->in, FRAME_MAX_BYTES);
 	frame_writer_init(&a->out, FRAME_WRITE_MAX_BYTES);

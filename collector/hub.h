@@ -33,6 +33,7 @@ struct hub_config {
 	int listen_fd;		  /* non-blocking Unix listener; stays the caller's */
 	uid_t uids[HUB_UIDS_MAX]; /* whose processes are agents, beside root and our own */
 	size_t n_uids;
+	uid_t far_uid; /* of them: who brings agents of other machines; (uid_t)-1: nobody */
 };
 
 /* 0 or negative errno. */
@@ -94,8 +95,8 @@ struct hub_agent_info {
 	const char *node, *version;
 	uint64_t epoch;
 	bool connected, responding;
-	uint64_t seen_unix_ns; /* last heard of */
-	pid_t pid;
+	uint64_t seen_unix_ns;	      /* last heard of */
+	pid_t pid;		      /* 0: on another machine */
 	const Kelpie__Status *status; /* latest, NULL before the first */
 };
 

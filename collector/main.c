@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "collector/clock.h"
+#include "collector/door.h"
 #include "collector/guard.h"
 #include "collector/http.h"
 #include "config/config.h"
@@ -16,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 
 #define STOP_NS	    (1500 * NSEC_PER_MSEC) /* for running queries to end */
 #define QUERY_BYTES (64 * MIB)		   /* of one answer */
@@ -27,6 +29,10 @@ static const char usage[] =
 	"  --listen ADDRESS     where the HTTP API is served; TCP asks for a token, which is "
 	"printed\n"
 	"  --agents unix:PATH   where agents connect\n"
+	"  --agents-net ADDR:PORT  where agents of other machines connect (TLS, gRPC); needs:\n"
+	"  --agents-cert FILE   PEM certificate with its chain\n"
+	"  --agents-key FILE    its private key\n"
+	"  --agents-token FILE  the token that agents show; who knows it may be any node\n"
 	"  --config FILE        configuration (default: $KELPIE_CONFIG, " CONFIG_FILE ")\n"
 	"  --user NAME          whom to become when started as root (kelpie-collector)\n"
 	"  --agent-uid UID      a user whose processes are agents, beside root and our own\n"
@@ -37,6 +43,7 @@ static const char usage[] =
 
 struct program {
 	const char *listen, *agents, *config, *user, *audit;
+	struct door_config door_cfg;
 	uint64_t default_range_ns;
 	uid_t agent_uids[HUB_UIDS_MAX];
 	size_t n_agent_uids;
@@ -44,6 +51,7 @@ struct program {
 
 	struct config cfg;
 	struct listener api, hub_listener;
+	struct door door;
 	struct http_config http_cfg;
 	struct worker_pool *pool;
 	struct hub *hub;
@@ -90,6 +98,10 @@ enum option_id {
 	OPT_CONFIG,
 	OPT_USER,
 	OPT_AGENT_UID,
+	OPT_NET,
+	OPT_CERT,
+	OPT_KEY,
+	OPT_TOKEN,
 	OPT_RANGE,
 	OPT_AUDIT,
 	OPT_READY_FD,
@@ -103,6 +115,10 @@ static const struct option options[] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "user", required_argument, NULL, OPT_USER },
 	{ "agent-uid", required_argument, NULL, OPT_AGENT_UID },
+	{ "agents-net", required_argument, NULL, OPT_NET },
+	{ "agents-cert", required_argument, NULL, OPT_CERT },
+	{ "agents-key", required_argument, NULL, OPT_KEY },
+	{ "agents-token", required_argument, NULL, OPT_TOKEN },
 	{ "default-range", required_argument, NULL, OPT_RANGE },
 	{ "audit-log", required_argument, NULL, OPT_AUDIT },
 	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
@@ -129,6 +145,18 @@ static int take_option(struct program *p, int opt)
 		return 0;
 	case OPT_AUDIT:
 		p->audit = optarg;
+		return 0;
+	case OPT_NET:
+		p->door_cfg.address = optarg;
+		return 0;
+	case OPT_CERT:
+		p->door_cfg.cert_file = optarg;
+		return 0;
+	case OPT_KEY:
+		p->door_cfg.key_file = optarg;
+		return 0;
+	case OPT_TOKEN:
+		p->door_cfg.token_file = optarg;
 		return 0;
 	case OPT_AGENT_UID:
 		return set_uid(p, optarg);
@@ -160,6 +188,9 @@ static int read_options(struct program *p, int argc, char **argv)
 		return fail(argv[optind], "is no option; see --help");
 	if (!p->agents || strncmp(p->agents, "unix:", 5) != 0)
 		return fail("--agents", "unix:PATH is needed; see --help");
+	if (p->door_cfg.address &&
+	    (!p->door_cfg.cert_file || !p->door_cfg.key_file || !p->door_cfg.token_file))
+		return fail("--agents-net", "needs --agents-cert, --agents-key and --agents-token");
 	return 0;
 }
 
@@ -200,7 +231,7 @@ static int open_sockets(struct program *p, const struct run_as_ids *user)
 	/* With several users whose processes are agents the mode cannot name them; the kernel's
 	 * word on who connects is checked in any case. */
 	const struct listen_opts agents = {
-		.mode = p->n_agent_uids > 1 ? 0666 : 0660,
+		.mode = p->n_agent_uids > 1 || p->door_cfg.address ? 0666 : 0660,
 		.uid = !root		 ? (uid_t)-1
 		       : p->n_agent_uids ? p->agent_uids[0]
 					 : user->uid,
@@ -237,6 +268,18 @@ static int open_audit(struct program *p)
 	p->http_cfg.audit_fd = open(p->audit,
 				    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	return p->http_cfg.audit_fd < 0 ? fail(p->audit, strerrordesc_np(errno)) : 0;
+}
+
+static int open_door(struct program *p)
+{
+	if (!p->door_cfg.address)
+		return 0;
+	if (p->n_agent_uids == HUB_UIDS_MAX)
+		return fail("--agent-uid", "one less where agents come from the network, too");
+	p->door.uid = door_uid();
+	p->agent_uids[p->n_agent_uids++] = p->door.uid;
+	p->door_cfg.hub_path = p->hub_listener.path;
+	return door_open(&p->door_cfg, &p->door);
 }
 
 /* While we are still root: they become a user of their own. */
@@ -294,6 +337,7 @@ static int start_services(struct program *p)
 	struct hub_config hub = {
 		.listen_fd = p->hub_listener.fd,
 		.n_uids = p->n_agent_uids,
+		.far_uid = p->door.pid ? p->door.uid : (uid_t)-1,
 	};
 	struct run_as_ids store;
 	int err;
@@ -309,6 +353,7 @@ static int start_services(struct program *p)
 	if (err < 0)
 		return fail("cannot start", strerrordesc_np(-err));
 	p->http_cfg.listener = &p->api;
+	p->http_cfg.gate = p->door.counts;
 	p->http_cfg.hub = p->hub;
 	p->http_cfg.pool = p->pool;
 	err = http_start(&p->http_cfg, &p->http);
@@ -319,7 +364,8 @@ static void tell_ready(struct program *p)
 {
 	if (p->http_cfg.token[0])
 		fprintf(stderr, "kelpie-collector: token %s\n", p->http_cfg.token);
-	log_info("serving: listen=%s agents=%s", p->api.text, p->hub_listener.text);
+	log_info("serving: listen=%s agents=%s%s%s", p->api.text, p->hub_listener.text,
+		 p->door.pid ? " agents-net=" : "", p->door.pid ? p->door.listener.text : "");
 	if (p->ready_fd >= 0) {
 		dprintf(p->ready_fd, "%s\n", p->api.text);
 		close(p->ready_fd);
@@ -345,14 +391,27 @@ static void reload(struct program *p)
 	free(fresh);
 }
 
-/* Blocks until SIGTERM or SIGINT. */
-static void wait_for_signals(struct program *p, const sigset_t *set)
+static bool door_fell(const struct program *p)
+{
+	return p->door.pid && waitpid(p->door.pid, NULL, WNOHANG) == p->door.pid;
+}
+
+/* Blocks until SIGTERM or SIGINT: 0. -ECHILD: agents of other machines cannot connect any more, and
+ * nobody here may make that process again. */
+static int wait_for_signals(struct program *p, const sigset_t *set)
 {
 	int sig;
 
-	while ((sig = sigwaitinfo(set, NULL)) != SIGTERM && sig != SIGINT)
+	while ((sig = sigwaitinfo(set, NULL)) != SIGTERM && sig != SIGINT) {
 		if (sig == SIGHUP)
 			reload(p);
+		if (sig == SIGCHLD && door_fell(p)) {
+			log_error(
+				"the process for agents on the network died; to be started again");
+			return -ECHILD;
+		}
+	}
+	return 0;
 }
 
 static void stop(struct program *p)
@@ -391,21 +450,24 @@ static int serve(struct program *p)
 	err = start_workers(p);
 	if (err < 0)
 		return fail("cannot start the query workers", strerrordesc_np(-err));
-	err = become(&user);
+	err = open_door(p);
+	if (err == 0)
+		err = become(&user);
 	if (err < 0)
 		return err;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	err = start_services(p);
 	if (err < 0)
 		return err;
 	tell_ready(p);
-	wait_for_signals(p, &set);
+	err = wait_for_signals(p, &set);
 	log_info("stopping");
-	return 0;
+	return err;
 }
 
 int main(int argc, char **argv)
@@ -414,6 +476,7 @@ int main(int argc, char **argv)
 		.ready_fd = -1,
 		.api.fd = -1,
 		.hub_listener.fd = -1,
+		.door.listener.fd = -1,
 		.http_cfg = { .statm_fd = -1, .audit_fd = -1 },
 	};
 	char why[512] = "";

@@ -86,6 +86,11 @@ struct config {
 		uint64_t rows;
 	} query;
 	struct {
+		char address[CONFIG_TEXT_MAX]; /* "HOST:PORT"; "": none */
+		char ca_file[CONFIG_PATH_MAX], token_file[CONFIG_PATH_MAX];
+		char server_name[CONFIG_TEXT_MAX]; /* "": the host of address */
+	} collector;
+	struct {
 		uint8_t level;	/* enum log_level of base/log.h */
 		uint8_t format; /* enum config_log_format, the same order as enum log_format */
 	} log;

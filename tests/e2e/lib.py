@@ -87,12 +87,12 @@ class Area:
         self.processes.append(p)
         return p
 
-    def cgroup(self):
+    def cgroup(self, name=""):
         """A control group for processes of this test: (its path, a command that runs another in it)."""
         with open("/proc/self/mountinfo") as f:
             mounts = [line.split() for line in f]
         top = next(m[4] for m in mounts if m[m.index("-") + 1] == "cgroup2")
-        path = os.path.join(top, os.path.basename(self.path))
+        path = os.path.join(top, os.path.basename(self.path) + name)
         os.mkdir(path)
         self.cgroups.append(path)
         return path, ("sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', path)
@@ -220,6 +220,17 @@ class Load:
         return status, json.loads(lines[-1]) if lines else {}
 
 
+def ask(server, *args, seconds=60):
+    """A command against the collector at that address: (status, stdout, stderr)."""
+    try:
+        done = subprocess.run([os.path.join(BIN, "kelpie"), *args], capture_output=True, text=True,
+                              timeout=seconds, stdin=subprocess.DEVNULL,
+                              env=dict(os.environ, KELPIE_SERVER=server))
+    except subprocess.TimeoutExpired:
+        return None, "", f"no answer within {seconds} s"
+    return done.returncode, done.stdout, done.stderr
+
+
 class Kelpie:
     """`kelpie run` on a data directory and socket of its own. The limits of queries are wide, so that
     a test may ask for every row; config is added to that, plain leaves everything at its default."""
@@ -300,13 +311,7 @@ class Kelpie:
 
     def command(self, *args, seconds=60):
         """A command against this instance: (status, stdout, stderr)."""
-        try:
-            done = subprocess.run([os.path.join(BIN, "kelpie"), *args], capture_output=True,
-                                  text=True, timeout=seconds, stdin=subprocess.DEVNULL,
-                                  env=dict(os.environ, KELPIE_SERVER=self.server))
-        except subprocess.TimeoutExpired:
-            return None, "", f"no answer within {seconds} s"
-        return done.returncode, done.stdout, done.stderr
+        return ask(self.server, *args, seconds=seconds)
 
     def sql(self, text, seconds=60):
         """Rows as dictionaries of text; raises when the query fails."""
@@ -393,6 +398,19 @@ def family(pid):
         except OSError:
             continue
     return [p for p in found if os.path.exists(f"/proc/{p}/task")]
+
+
+def find_children(pid, comm):
+    """Descendants of that name (as the kernel cuts it)."""
+    found = []
+    for child in family(pid):
+        try:
+            with open(f"/proc/{child}/comm") as f:
+                if f.read().strip() == comm[:15]:
+                    found.append(child)
+        except OSError:
+            pass
+    return found
 
 
 def role(pid):
