@@ -4,7 +4,7 @@
  *
  * Nobody is trusted before a token was shown: until then a connection is a guest, of which there are
  * few, for a short time, with few frames and bytes. One thread, bounded work for each connection in
- * a turn. Measured against the attacks in docs/decisions/0010.
+ * a turn. Measured against the attacks in docs/decisions/0011.
  */
 #ifndef TRANSPORT_GATE_H
 #define TRANSPORT_GATE_H
