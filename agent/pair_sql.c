@@ -7,6 +7,7 @@
 #include "protocols/secrets.h"
 
 #define MESSAGE_MAX 1024
+#define MEMO_SQL    (_COL_MAX + 16) /* + dialect: a statement, as it is kept and its fingerprint */
 
 _Static_assert(_SQL_TEXT_MAX <= EXCHANGE_TEXTS, "texts");
 _Static_assert(_SQL_NUM_MAX <= EXCHANGE_NUMS, "numbers");
@@ -53,10 +54,47 @@ static void make_texts(const struct pipeline *p, struct slice text, bool cut,
 			m->statement, sql_mask(text, dialect, m->statement, sizeof(m->statement)));
 }
 
+/* A statement with placeholders comes again and again as it is. */
+static bool recall(struct pipeline *p, struct slice text, enum sql_dialect dialect, struct made *m)
+{
+	const struct memo_entry *e = memo_get(&p->memo, (uint16_t)(MEMO_SQL + dialect), text);
+	size_t n;
+
+	if (!e)
+		return false;
+	n = e->line.value_at;
+	memcpy(m->statement, e->out, n);
+	memcpy(m->fingerprint, e->out + n, e->out_n - n);
+	m->s = (struct stmt){ sql_verb(text, dialect), slice_of(m->statement, n),
+			      slice_of(m->fingerprint, e->out_n - n) };
+	return true;
+}
+
+static void learn(struct pipeline *p, struct slice text, enum sql_dialect dialect,
+		  const struct made *m)
+{
+	const struct slice *parts[] = { &m->s.statement, &m->s.fingerprint };
+	uint8_t out[MEMO_OUT_MAX];
+	struct memo_entry *e;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		if (parts[i]->n > sizeof(out) - n)
+			return;
+		memcpy(out + n, parts[i]->p, parts[i]->n);
+		n += parts[i]->n;
+	}
+	e = memo_put(&p->memo, (uint16_t)(MEMO_SQL + dialect), text, slice_of(out, n));
+	if (e)
+		e->line.value_at = (uint8_t)m->s.statement.n;
+}
+
 /* Names may hold secrets too, and literals that are kept. */
-static void make(const struct pipeline *p, struct slice text, bool cut, enum sql_dialect dialect,
+static void make(struct pipeline *p, struct slice text, bool cut, enum sql_dialect dialect,
 		 struct made *m)
 {
+	if (!cut && recall(p, text, dialect, m))
+		return;
 	make_texts(p, text, cut, dialect, m);
 	if (policy_masks(&p->policy, m->s.statement)) {
 		m->s.statement = m->s.fingerprint = text_masked;
@@ -64,6 +102,8 @@ static void make(const struct pipeline *p, struct slice text, bool cut, enum sql
 		m->s.statement = redact_text(m->s.statement, m->safe_statement, REDACT_BUF);
 		m->s.fingerprint = redact_text(m->s.fingerprint, m->safe_fingerprint, REDACT_BUF);
 	}
+	if (!cut)
+		learn(p, text, dialect, m);
 }
 
 /* The protocol's, with what the session's server said of it. */
