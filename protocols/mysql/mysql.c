@@ -178,19 +178,20 @@ static struct parse_result conclude(struct walk *w, enum step step)
  * STEP_GO: it does not. */
 static enum step goes_on(struct mysql *m, const struct parse_in *in)
 {
-	struct reader r = reader_of(in->buf);
+	struct slice head = slice_head(in->buf, PACKED_LOOK);
+	struct reader r = reader_of(head);
 	uint32_t len = (uint32_t)read_le(&r, 3);
 	size_t need = PACKED_LOOK;
 
-	if (!m->mid || in->dir != (enum dir)m->client || in->buf.n == 0)
+	if (!m->mid || in->dir != (enum dir)m->client || head.n == 0)
 		return STEP_GO;
-	if (in->buf.n > PACKET_HEADER && command_of(in->buf.p[PACKET_HEADER]))
+	if (head.n > PACKET_HEADER && command_of(head.p[PACKET_HEADER]))
 		need = MIN(need, PACKET_HEADER + (size_t)len);
-	if (in->buf.n < need && !in->eof && !in->force)
+	if (head.n < need && !in->eof && !in->force)
 		return STEP_MORE;
 	m->mid = false;
-	m->packed = in->buf.n >= PACKED_LOOK && packed_plausible(in->buf, true) &&
-		    !command_plausible(slice_from(in->buf, PACKET_HEADER), len);
+	m->packed = head.n == PACKED_LOOK && packed_plausible(head, true) &&
+		    !command_plausible(slice_from(head, PACKET_HEADER), len);
 	return m->packed ? STEP_UNPACK : STEP_GO;
 }
 
