@@ -176,9 +176,9 @@ def listening(port, pid="self"):
     return False
 
 
-def start_server(area, argv, port, **kw):
+def start_server(area, argv, port, seconds=20, **kw):
     p = area.start(argv, **kw)
-    if not wait_until(lambda: not p.alive() or listening(port, p.pid), 20) or not p.alive():
+    if not wait_until(lambda: not p.alive() or listening(port, p.pid), seconds) or not p.alive():
         raise RuntimeError(f"{argv[0]} does not listen on {port}:\n{p.log()}")
     return p
 
