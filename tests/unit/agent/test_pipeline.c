@@ -679,28 +679,6 @@ static void test_pipeline__joined_in_the_middle_of_an_answer(void)
 	finish();
 }
 
-/* What is held of an older connection's answers when its first request shows what it speaks answers
- * requests from before. */
-static void test_pipeline__answers_from_before_the_first_request(void)
-{
-	static const char get[] = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
-	uint64_t rx, tx;
-	struct row r;
-
-	start();
-	give_open(SERVER_ID, true, EV_F_OLD);
-	tx = give(SERVER_ID, EV_TX, 0, "+OK\r\n");
-	tx = give(SERVER_ID, EV_TX, tx, "+OK\r\n");
-	rx = give(SERVER_ID, EV_RX, 0, get);
-	tx = give(SERVER_ID, EV_TX, tx, "$5\r\nvalue\r\n");
-	give_close(SERVER_ID, rx, tx, 0);
-	ASSERT_EQ(count_rows(TABLE_REDIS), 1);
-	r = nth_row(TABLE_REDIS, 0);
-	EXPECT_STR(text_of(&r, COL_DB_REPLY_TYPE), "bulk");
-	EXPECT_EQ(int_of(&r, COL_RESPONSE_BYTES), 11);
-	finish();
-}
-
 /* Opens connections, each with many requests of many bytes that nobody answers. */
 static void test_pipeline__unanswered_requests_have_bounded_memory(void)
 {
@@ -1011,7 +989,6 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends), TEST(test_pipelin
 	  TEST(test_pipeline__control_bytes_in_a_target_hide_nothing),
 	  TEST(test_pipeline__an_unknown_protocol_soon_costs_nothing),
 	  TEST(test_pipeline__joined_in_the_middle_of_an_answer),
-	  TEST(test_pipeline__answers_from_before_the_first_request),
 	  TEST(test_pipeline__unanswered_requests_have_bounded_memory),
 	  TEST(test_pipeline__unfinished_lines_have_bounded_memory),
 	  TEST(test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue),
