@@ -356,7 +356,7 @@ static int load_somehow(struct capture *c)
 	if (c->opts.unix_sockets && possible) {
 		c->cfg.flags |= CFG_F_UNIX;
 		r = load_best(c);
-		if (r != -ENOENT && r != -EINVAL && r != -EACCES)
+		if (r != -ENOENT && r != -EINVAL && r != -EACCES && r != -E2BIG)
 			return r;
 		why_add(c, "once more without unixSockets\n");
 		c->cfg.flags &= ~CFG_F_UNIX;

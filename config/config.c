@@ -29,7 +29,7 @@ static const struct config_key keys[] = {
 	  "name of this node in every row; empty: the host's name" },
 	{ "capture.hook", CONFIG_TEXT, CONFIG_NOT_EMPTY, AT(capture.hook), "auto", 0, 0,
 	  "auto socklen sysexit rawtp tracepoint", "auto, or one rung of the hook ladder" },
-	{ "capture.unixSockets", CONFIG_BOOL, 0, AT(capture.unix_sockets), "false", 0, 0, NULL,
+	{ "capture.unixSockets", CONFIG_BOOL, 0, AT(capture.unix_sockets), "true", 0, 0, NULL,
 	  "watch UNIX stream sockets too" },
 	{ "capture.ringBytes", CONFIG_SIZE, CONFIG_POWER_OF_TWO, AT(capture.ring_bytes), "8MiB",
 	  64 * KIB, 256 * MIB, NULL, "size of the data ring buffer, a power of two" },

@@ -92,7 +92,8 @@ static void on_data(struct harness *h, const struct ev_data *e)
 void harness_drain(struct harness *h)
 {
 	const struct ev_hdr *e;
-	uint64_t ctl_end = ring_snapshot(&h->ctl), data_end = ring_snapshot(&h->data);
+	/* In this order: what the data belongs to has been told before. */
+	uint64_t data_end = ring_snapshot(&h->data), ctl_end = ring_snapshot(&h->ctl);
 	enum ring_result r;
 
 	while ((r = ring_next(&h->ctl, ctl_end, &e)) != RING_END)

@@ -49,6 +49,7 @@ requests()
 		curl -s -o /dev/null -o /dev/null "http://127.0.0.1:18080/ok/$n" "http://127.0.0.1:18080/ok/again-$n"
 		curl -s -o /dev/null -X POST --data "x=$n" "http://127.0.0.1:18080/ok/post-$n"
 		curl -s -o /dev/null -g "http://[::1]:18080/missing/$n" # IPv6
+		curl -s -o /dev/null --unix-socket /tmp/nginx.sock "http://smoke/ok/unix-$n"
 		curl -s -o /dev/null "http://127.0.0.1:18080/broken/$n"
 		curl -s -o /dev/null "http://127.0.0.1:18080/empty/$n"
 		curl -s -o /dev/null "http://127.0.0.1:18080/large"
@@ -85,6 +86,8 @@ ask 'SELECT method, path, status_code FROM http' | tr ',' ' ' | sort >/tmp/rows
 sort /tmp/truth.log | cmp -s - /tmp/rows
 check fields_equal $?
 sort /tmp/truth.log | diff - /tmp/rows | head -n 20
+[ "$(ask "SELECT count(*) FROM http WHERE server_addr = 'unix:/tmp/nginx.sock' AND client_comm = 'curl' AND server_comm = 'nginx'")" = 10 ]
+check both_ends_of_unix_sockets $?
 [ "$(ask 'SELECT count(*) FROM kelpie_ledger_balance WHERE difference <> 0')" = 0 ]
 check ledger_closes $?
 "$bin/kelpie" status
