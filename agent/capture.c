@@ -265,11 +265,17 @@ static int size_maps(struct capture *c, struct bpf_object *obj)
 }
 
 /* Only the socket-length hook runs before the caller is told who sent a datagram. */
-static const char *const sender_progs[] = { "from4", "from6", NULL };
+static const char *const sender_progs[] = { "sender4", "sender6", NULL };
+static const char *const cgroup_progs[] = { "from4", "from6", NULL };
+static const char *const no_progs[] = { NULL };
 
-static bool senders_told(const struct capture *c, enum capture_rung rung)
+static const char *const *senders(const struct capture *c, enum capture_rung rung)
 {
-	return rung == CAPTURE_RUNG_SOCKLEN && c->features[FEATURE_CGROUP_RECVMSG].present;
+	if (rung != CAPTURE_RUNG_SOCKLEN)
+		return no_progs;
+	if (c->features[FEATURE_FUNC_EXIT].present)
+		return sender_progs;
+	return c->features[FEATURE_CGROUP_RECVMSG].present ? cgroup_progs : no_progs;
 }
 
 /* One attempt: everything or nothing. */
@@ -284,8 +290,8 @@ static int try_load(struct capture *c, enum capture_rung rung, enum capture_read
 		r = select_progs(obj, state_progs(c));
 	if (!r && c->features[FEATURE_ITER_TASK_FILE].present)
 		r = select_progs(obj, (const char *const[]){ "walk_files", NULL });
-	if (!r && senders_told(c, rung))
-		r = select_progs(obj, sender_progs);
+	if (!r)
+		r = select_progs(obj, senders(c, rung));
 	if (!r && c->cfg.flags & CFG_F_UNIX)
 		r = select_progs(obj, (const char *const[]){ "sweep_conns", NULL });
 	if (!r)
@@ -472,8 +478,7 @@ static int cgroup_root(void)
 	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Without them some datagrams have no sender: no reason to do without the rest. */
-static void attach_senders(struct capture *c)
+static void attach_cgroup(struct capture *c)
 {
 	_cleanup_(closep) int root = cgroup_root();
 
@@ -481,12 +486,21 @@ static void attach_senders(struct capture *c)
 		why_add(c, "senders of datagrams: no cgroup v2\n");
 		return;
 	}
-	for (size_t i = 0; sender_progs[i]; i++) {
-		struct bpf_program *p = bpf_object__find_program_by_name(c->obj, sender_progs[i]);
+	for (size_t i = 0; cgroup_progs[i]; i++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(c->obj, cgroup_progs[i]);
 
 		if (p)
-			(void)keep_link(c, bpf_program__attach_cgroup(p, root), sender_progs[i]);
+			(void)keep_link(c, bpf_program__attach_cgroup(p, root), cgroup_progs[i]);
 	}
+}
+
+/* Without them some datagrams have no sender: no reason to do without the rest. */
+static void attach_senders(struct capture *c)
+{
+	if (capture_needs_net_admin(c))
+		attach_cgroup(c);
+	else
+		(void)attach_progs(c, senders(c, c->rung));
 }
 
 static int attach_sweep(struct capture *c)
@@ -516,7 +530,7 @@ int capture_attach(struct capture *c)
 
 	telling = c;
 	r = attach_progs(c, state_progs(c));
-	if (!r && senders_told(c, c->rung))
+	if (!r)
 		attach_senders(c);
 	if (!r)
 		r = attach_sweep(c);
@@ -650,6 +664,11 @@ uint32_t capture_cpus(const struct capture *c)
 bool capture_unix_sockets(const struct capture *c)
 {
 	return c->cfg.flags & CFG_F_UNIX;
+}
+
+bool capture_needs_net_admin(const struct capture *c)
+{
+	return senders(c, c->rung) == cgroup_progs;
 }
 
 enum capture_rung capture_rung(const struct capture *c)

@@ -99,6 +99,8 @@ uint32_t capture_cpus(const struct capture *c);
 
 /* Whether UNIX stream sockets are captured: asked for, and possible. */
 bool capture_unix_sockets(const struct capture *c);
+/* Whether capture_attach() wants CAP_NET_ADMIN; without it some senders of datagrams are unknown. */
+bool capture_needs_net_admin(const struct capture *c);
 
 enum capture_rung capture_rung(const struct capture *c);
 enum capture_read capture_read(const struct capture *c);

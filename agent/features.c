@@ -32,14 +32,15 @@ static const struct bpf_insn just_return[] = {
 static int typed_hook(const struct btf *btf, const char *name, enum bpf_attach_type attach)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach);
-	bool iter = attach == BPF_TRACE_ITER;
+	bool tracepoint = attach == BPF_TRACE_RAW_TP;
+	const char *prefix = attach == BPF_TRACE_ITER ? "bpf_iter_" : "";
 	char type[64];
 	int id;
 
 	if (!btf)
 		return -ENOENT;
-	snprintf(type, sizeof(type), "%s%s", iter ? "bpf_iter_" : "btf_trace_", name);
-	id = btf__find_by_name_kind(btf, type, iter ? BTF_KIND_FUNC : BTF_KIND_TYPEDEF);
+	snprintf(type, sizeof(type), "%s%s", tracepoint ? "btf_trace_" : prefix, name);
+	id = btf__find_by_name_kind(btf, type, tracepoint ? BTF_KIND_TYPEDEF : BTF_KIND_FUNC);
 	if (id < 0)
 		return id;
 	opts.attach_btf_id = (uint32_t)id;
@@ -160,6 +161,14 @@ static int trial_iter(const struct btf *btf)
 	return typed_hook(btf, "task_file", BPF_TRACE_ITER);
 }
 
+/* Of both functions that give a datagram to its receiver. */
+static int trial_func_exit(const struct btf *btf)
+{
+	int r = typed_hook(btf, "udp_recvmsg", BPF_TRACE_FEXIT);
+
+	return r ? r : typed_hook(btf, "udpv6_recvmsg", BPF_TRACE_FEXIT);
+}
+
 /* Needs CAP_NET_ADMIN. Programs of this hook may only say yes. */
 static int trial_sender(const struct btf *btf)
 {
@@ -205,9 +214,10 @@ static const struct feature_ops table[_FEATURE_MAX] = {
 				     "connections older than the agent shown before their next "
 				     "byte (5.8)",
 				     trial_iter },
+	[FEATURE_FUNC_EXIT] = { "func_exit", "on the socket-length hook, who sent a datagram (5.5)",
+				trial_func_exit },
 	[FEATURE_CGROUP_RECVMSG] = { "cgroup_recvmsg",
-				     "on the socket-length hook, who sent a datagram (5.2, "
-				     "CAP_NET_ADMIN)",
+				     "the same where func_exit is refused (5.2, CAP_NET_ADMIN)",
 				     trial_sender },
 	[FEATURE_ITER_MAP_ELEM] = { "iter_map_elem",
 				    "UNIX sockets: nothing else tells when one was closed (5.9)",

@@ -7,6 +7,7 @@
 #include "agent/capture.h"
 #include "agent/policy.h"
 #include "agent/sandbox.h"
+#include "base/caps.h"
 #include "base/log.h"
 #include "base/shmring.h"
 #include "base/text.h"
@@ -737,6 +738,8 @@ static int load_capture(void)
 			strerror(-r));
 		return r;
 	}
+	if (!capture_needs_net_admin(at.capture) && (r = caps_drop(CAP_NET_ADMIN)) < 0)
+		return r;
 	snprintf(at.rung, sizeof(at.rung), "%s/%s", capture_rung_name(capture_rung(at.capture)),
 		 capture_read_name(capture_read(at.capture)));
 	return 0;

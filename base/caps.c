@@ -30,6 +30,14 @@ int caps_set(uint64_t mask)
 	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
 }
 
+int caps_drop(int number)
+{
+	uint64_t have;
+	int r = caps_get(&have);
+
+	return r < 0 ? r : caps_set(have & ~(1ULL << number));
+}
+
 int caps_bound(uint64_t keep)
 {
 	for (int cap = 0; cap < CAPS_MAX; cap++) {

@@ -8,6 +8,8 @@
 int caps_get(uint64_t *ret);
 /* Effective and permitted become `mask`, inheritable becomes empty. 0 or a negative errno. */
 int caps_set(uint64_t mask);
+/* Takes one, CAP_x, if it is there; what is permitted becomes what is effective. 0 or a negative errno. */
+int caps_drop(int number);
 /* Takes all but `keep` from the bounding set: nothing that is started gets them back. Needs
  * CAP_SETPCAP where there is something to take. 0 or a negative errno. */
 int caps_bound(uint64_t keep);

@@ -66,6 +66,30 @@ struct {
 	__type(value, struct dgram_scratch);
 } dgram_scratches SEC(".maps");
 
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct msghdr {
+	void *msg_name; /* in the kernel: NULL when the caller did not ask */
+};
+
+struct in_addr {
+	__be32 s_addr;
+};
+
+struct sockaddr_in {
+	unsigned short sin_family;
+	__be16 sin_port;
+	struct in_addr sin_addr;
+};
+
+struct sockaddr_in6 {
+	unsigned short sin6_family;
+	__be16 sin6_port;
+	struct in6_addr sin6_addr;
+};
+
+#pragma clang attribute pop
+
 /* struct sockaddr_in and sockaddr_in6 up to the address. */
 struct user_sockaddr {
 	__u16 family;
@@ -372,6 +396,54 @@ static __always_inline void from_keep(struct dgram_from *f, __u64 sk)
 	bpf_map_update_elem(&dgram_froms, &tid, f, BPF_ANY);
 }
 
+/* Who sent it is known when the kernel's own function returns; the socket-length hook follows. */
+static __always_inline int sender(struct sock *sk, struct msghdr *msg)
+{
+	__u64 name = (__u64)K(msg, msg_name);
+	struct sockaddr_in *a4 = KCAST(sockaddr_in, name);
+	struct sockaddr_in6 *a6 = KCAST(sockaddr_in6, name);
+	struct dgram_from f = {};
+	__be32 w[4];
+
+	if (!name)
+		return 0;
+	f.port = __builtin_bswap16(K(a4, sin_port));
+	if (from_unwanted((__u64)sk, K(sk, __sk_common.skc_num), f.port))
+		return 0;
+	if (K(a4, sin_family) == AF_INET) {
+		addr4(f.addr, K(a4, sin_addr.s_addr));
+	} else {
+		w[0] = K(a6, sin6_addr.in6_u.u6_addr32[0]);
+		w[1] = K(a6, sin6_addr.in6_u.u6_addr32[1]);
+		w[2] = K(a6, sin6_addr.in6_u.u6_addr32[2]);
+		w[3] = K(a6, sin6_addr.in6_u.u6_addr32[3]);
+		addr6(f.addr, w);
+	}
+	from_keep(&f, (__u64)sk);
+	return 0;
+}
+
+/* A receiver that failed has no sender: what lies there is not the kernel's. */
+static __always_inline bool received(void *ctx)
+{
+	__u64 ret = 0;
+
+	return !bpf_get_func_ret(ctx, &ret) && (int)ret >= 0;
+}
+
+SEC("?fexit/udp_recvmsg")
+int sender4(__u64 *ctx)
+{
+	return received(ctx) ? sender((struct sock *)ctx[0], (struct msghdr *)ctx[1]) : 0;
+}
+
+SEC("?fexit/udpv6_recvmsg")
+int sender6(__u64 *ctx)
+{
+	return received(ctx) ? sender((struct sock *)ctx[0], (struct msghdr *)ctx[1]) : 0;
+}
+
+/* The same where the kernel refuses those; they need CAP_NET_ADMIN. */
 SEC("?cgroup/recvmsg4")
 int from4(struct bpf_sock_addr *ctx)
 {
