@@ -3,6 +3,7 @@
  * their byte order. Bytes are collected until a header or a packet is whole; what is of no use
  * (options, name tables, decryption secrets) is passed over without being kept. */
 #include "agent/pcap.h"
+#include "agent/pcap_dgram.h"
 #include "agent/pcap_flow.h"
 #include "base/bytes.h"
 #include "base/util.h"
@@ -39,6 +40,7 @@ enum mode { MODE_UNKNOWN, MODE_CLASSIC, MODE_BLOCKS };
 
 struct pcap {
 	struct flows *flows;
+	struct dgram_emitter dgrams;
 	struct fragments *fragments;
 	struct pcap_stats stats;
 	enum mode mode;
@@ -63,6 +65,8 @@ struct pcap *pcap_new(pcap_emit_fn emit, void *ctx)
 		return NULL;
 	p->flows = flows_new(emit, ctx, &p->stats);
 	p->fragments = fragments_new();
+	p->dgrams.emit = emit;
+	p->dgrams.ctx = ctx;
 	p->need = 4;
 	if (p->flows && p->fragments)
 		return p;
@@ -108,8 +112,12 @@ static int packet(struct pcap *p, const struct interface *i, uint64_t ts_ns, str
 	case PACKET_TCP:
 		p->stats.tcp++;
 		return flows_push(p->flows, &s);
+	case PACKET_UDP:
+		p->stats.udp++;
+		dgram_emit(&p->dgrams, &s);
+		break;
 	case PACKET_OTHER:
-		p->stats.not_tcp++;
+		p->stats.other++;
 		break;
 	case PACKET_MALFORMED:
 		p->stats.malformed++;

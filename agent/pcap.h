@@ -3,6 +3,8 @@
  *
  *	bytes of the file -> packets -> TCP segments -> streams
  *	                     pcap.c     pcap_packet.c   pcap_flow.c
+ *	                             -> UDP datagrams
+ *	                                pcap_dgram.c
  *
  * A connection is shown as its server saw it: `local` is the end that the SYN was sent to, received
  * bytes are the client's. Without a SYN the server is the end that answers, judged by the first
@@ -11,7 +13,7 @@
  * CLOCK_BOOTTIME and unix time is 0.
  *
  * Link layers: Ethernet, VLAN tags, raw IP, Linux cooked v1 and v2, BSD loopback. IPv4 and its
- * fragments, IPv6 with extension headers and fragments, TCP. Checksums are not looked at
+ * fragments, IPv6 with extension headers and fragments, TCP, UDP. Checksums are not looked at
  * (offloading leaves them wrong).
  */
 #ifndef AGENT_PCAP_H
@@ -27,9 +29,9 @@
 #define PCAP_FLOW_HELD_MAX  (1u << 20)	/* of one direction */
 #define PCAP_FRAGMENTED_MAX 64		/* datagrams being put together at one time */
 
-/* Packets: packets = tcp + not_tcp + malformed + unknown_link + fragments waiting or given up. */
+/* Packets: packets = tcp + udp + other + malformed + unknown_link + fragments waiting or given up. */
 struct pcap_stats {
-	uint64_t packets, tcp, not_tcp, malformed, unknown_link;
+	uint64_t packets, tcp, udp, other, malformed, unknown_link;
 	uint64_t fragments;	    /* packets that were parts of datagrams */
 	uint64_t fragments_dropped; /* of these, given up */
 	uint64_t cut_packets;	    /* recorded with less than they had (snap length) */

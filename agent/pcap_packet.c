@@ -6,6 +6,7 @@
 
 #define VLAN_TAGS_MAX	   4
 #define EXT_HEADERS_MAX	   8
+#define UDP_HEADER	   8
 #define DATAGRAM_MAX	   65535
 #define DATAGRAM_BLOCKS	   ((DATAGRAM_MAX + 8) / 8) /* fragments begin at multiples of 8 bytes */
 #define FRAGMENT_EXPIRE_NS 30000000000ULL	    /* RFC 1122 section 3.3.2: 60 s at most */
@@ -28,6 +29,7 @@ enum ether_type { ETHER_IPV4 = 0x0800, ETHER_IPV6 = 0x86dd };
 enum ip_protocol {
 	IP_HOP_OPTIONS = 0,
 	IP_TCP = 6,
+	IP_UDP = 17,
 	IP_ROUTING = 43,
 	IP_FRAGMENT = 44,
 	IP_AUTH = 51,
@@ -106,6 +108,33 @@ static enum packet_verdict decode_tcp(struct part p, struct segment *ret)
 	ret->payload = p.have;
 	ret->payload_len = p.len;
 	return PACKET_TCP;
+}
+
+/* RFC 768. The length is 0 where offloading or a jumbogram leaves it to the layer below. */
+static enum packet_verdict decode_udp(struct part p, struct segment *ret)
+{
+	struct reader r = reader_of(p.have);
+	uint32_t len;
+
+	ret->src_port = read_be16(&r);
+	ret->dst_port = read_be16(&r);
+	len = read_be16(&r);
+	read_be16(&r);
+	if (r.bad || (len != 0 && len < UDP_HEADER) || len > p.len)
+		return PACKET_MALFORMED;
+	if (len != 0)
+		p = part_head(p, len);
+	p = part_from(p, UDP_HEADER);
+	ret->payload = p.have;
+	ret->payload_len = p.len;
+	return PACKET_UDP;
+}
+
+static enum packet_verdict decode_transport(uint8_t protocol, struct part p, struct segment *ret)
+{
+	if (protocol == IP_TCP)
+		return decode_tcp(p, ret);
+	return protocol == IP_UDP ? decode_udp(p, ret) : PACKET_OTHER;
 }
 
 static bool same_datagram(const struct datagram *d, const struct segment *ip, uint32_t id,
@@ -210,7 +239,7 @@ static enum packet_verdict decode_fragment(struct fragments *f, struct part p, u
 	d->data = free_buf;
 	d->used = false;
 	whole = (struct part){ slice_of(f->whole, d->len), d->len };
-	return protocol == IP_TCP ? decode_tcp(whole, ret) : PACKET_OTHER;
+	return decode_transport(protocol, whole, ret);
 }
 
 static void mapped(uint8_t out[16], struct slice v4)
@@ -251,7 +280,7 @@ static enum packet_verdict decode_ipv4(struct fragments *f, struct part p, struc
 	if (frag & 0x3fff)
 		return decode_fragment(f, p, id, (frag & 0x1fffu) * 8, frag & 0x2000, protocol,
 				       stats, ret);
-	return protocol == IP_TCP ? decode_tcp(p, ret) : PACKET_OTHER;
+	return decode_transport(protocol, p, ret);
 }
 
 /* Passes over one extension header; false when next is none. */
@@ -301,13 +330,13 @@ static enum packet_verdict decode_ipv6(struct fragments *f, struct part p, struc
 		off = (uint32_t)(h[2] << 8 | h[3]);
 		next = h[0];
 		if ((off & 0xfff9) == 0) /* an atomic fragment is whole (RFC 6946) */
-			return next == IP_TCP ? decode_tcp(part_from(p, 8), ret) : PACKET_OTHER;
+			return decode_transport(next, part_from(p, 8), ret);
 		return decode_fragment(f, part_from(p, 8),
 				       (uint32_t)h[4] << 24 | (uint32_t)h[5] << 16 |
 					       (uint32_t)h[6] << 8 | h[7],
 				       off & 0xfff8, off & 1, next, stats, ret);
 	}
-	return next == IP_TCP ? decode_tcp(p, ret) : PACKET_OTHER;
+	return decode_transport(next, p, ret);
 }
 
 static enum packet_verdict decode_ip(struct fragments *f, struct part p, struct pcap_stats *stats,

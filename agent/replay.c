@@ -134,14 +134,15 @@ static void on_packet_record(void *ctx, const struct ev_hdr *h)
 /* What of the packets did not become records; silent when all did. */
 static void report_packets(const struct pcap_stats *s)
 {
-	uint64_t other = s->not_tcp + s->malformed + s->unknown_link + s->fragments_dropped;
+	uint64_t other = s->other + s->malformed + s->unknown_link + s->fragments_dropped;
 
 	if (other)
 		fprintf(stderr,
-			"%llu packets: %llu not TCP, %llu malformed, %llu of an unknown link "
+			"%llu packets: %llu neither TCP nor UDP, %llu malformed, %llu of an "
+			"unknown link "
 			"layer, "
 			"%llu fragments without the rest\n",
-			(unsigned long long)s->packets, (unsigned long long)s->not_tcp,
+			(unsigned long long)s->packets, (unsigned long long)s->other,
 			(unsigned long long)s->malformed, (unsigned long long)s->unknown_link,
 			(unsigned long long)s->fragments_dropped);
 	if (s->cut_packets)

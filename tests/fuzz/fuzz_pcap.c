@@ -61,6 +61,14 @@ static void on_record(void *ctx, const struct ev_hdr *h)
 	case EV_DATA:
 		on_data(s, p);
 		break;
+	case EV_DGRAM: {
+		const struct ev_dgram *g = p;
+
+		check(h->len == sizeof(*g) + g->cap_len && g->cap_len <= EV_DGRAM_MAX &&
+			      g->cap_len <= g->orig_len && g->orig_len > 0,
+		      "length of a datagram");
+		break;
+	}
 	case EV_CONN_EOF:
 		check(h->len == sizeof(struct ev_eof), "length of an end");
 		break;

@@ -24,6 +24,12 @@ struct got {
 static struct got got[CONNS_MAX];
 static size_t n_got;
 static struct pcap *reader;
+/* The datagrams that came out. */
+static struct {
+	struct ev_dgram last;
+	struct strbuf bytes;
+	size_t n;
+} dgrams;
 static bool rules_broken;
 
 static struct got *got_of(uint64_t conn)
@@ -52,6 +58,16 @@ static void on_event(void *ctx, const struct ev_hdr *h)
 	const void *p = h;
 
 	(void)ctx;
+	if (h->type == EV_DGRAM) {
+		const struct ev_dgram *ev = p;
+
+		rules_broken |= h->len != sizeof(*ev) + ev->cap_len || ev->sock == 0;
+		dgrams.n++;
+		memcpy(&dgrams.last, ev, sizeof(dgrams.last));
+		strbuf_reset(&dgrams.bytes);
+		strbuf_add(&dgrams.bytes, ev->data, ev->cap_len);
+		return;
+	}
 	rules_broken |= h->version != EV_VERSION || (uintptr_t)p % 8 != 0;
 	if (h->type == EV_CONN_OPEN || h->type == EV_CONN_FAILED) {
 		const struct ev_conn *ev = p;
@@ -86,6 +102,8 @@ static void begin(void)
 		for (int d = 0; d < 2; d++)
 			strbuf_init(&got[i].bytes[d], 64 * MIB);
 	n_got = 0;
+	memset(&dgrams, 0, sizeof(dgrams));
+	strbuf_init(&dgrams.bytes, MIB);
 	rules_broken = false;
 	reader = pcap_new(on_event, NULL);
 }
@@ -93,6 +111,7 @@ static void begin(void)
 static void done(void)
 {
 	pcap_free(reader);
+	strbuf_done(&dgrams.bytes);
 	for (size_t i = 0; i < CONNS_MAX; i++)
 		for (int d = 0; d < 2; d++)
 			strbuf_done(&got[i].bytes[d]);
@@ -183,8 +202,24 @@ static void add_link(struct strbuf *b)
 	}
 }
 
+/* Of the packets made from here on: UDP, with only ports and data of struct tcp. */
+static bool udp;
+
+static void add_udp(struct strbuf *b, const struct tcp *t)
+{
+	add_be(b, t->from_server ? server_port : client_port, 2);
+	add_be(b, t->from_server ? client_port : server_port, 2);
+	add_be(b, 8 + strlen(t->data), 2);
+	add_be(b, 0, 2);
+	strbuf_adds(b, t->data);
+}
+
 static void add_tcp(struct strbuf *b, const struct tcp *t)
 {
+	if (udp) {
+		add_udp(b, t);
+		return;
+	}
 	add_be(b, t->from_server ? server_port : client_port, 2);
 	add_be(b, t->from_server ? client_port : server_port, 2);
 	add_be(b, t->seq, 4);
@@ -207,7 +242,7 @@ static void add_ip4(struct strbuf *b, const struct tcp *t, size_t payload, uint1
 	add_be(b, id, 2);
 	add_be(b, frag, 2);
 	add_be(b, 64, 1);
-	add_be(b, 6, 1);
+	add_be(b, udp ? 17 : 6, 1);
 	add_be(b, 0, 2);
 	add_be(b, t->from_server ? 0x0a000002 : 0x0a000001, 4);
 	add_be(b, t->from_server ? 0x0a000001 : 0x0a000002, 4);
@@ -224,7 +259,7 @@ static void add_ip6(struct strbuf *b, const struct tcp *t, size_t payload)
 	add_be(b, 0xfd00000000000000, 8);
 	add_be(b, t->from_server ? 1 : 2, 8);
 	strbuf_add(b, "\x3c\0\1\4\0\0\0\0", 8);
-	strbuf_add(b, "\6\0\1\4\0\0\0\0", 8);
+	strbuf_add(b, udp ? "\x11\0\1\4\0\0\0\0" : "\6\0\1\4\0\0\0\0", 8);
 }
 
 static void put_packet(const struct tcp *t, size_t cap)
@@ -471,7 +506,7 @@ static void put_fragments(const struct tcp *t, const int *order, size_t n, bool 
 			add_be(&packet, 1, 8);
 			add_be(&packet, 0xfd00000000000000, 8);
 			add_be(&packet, 2, 8);
-			add_be(&packet, 6, 2 - 1);
+			add_be(&packet, udp ? 17 : 6, 1);
 			add_be(&packet, 0, 1);
 			add_be(&packet, off | more, 2);
 			add_be(&packet, 77, 4);
@@ -509,6 +544,92 @@ static void test_pcap__fragments(void)
 	EXPECT_EQ(run(SIZE_MAX), 0);
 	expect_streams("", "");
 	done();
+}
+
+static void expect_datagram(bool from_server, const char *data)
+{
+	const struct ev_dgram *e = &dgrams.last;
+	uint8_t server[16] = { [10] = 0xff, 0xff, 10, 0, 0, 2 };
+
+	if (v6)
+		memcpy(server, (uint8_t[16]){ 0xfd, [15] = 2 }, 16);
+	EXPECT_STR(strbuf_str(&dgrams.bytes), data);
+	EXPECT_EQ(e->orig_len, strlen(data));
+	EXPECT_EQ(e->h.flags, from_server ? EV_F_TX : 0);
+	EXPECT_EQ(e->local_port, server_port);
+	EXPECT_EQ(e->remote_port, client_port);
+	EXPECT(memcmp(e->local, server, 16) == 0);
+	EXPECT_EQ(e->h.ts_ns % 1000, 0);
+	EXPECT_EQ(e->h.miss, EV_MISS_NONE);
+}
+
+/* What a datagram of each link layer, tagged or not, whole or in fragments, becomes. */
+static void test_pcap__datagrams(void)
+{
+	static const uint32_t links[] = { 0, 1, 101, 113, 276 };
+	static const int orders[][2] = { { 0, 1 }, { 1, 0 } };
+	struct tcp query = { false, 0, 0, 0, "what is the address" },
+		   answer = { true, 0, 0, 0, "here" };
+
+	udp = true;
+	for (size_t i = 0; i < ARRAY_SIZE(links) * 2; i++) {
+		uint64_t sock;
+
+		v6 = i % 2;
+		for (int last = 0; last < 2; last++) {
+			file_begin(links[i / 2]);
+			put_packet(&query, SIZE_MAX);
+			if (last)
+				put_packet(&answer, SIZE_MAX);
+			EXPECT_EQ(run(i % 3 ? SIZE_MAX : 1), 0);
+			expect_datagram(last, last ? answer.data : query.data);
+			EXPECT(!last || dgrams.last.sock == sock);
+			sock = dgrams.last.sock;
+			EXPECT_EQ(pcap_stats(reader)->udp, 1u + (unsigned int)last);
+			done();
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(orders) * 2; i++) {
+		v6 = i % 2;
+		file_begin(101);
+		put_fragments(&query, orders[i / 2], 2, v6);
+		EXPECT_EQ(run(SIZE_MAX), 0);
+		expect_datagram(false, query.data);
+		EXPECT_EQ(dgrams.n, 1);
+		done();
+	}
+	v6 = udp = false;
+}
+
+/* Recorded in part, empty, and with lengths that do not fit. */
+static void test_pcap__bad_datagrams(void)
+{
+	struct tcp t = { false, 0, 0, 0, "what is the address" };
+	size_t length_at;
+
+	udp = true;
+	file_begin(101);
+	put_packet(&t, 20 + 8 + 4);
+	EXPECT_EQ(run(SIZE_MAX), 0);
+	EXPECT_STR(strbuf_str(&dgrams.bytes), "what");
+	EXPECT_EQ(dgrams.last.orig_len, strlen(t.data));
+	EXPECT_EQ(dgrams.last.h.miss, EV_MISS_LIMIT);
+	done();
+	for (int length = 0; length < 40; length++) {
+		file_begin(101);
+		put_packet(&t, SIZE_MAX);
+		length_at = file.len - strlen(t.data) - 3;
+		file.p[length_at] = (char)length;
+		EXPECT_EQ(run(SIZE_MAX), 0);
+		if (length == 8) /* empty: none */
+			EXPECT_EQ(dgrams.n, 0);
+		else if (length == 0 || (length > 8 && length <= 27))
+			EXPECT_EQ(dgrams.last.orig_len, length ? length - 8 : 19);
+		else
+			EXPECT_EQ(pcap_stats(reader)->malformed, 1);
+		done();
+	}
+	udp = false;
 }
 
 static void test_pcap__malformed(void)
@@ -715,6 +836,7 @@ TEST_MAIN(TEST(test_pcap__link_layers), TEST(test_pcap__any_piece_size),
 	  TEST(test_pcap__order_and_repetition), TEST(test_pcap__sequence_wraps),
 	  TEST(test_pcap__missing_segment), TEST(test_pcap__cut_packets),
 	  TEST(test_pcap__mid_stream), TEST(test_pcap__ends), TEST(test_pcap__fragments),
-	  TEST(test_pcap__malformed), TEST(test_pcap__pcapng), TEST(test_pcap__recorded_ethernet),
+	  TEST(test_pcap__datagrams), TEST(test_pcap__bad_datagrams), TEST(test_pcap__malformed),
+	  TEST(test_pcap__pcapng), TEST(test_pcap__recorded_ethernet),
 	  TEST(test_pcap__recorded_cooked), TEST(test_pcap__recorded_pcapng),
 	  TEST(test_pcap__recorded_mid_stream))
