@@ -226,6 +226,32 @@ static __always_inline void unix_tell(struct bpf_counters *n, struct conn *c, st
 	count(n, BC_EV_CTL, 1);
 }
 
+/* A closed socket has lost its file, and its memory may be anybody's: whatever lies there, it does not
+ * lead to the same inode any more. */
+static __always_inline bool unix_alive(const struct conn *c, __u64 key)
+{
+	struct sock *sk = KCAST(sock, c->sk);
+
+	return K(sk, __sk_common.skc_family) == AF_UNIX && sock_inode(sk) == key;
+}
+
+/* Of two ends the one that is gone while the other is there has ended what it sends. Before unix_close(),
+ * not in it: the stack. */
+__noinline int unix_end_first(__u64 key)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, &key), *other;
+	struct bpf_counters *n = counters();
+	__u64 other_key;
+
+	if (!c || !n)
+		return 0;
+	other_key = c->peer;
+	other = other_key ? bpf_map_lookup_elem(&conns, &other_key) : NULL;
+	if (other && unix_alive(other, other_key))
+		conn_tell_eof(n, c, EV_TX, c->next[EV_TX]);
+	return 0;
+}
+
 /* The socket is gone. Whoever deletes the entry tells. */
 __noinline int unix_close(__u64 key)
 {
@@ -263,15 +289,6 @@ __noinline int unix_close(__u64 key)
 	return 0;
 }
 
-/* A closed socket has lost its file, and its memory may be anybody's: whatever lies there, it does not
- * lead to the same inode any more. */
-static __always_inline bool unix_alive(const struct conn *c, __u64 key)
-{
-	struct sock *sk = KCAST(sock, c->sk);
-
-	return K(sk, __sk_common.skc_family) == AF_UNIX && sock_inode(sk) == key;
-}
-
 /* A function of its own, beside unix_open(), for its stack. */
 __noinline int unix_reap(void)
 {
@@ -292,8 +309,10 @@ __noinline int unix_reap(void)
 			continue;
 		key = *has;
 		c = bpf_map_lookup_elem(&conns, &key);
-		if (c && !unix_alive(c, key))
-			unix_close(key);
+		if (!c || unix_alive(c, key))
+			continue;
+		unix_end_first(key);
+		unix_close(key);
 	}
 	return 0;
 }
@@ -501,8 +520,10 @@ __noinline int unix_end_job(__u32 dir, int ret)
 		return 0;
 	if (!ret)
 		conn_tell_eof(n, other, EV_TX, other->next[EV_TX]);
-	if (peer && !K(peer, sk_socket))
-		unix_close(other_key);
+	if (!peer || K(peer, sk_socket))
+		return 0;
+	unix_end_first(other_key);
+	unix_close(other_key);
 	return 0;
 }
 
@@ -564,8 +585,10 @@ int sweep_conns(struct bpf_iter__bpf_map_elem *ctx)
 	/* Other keys are addresses of the kernel. */
 	if (!key || !c || *key >> 63)
 		return 0;
-	if (!unix_alive(c, *key))
-		unix_close(*key);
+	if (unix_alive(c, *key))
+		return 0;
+	unix_end_first(*key);
+	unix_close(*key);
 	return 0;
 }
 
