@@ -4,7 +4,7 @@
     my = mariadb(area)               # MariaDB 10.11
     my = mysql(area)                 # MySQL 9
     rd = redis(area)                 # Redis 7
-    dns = dnsmasq(area)              # or unbound(area)
+    dns = dnsmasq(area)              # or unbound(area), named(area), knotd(area)
 
 Each returns a Server: on 127.0.0.1:port (below 32768) and, but for DNS, on the UNIX socket
 `socket`; `user` with `password` may do everything in `database`. Servers that need it run as a user of
@@ -335,3 +335,43 @@ def unbound(area, *options, forward=None, port=None):
     process = start_server(area, [*as_user(), binary, "-d", "-c", f"{directory}/conf"], port,
                            cwd=directory)
     return Server("unbound", process, port, directory, tools=dig)
+
+
+def zone_file(directory):
+    """RECORDS as the zone of a server that is the authority; its path."""
+    lines = ["$TTL 60", f"@ IN SOA ns.{ZONE}. root.{ZONE}. 1 60 60 60 60", f"@ IN NS ns.{ZONE}.",
+             f"ns.{ZONE}. IN A 127.0.0.1"]
+    for name, records in RECORDS.items():
+        for kind, data in records:
+            text = f'"{data}"' if kind == "TXT" else data + "." * (kind == "CNAME")
+            lines.append(f"{name}. IN {kind} {text}")
+    with open(f"{directory}/zone", "w") as f:
+        f.write("\n".join(lines) + "\n")
+    return f"{directory}/zone"
+
+
+def named(area, port=None):
+    """BIND 9 as the authority for RECORDS; other names are refused."""
+    binary = program("named")
+    directory, port = new_directory(area, "named"), port or udp_port(area)
+    with open(f"{directory}/conf", "w") as f:
+        f.write(f'options {{ directory "{directory}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 '
+                f'{{ none; }}; recursion no; pid-file "{directory}/pid"; session-keyfile "{directory}/key"; '
+                f'managed-keys-directory "{directory}"; dnssec-validation no; }};\ncontrols {{}};\n'
+                f'zone "{ZONE}" {{ type primary; file "{zone_file(directory)}"; }};\n')
+    process = start_server(area, [*as_user(), binary, "-g", "-n", "2", "-c", f"{directory}/conf"], port,
+                           cwd=directory)
+    return Server("named", process, port, directory, tools=dig)
+
+
+def knotd(area, port=None):
+    """Knot DNS as the authority for RECORDS; other names are refused."""
+    binary = program("knotd")
+    directory, port = new_directory(area, "knotd"), port or udp_port(area)
+    with open(f"{directory}/conf", "w") as f:
+        f.write(f"server:\n  listen: 127.0.0.1@{port}\n  rundir: {directory}\n  udp-workers: 2\n  tcp-workers: 2\n"
+                "log:\n- target: stderr\n  any: info\n"
+                f"database:\n  storage: {directory}\n"
+                f"zone:\n- domain: {ZONE}\n  storage: {directory}\n  file: {zone_file(directory)}\n")
+    process = start_server(area, [*as_user(), binary, "-c", f"{directory}/conf"], port, cwd=directory)
+    return Server("knotd", process, port, directory, tools=dig)
