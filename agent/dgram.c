@@ -194,6 +194,22 @@ static uint64_t flow_id(const struct pipeline *p, const struct dgram *g)
 	return hash_bytes(&p->opts.id_key, slice_of(bytes, sizeof(bytes))) | FLOW_BIT;
 }
 
+/* The flow of a datagram. An answer whose receiver did not ask who sent it is of the flow that its socket
+ * has asked last, as far as that speaks DNS: the message's id and question decide further. */
+static uint64_t flow_of(struct pipeline *p, const struct dgram *g)
+{
+	struct dgram_known *k = known(p, g->ev->sock);
+	uint64_t id = flow_id(p, g);
+	const struct conn *asked;
+
+	if (g->dir == DIR_TX && g->request_dir == DIR_TX)
+		k->asked = id;
+	if (g->dir == DIR_TX || g->request_dir == DIR_RX || g->ev->remote_port || !k->asked)
+		return id;
+	asked = conn_get(&p->dgram.flows, k->asked);
+	return asked && asked->state == CONN_PARSING ? k->asked : id;
+}
+
 static void drop_held(struct pipeline *p, struct conn *c)
 {
 	if (!c->held)
@@ -437,7 +453,7 @@ void dgram_event(struct pipeline *p, const struct ev_dgram *ev)
 		count(p, L3_D_UNREADABLE, 1);
 		return;
 	}
-	id = flow_id(p, &g);
+	id = flow_of(p, &g);
 	c = conn_get(&p->dgram.flows, id);
 	if (!c && g.shape == DNS_SHAPE_NONE) {
 		strike(p, ev);

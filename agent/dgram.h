@@ -30,6 +30,7 @@ struct exchange;
 /* What is known of a socket, or of a server's address. */
 struct dgram_known {
 	uint64_t key;
+	uint64_t asked; /* of a socket: the flow of its last query; 0 none */
 	uint8_t is_dns, strikes;
 };
 

@@ -299,6 +299,25 @@ static void test_dgram__same_id_in_flight(void)
 	stop();
 }
 
+/* The receiver did not ask who sent: the answer is of the query that its socket sent. */
+static void test_dgram__unknown_sender(void)
+{
+	struct way unknown = client;
+
+	unknown.server = 0;
+	start();
+	TELL(unknown, 6, 'a');
+	ASK(client, 7, 'a');
+	TELL(unknown, 7, 'b');
+	TELL(unknown, 8, 'a');
+	EXPECT_EQ(t.n_rows, 0);
+	TELL(unknown, 7, 'a');
+	EXPECT_EQ(t.n_rows, 1);
+	EXPECT_STR(word(0, COL_OUTCOME), "ok");
+	EXPECT_EQ(number(0, COL_SERVER_PORT), 53);
+	stop();
+}
+
 /* On any other port a query is believed when its answer has come, and then the next ones at once. */
 static void test_dgram__unknown_port(void)
 {
@@ -386,6 +405,6 @@ static void test_dgram__flows_are_bounded(void)
 
 TEST_MAIN(TEST(test_dgram__query_and_answer), TEST(test_dgram__both_ends),
 	  TEST(test_dgram__a_retry_the_server_never_saw), TEST(test_dgram__late_answers),
-	  TEST(test_dgram__same_id_in_flight), TEST(test_dgram__unknown_port),
-	  TEST(test_dgram__no_evidence), TEST(test_dgram__not_dns), TEST(test_dgram__cut),
-	  TEST(test_dgram__flows_are_bounded))
+	  TEST(test_dgram__same_id_in_flight), TEST(test_dgram__unknown_sender),
+	  TEST(test_dgram__unknown_port), TEST(test_dgram__no_evidence), TEST(test_dgram__not_dns),
+	  TEST(test_dgram__cut), TEST(test_dgram__flows_are_bounded))
