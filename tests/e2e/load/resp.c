@@ -1,10 +1,10 @@
 /* kelpie-resp --connect ADDRESS --count N [--depth D] [--connections C] [--first N] [--window W]
- * [--truth FILE] [--hold]: Redis commands with ground truth.
+ * [--rate R] [--truth FILE] [--hold]: Redis commands with ground truth.
  *
  * Each connection sends COUNT commands, DEPTH of them in one call, and reads their answers. With a
  * window a thread of its own reads while another one writes, at most WINDOW calls ahead: an answer
  * may be there before the call that asked for it has returned. --hold: connects, says so, and goes
- * on when a line comes on stdin.
+ * on when a line comes on stdin. --rate: at most so many commands a second on each connection.
  *
  * Command n carries its number in its key, and so does its answer, in its text or its length: four
  * forms in turn, see put_command(). Numbers of the connections follow one another from FIRST on.
@@ -32,7 +32,7 @@ static const char script[] = "return redis.error_reply('SEQ '..KEYS[1])";
 struct options {
 	struct sockaddr_storage address;
 	socklen_t address_n;
-	uint64_t count, depth, connections, first, window;
+	uint64_t count, depth, connections, first, window, rate;
 	bool hold;
 	const char *truth;
 };
@@ -46,7 +46,7 @@ struct client {
 	FILE *truth;
 	uint64_t *offset; /* of command i, by i modulo what may be open, and how long it is */
 	uint32_t *size;
-	uint64_t first, sent_bytes, ring;
+	uint64_t first, sent_bytes, ring, start_ns;
 	uint16_t port;
 	int fd;
 	sem_t room;    /* calls that may be written ahead of the answers */
@@ -188,11 +188,24 @@ static void take_answer(struct client *c, uint64_t n, uint64_t offset, uint32_t 
 
 /* ---- both threads ---- */
 
+/* Waits until command i is due. */
+static void wait_due(const struct client *c, uint64_t i)
+{
+	uint64_t due = c->start_ns, now = sockio_now_ns();
+
+	if (!c->o->rate)
+		return;
+	due += i * 1000000000ULL / c->o->rate;
+	if (due > now)
+		usleep((useconds_t)((due - now) / 1000));
+}
+
 /* Writes the commands i to i + n with one call. */
 static void write_batch(struct client *c, uint64_t i, uint64_t n)
 {
 	unsigned int turn = 0;
 
+	wait_due(c, i);
 	for (uint64_t k = i; k < i + n; k++) {
 		size_t before = c->out.tail - c->out.head;
 
@@ -230,6 +243,7 @@ static void *runs(void *arg)
 	const struct options *o = c->o;
 	pthread_t writer;
 
+	c->start_ns = sockio_now_ns();
 	if (o->window && pthread_create(&writer, NULL, writes, c))
 		die("no thread");
 	for (uint64_t i = 0; i < o->count; i++) {
@@ -294,22 +308,17 @@ static void run(const struct options *o)
 int main(int argc, char **argv)
 {
 	static const struct option names[] = {
-		{ "connect", 1, NULL, 'c' },
-		{ "count", 1, NULL, 'n' },
-		{ "depth", 1, NULL, 'd' },
-		{ "connections", 1, NULL, 'k' },
-		{ "first", 1, NULL, 'f' },
-		{ "window", 1, NULL, 'w' },
-		{ "truth", 1, NULL, 't' },
-		{ "hold", 0, NULL, 'h' },
-		{ 0 },
+		{ "connect", 1, NULL, 'c' }, { "count", 1, NULL, 'n' },
+		{ "depth", 1, NULL, 'd' },   { "connections", 1, NULL, 'k' },
+		{ "first", 1, NULL, 'f' },   { "window", 1, NULL, 'w' },
+		{ "rate", 1, NULL, 'r' },    { "truth", 1, NULL, 't' },
+		{ "hold", 0, NULL, 'h' },    { 0 },
 	};
 	struct options o = { .depth = 1, .connections = 1 };
-	uint64_t *const numbers[128] = { ['n'] = &o.count,
-					 ['d'] = &o.depth,
-					 ['k'] = &o.connections,
-					 ['f'] = &o.first,
-					 ['w'] = &o.window };
+	uint64_t *const numbers[128] = {
+		['n'] = &o.count, ['d'] = &o.depth,  ['k'] = &o.connections,
+		['f'] = &o.first, ['w'] = &o.window, ['r'] = &o.rate
+	};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", names, NULL)) != -1) {
