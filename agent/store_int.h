@@ -32,6 +32,7 @@ struct store_proc {
 	uint64_t base_out, base_rejected, base_disk, rejected_here;
 	uint32_t leak;
 	atomic_bool purge_wanted; /* until the writer has done it */
+	atomic_bool polite;	  /* little waits in the queue: others may have the CPU */
 
 	pthread_mutex_t lock;
 	pthread_cond_t open_ready, purged; /* with CLOCK_MONOTONIC */

@@ -143,8 +143,13 @@ static void on_frame(struct store_proc *sp, uint32_t type, struct slice frame)
 /* As the parser's let_others(). */
 static void let_others(const struct store_proc *sp)
 {
-	if (shmring_unread(&sp->rows) < BUSY_BYTES)
+	if (atomic_load_explicit(&sp->polite, memory_order_relaxed))
 		sched_yield();
+}
+
+static void between(void *ctx)
+{
+	let_others(ctx);
 }
 
 /* How long to wait after a round that took so many bytes of rows, milliseconds. */
@@ -170,8 +175,11 @@ static uint64_t take_rows(struct store_proc *sp)
 		on_frame(sp, f.type, slice_of(sp->frame, n));
 		if (++sp->frames % 256 == 0)
 			shmring_release(&sp->rows);
-		if (sp->frames % POLITE_FRAMES == 0)
+		if (sp->frames % POLITE_FRAMES == 0) {
+			atomic_store_explicit(&sp->polite, shmring_unread(&sp->rows) < BUSY_BYTES,
+					      memory_order_relaxed);
 			let_others(sp);
+		}
 	}
 	shmring_release(&sp->rows);
 	if (r < 0) {
@@ -352,6 +360,8 @@ static int open_store(struct store_proc *sp, char *why, size_t cap)
 	o.retention_bytes = cfg->retention.bytes;
 	o.retention_age_ns = cfg->retention.age_ns;
 	o.payload_bytes = cfg->retention.payload_bytes;
+	o.between = between;
+	o.between_ctx = sp;
 	r = store_open(&o, unix_now_ns(), boot_now_ns(), &sp->store, &diag);
 	if (r < 0)
 		snprintf(why, cap, "%.300s", diag.text);

@@ -38,6 +38,8 @@ void builder_reset(struct builder *b);
 /* Scratch space for encoding, shared by the builders of one thread. */
 struct encoder;
 struct encoder *encoder_new(void);
+/* between: called after each column of a segment, see store_opts; NULL: nobody. */
+void encoder_between(struct encoder *e, void (*between)(void *ctx), void *ctx);
 void encoder_free(struct encoder *e);
 
 /* Encodes rows [from, to) by arrival, to > from, into an initialised segbuf; seg_no and first_row

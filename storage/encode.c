@@ -37,6 +37,8 @@ struct encoder {
 	struct slice texts[SEG_ROWS_MAX];
 	uint32_t *remap; /* intern number -> code + 1 of the column under way */
 	size_t n_remap;
+	void (*between)(void *ctx);
+	void *between_ctx;
 };
 
 /* One encoding under way: which rows of which builder, and what came of it. */
@@ -58,6 +60,12 @@ void segbuf_done(struct segbuf *s)
 	free(s->desc);
 	strbuf_done(&s->data);
 	s->desc = NULL;
+}
+
+void encoder_between(struct encoder *e, void (*between)(void *ctx), void *ctx)
+{
+	e->between = between;
+	e->between_ctx = ctx;
 }
 
 struct encoder *encoder_new(void)
@@ -624,6 +632,10 @@ int builder_encode(struct builder *b, struct encoder *e, uint32_t from, uint32_t
 			encode_epoch(&j);
 		else if (b->cols[col].n)
 			encode_column(&j, col);
+		else
+			continue;
+		if (e->between)
+			e->between(e->between_ctx);
 	}
 	seq = seg_desc_find(d, COL_SEQ);
 	if (seq) {

@@ -169,6 +169,7 @@ static int open_store(struct store *s, struct store_diag *diag)
 	s->z = squeezer_new();
 	if (!s->encoder || !s->z || make_tables(s) < 0)
 		return say(diag, -ENOMEM, "cannot open the store in", s->dir, "");
+	encoder_between(s->encoder, s->o.between, s->o.between_ctx);
 	err = open_dir(s, diag);
 	if (!err)
 		err = take_lock(s, diag);

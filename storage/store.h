@@ -55,6 +55,11 @@ struct store_opts {
 	uint64_t tick_ns;     /* rows that are older than this reach a file at the next tick */
 	uint64_t sync_ns;     /* fdatasync of the open files so often; 0: never */
 	uint64_t held_bytes;  /* memory for segments that found no room on disk */
+
+	/* Called every fraction of a millisecond while a segment is made, with the store's lock
+	 * held: the caller may let other processes have the CPU. NULL: nobody. */
+	void (*between)(void *ctx);
+	void *between_ctx;
 };
 
 /* Defaults for everything but dir, node and epoch. */
