@@ -68,6 +68,11 @@ bool drop_one(struct mysql *m, struct sink *out)
 	if (!m->drops || !to)
 		return false;
 	m->drops--;
+	if (m->request.open && m->request.key == to->key) {
+		/* The server has answered before it had all of the command: no more is told of it. */
+		m->request.open = false;
+		m->request.job = JOB_COMMAND;
+	}
 	sink_end(out, MSG_REQUEST, to->key, 0, MSG_DROP);
 	pending_pop(m);
 	return true;
