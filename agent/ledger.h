@@ -60,6 +60,8 @@ enum ledger_kind { LEDGER_IN, LEDGER_OUT, LEDGER_HELD, LEDGER_LOSS };
 	X(L4_GAP_UNWANTED, 4, "missing", "not_wanted", LOSS, 1, "bytes")                           \
 	X(L4_GAP_NOPAYLOAD, 4, "missing", "sent_by_kernel", LOSS, 1, "bytes")                      \
 	X(L4_GAP_START, 4, "missing", "before_first_record", LOSS, 1, "bytes")                     \
+	X(L4_GAP_BUDGET, 4, "missing", "budget", LOSS, 1, "bytes")                                 \
+	X(L4_GAP_WINDOW, 4, "missing", "wanted_over_window", LOSS, 0, "bytes")                     \
 	X(L4_GAP_LOST, 4, "missing", "gap", LOSS, 0, "bytes")                                      \
 	X(L5_IN, 5, "parser", "input", IN, 0, "bytes")                                             \
 	X(L5_OUT, 5, "parser", "understood", OUT, 0, "bytes")                                      \

@@ -199,7 +199,7 @@ static void report(const struct replay *r, const char *file, int e)
 			file, (unsigned long long)r->good, (unsigned long long)r->size);
 	fprintf(stderr, "%llu records, %llu rows, %llu bytes missing, %llu bytes not understood\n",
 		(unsigned long long)r->records, (unsigned long long)ledger_get(l, L7_OUT),
-		(unsigned long long)ledger_get(l, L4_GAP_LOST),
+		(unsigned long long)(ledger_get(l, L4_GAP_LOST) + ledger_get(l, L4_GAP_WINDOW)),
 		(unsigned long long)ledger_get(l, L5_RESYNCED));
 }
 

@@ -87,9 +87,9 @@ static void status_earlier(const struct store_proc *sp, struct uplink_status *ou
 		for (size_t k = 0; k < one->n_losses; k++) {
 			const struct epoch_loss *l = &one->losses[k];
 
-			uplink_status_span(out,
-					   &(struct uplink_span){ l->from_ns, l->to_ns, false,
-								  l->units, l->bytes, l->sampled });
+			uplink_status_span(out, &(struct uplink_span){ l->from_ns, l->to_ns, false,
+								       l->lost.units, l->lost.bytes,
+								       l->lost.sampled });
 		}
 		from_ns = MIN(from_ns, one->from_ns);
 	}

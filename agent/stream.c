@@ -515,7 +515,9 @@ static void payload(struct pipeline *p, struct conn *c, enum dir dir, struct sli
 	wake_other(p, c, dir);
 }
 
-/* Where the n missing bytes are booked. The walk that finds what is open already, and the hooks, do not
+/* Where the n missing bytes are booked. What the kernel left out because the connection was over its
+ * window, or its budget while nobody had judged it, is left out on purpose there; whether it was wanted
+ * is known only here, and what a parser wanted of it is a loss, with a name of its own. The walk that finds what is open already, and the hooks, do not
  * begin at one moment: what lies between the two on such a connection crossed while Kelpie started. */
 static enum ledger_id fate_of_gap(const struct conn *c, const struct stream *s, enum ev_miss why)
 {
@@ -523,6 +525,10 @@ static enum ledger_id fate_of_gap(const struct conn *c, const struct stream *s, 
 		return L4_GAP_UNWANTED;
 	if (why == EV_MISS_NOPAYLOAD)
 		return L4_GAP_NOPAYLOAD;
+	if (why == EV_MISS_BUDGET && c->state == CONN_UNKNOWN_PROTO)
+		return L4_GAP_BUDGET;
+	if (why == EV_MISS_BUDGET || why == EV_MISS_WINDOW)
+		return L4_GAP_WINDOW;
 	return c->old && s->n_marks <= 1 && c->state == CONN_UNKNOWN_PROTO ? L4_GAP_START
 									   : L4_GAP_LOST;
 }
@@ -532,6 +538,7 @@ static void missing(struct pipeline *p, struct conn *c, enum dir dir, uint64_t n
 {
 	struct stream *s = &c->dir[dir];
 	uint64_t at = s->next + s->len, unwanted;
+	enum ledger_id fate;
 
 	/* What waits is older than what comes behind the gap, and must not be paired with that. */
 	if (c->state == CONN_PARSING && at + n > s->skip_until)
@@ -541,10 +548,12 @@ static void missing(struct pipeline *p, struct conn *c, enum dir dir, uint64_t n
 	count(p, L4_GAP_IN, n);
 	count(p, L4_GAP_UNWANTED, unwanted);
 	n -= unwanted;
-	count(p, fate_of_gap(c, s, why), n);
+	fate = fate_of_gap(c, s, why);
+	count(p, fate, n);
 	if (n) {
-		/* What the parser has not taken yet is a torn beginning. */
-		count(p, L4_CUT, s->len);
+		/* What the parser has not taken yet is a torn beginning; of what nobody has
+		 * recognised within its budget, no more than that. */
+		count(p, fate == L4_GAP_BUDGET ? L4_UNREADABLE : L4_CUT, s->len);
 		s->next += s->len;
 		buf_drop(p, s, s->len);
 	}

@@ -7,6 +7,7 @@
 #include "collector/hub.h"
 
 #include "base/hashmap.h"
+#include "base/losses.h"
 #include "proto/frame.h"
 
 #include <pthread.h>
@@ -18,16 +19,10 @@
 #define HUB_LOSS_STEPS	 64 /* remembered growths of an agent's losses */
 #define HUB_CONTROLS_MAX 4
 
-struct hub_losses {
-	uint64_t units;	  /* records, rows, exchanges: accidental */
-	uint64_t bytes;	  /* accidental, of payload */
-	uint64_t sampled; /* rows left out on purpose at hops 7 and above */
-};
-
 /* Losses grew by so much between two looks. */
 struct loss_step {
 	uint64_t from_ns, to_ns;
-	struct hub_losses grown;
+	struct losses grown;
 };
 
 /* A node that was heard of; agent is NULL while it is away. */
@@ -40,7 +35,7 @@ struct node {
 	struct agent *agent;
 	Kelpie__AgentMessage *status; /* owns the latest status, or NULL */
 	uint64_t status_mono_ns, status_unix_ns;
-	struct hub_losses losses; /* totals of this epoch, as last seen */
+	struct losses losses; /* totals of this epoch, as last seen */
 	struct loss_step steps[HUB_LOSS_STEPS];
 	size_t n_steps;
 };

@@ -17,29 +17,17 @@ void hub_ask_status(struct hub *h, struct agent *a, uint64_t now_ns)
 	hub_send(h, a, &m);
 }
 
-static struct hub_losses sum_losses(const Kelpie__Status *s)
+static struct losses sum_losses(const Kelpie__Status *s)
 {
-	struct hub_losses sum = { 0 };
+	struct losses sum = { 0 };
 
 	for (size_t i = 0; i < s->n_ledger; i++) {
 		const Kelpie__LedgerLine *l = s->ledger[i];
 
-		if (strcmp(l->kind, "loss") != 0)
-			continue;
-		if (l->intentional)
-			sum.sampled += strcmp(l->counter, "sampled") == 0 ? l->value : 0;
-		else if (strcmp(l->unit, "bytes") == 0)
-			sum.bytes += l->value;
-		else
-			sum.units += l->value;
+		if (strcmp(l->kind, "loss") == 0)
+			losses_count(&sum, l->counter, l->intentional, l->unit, l->value);
 	}
 	return sum;
-}
-
-/* Counters may only fall with a new epoch; a fall otherwise counts as no growth. */
-static uint64_t growth(uint64_t now, uint64_t before)
-{
-	return now > before ? now - before : 0;
 }
 
 /* The two oldest steps become one: the time they name gets coarser, nothing is forgotten. */
@@ -49,9 +37,7 @@ static struct loss_step *next_step(struct node *n)
 		struct loss_step *a = &n->steps[0], *b = &n->steps[1];
 
 		b->from_ns = a->from_ns;
-		b->grown.units += a->grown.units;
-		b->grown.bytes += a->grown.bytes;
-		b->grown.sampled += a->grown.sampled;
+		losses_add(&b->grown, &a->grown);
 		memmove(&n->steps[0], &n->steps[1], (HUB_LOSS_STEPS - 1) * sizeof(n->steps[0]));
 		n->n_steps--;
 	}
@@ -60,14 +46,9 @@ static struct loss_step *next_step(struct node *n)
 
 static void note_losses(struct node *n, const Kelpie__Status *s, uint64_t unix_ns)
 {
-	struct hub_losses sum = sum_losses(s);
-	struct hub_losses grown = {
-		growth(sum.units, n->losses.units),
-		growth(sum.bytes, n->losses.bytes),
-		growth(sum.sampled, n->losses.sampled),
-	};
+	struct losses sum = sum_losses(s), grown = losses_growth(&sum, &n->losses);
 
-	if (grown.units || grown.bytes || grown.sampled)
+	if (losses_any(&grown))
 		*next_step(n) = (struct loss_step){
 			.from_ns = n->status_unix_ns ? n->status_unix_ns : n->epoch,
 			.to_ns = unix_ns,
@@ -159,9 +140,7 @@ static void add_earlier(const Kelpie__Status *s, const struct loss_times *t, str
 				sum->unknown_to_ns = to_ns;
 			}
 		} else if (l->to_ns >= t->from_ns && l->from_ns <= t->to_ns) {
-			sum->units += l->units;
-			sum->bytes += l->bytes;
-			sum->sampled += l->sampled;
+			losses_add(&sum->lost, &(struct losses){ l->units, l->bytes, l->sampled });
 		}
 	}
 }
@@ -179,9 +158,7 @@ void hub_losses(struct hub *h, const struct loss_times *t, struct loss_cover *re
 
 			if (s->to_ns < t->from_ns || s->from_ns > t->to_ns)
 				continue;
-			sum.units += s->grown.units;
-			sum.bytes += s->grown.bytes;
-			sum.sampled += s->grown.sampled;
+			losses_add(&sum.lost, &s->grown);
 		}
 		if (n->used && n->status)
 			add_earlier(n->status->status, t, &sum);

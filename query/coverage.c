@@ -83,11 +83,11 @@ void query_coverage_epochs(struct query_coverage *cov, const struct loss_cover *
 {
 	char from[36], to[36];
 
-	query_coverage_lost(cov, known->units, known->sampled);
-	if (known->bytes) {
+	query_coverage_lost(cov, known->lost.units, known->lost.sampled);
+	if (known->lost.bytes) {
 		query_coverage_gap(cov, NULL);
 		coverage_note(cov, "%" PRIu64 " bytes of payload were lost in the range",
-			      known->bytes);
+			      known->lost.bytes);
 	}
 	if (!known->unknown_to_ns)
 		return;

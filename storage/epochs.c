@@ -37,22 +37,14 @@ void epoch_done(struct epoch *e)
 
 /* ---- counting ---- */
 
-static struct epoch_loss sum_of(const struct epoch_line *lines, size_t n)
+static struct losses sum_of(const struct epoch_line *lines, size_t n)
 {
-	struct epoch_loss sum = { 0 };
+	struct losses sum = { 0 };
 
-	for (size_t i = 0; i < n; i++) {
-		const struct epoch_line *l = &lines[i];
-
-		if (l->kind != EPOCH_LOSS)
-			continue;
-		if (l->intentional)
-			sum.sampled += strcmp(l->counter, "sampled") == 0 ? l->value : 0;
-		else if (strcmp(l->unit, "bytes") == 0)
-			sum.bytes += l->value;
-		else
-			sum.units += l->value;
-	}
+	for (size_t i = 0; i < n; i++)
+		if (lines[i].kind == EPOCH_LOSS)
+			losses_count(&sum, lines[i].counter, lines[i].intentional, lines[i].unit,
+				     lines[i].value);
 	return sum;
 }
 
@@ -64,27 +56,18 @@ static void add_loss(struct epoch *e, const struct epoch_loss *l)
 
 		b->from_ns = MIN(a->from_ns, b->from_ns);
 		b->to_ns = MAX(a->to_ns, b->to_ns);
-		b->units += a->units;
-		b->bytes += a->bytes;
-		b->sampled += a->sampled;
+		losses_add(&b->lost, &a->lost);
 		memmove(a, b, (EPOCH_LOSSES_MAX - 1) * sizeof(*a));
 		e->n_losses--;
 	}
 	e->losses[e->n_losses++] = *l;
-	e->total.units += l->units;
-	e->total.bytes += l->bytes;
-	e->total.sampled += l->sampled;
-}
-
-/* Counters of one run only grow; a fall is no growth. */
-static uint64_t growth(uint64_t now, uint64_t before)
-{
-	return now > before ? now - before : 0;
+	losses_add(&e->total, &l->lost);
 }
 
 int epoch_count(struct epoch *e, const struct epoch_line *lines, size_t n, uint64_t now_ns)
 {
-	struct epoch_loss sum, grown;
+	struct epoch_loss grown;
+	struct losses sum;
 	bool grew;
 
 	if (n > EPOCH_LINES_MAX)
@@ -92,10 +75,8 @@ int epoch_count(struct epoch *e, const struct epoch_line *lines, size_t n, uint6
 	sum = sum_of(lines, n);
 	grown = (struct epoch_loss){ .from_ns = MIN(e->to_ns, now_ns),
 				     .to_ns = MAX(e->to_ns, now_ns),
-				     .units = growth(sum.units, e->total.units),
-				     .bytes = growth(sum.bytes, e->total.bytes),
-				     .sampled = growth(sum.sampled, e->total.sampled) };
-	grew = grown.units || grown.bytes || grown.sampled;
+				     .lost = losses_growth(&sum, &e->total) };
+	grew = losses_any(&grown.lost);
 	if (!e->lines)
 		e->lines = calloc(EPOCH_LINES_MAX, sizeof(*lines));
 	if (!e->lines)
@@ -133,7 +114,7 @@ static void encode(const struct epoch *e, struct strbuf *b)
 		strbuf_addf(b,
 			    "lost\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64
 			    "\n",
-			    l->from_ns, l->to_ns, l->units, l->bytes, l->sampled);
+			    l->from_ns, l->to_ns, l->lost.units, l->lost.bytes, l->lost.sampled);
 	}
 	strbuf_addf(b, "crc\t%08x\n", crc32c(0, strbuf_str(b), b->len));
 }
@@ -239,7 +220,7 @@ static int take_line(struct epoch *e, struct slice line)
 	} else if (n == 2 && slice_eq_str(f[0], "ended")) {
 		e->ended = v[0] == 1;
 	} else if (n == 6 && slice_eq_str(f[0], "lost") && e->n_losses < EPOCH_LOSSES_MAX) {
-		add_loss(e, &(struct epoch_loss){ v[0], v[1], v[2], v[3], v[4] });
+		add_loss(e, &(struct epoch_loss){ v[0], v[1], { v[2], v[3], v[4] } });
 	} else {
 		return -EBADMSG;
 	}
@@ -416,9 +397,7 @@ static void add_losses(const struct epoch *e, const struct loss_times *t, struct
 
 		if (l->to_ns < t->from_ns || l->from_ns > t->to_ns)
 			continue;
-		ret->units += l->units;
-		ret->bytes += l->bytes;
-		ret->sampled += l->sampled;
+		losses_add(&ret->lost, &l->lost);
 	}
 }
 

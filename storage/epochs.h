@@ -18,6 +18,7 @@
 #ifndef STORAGE_EPOCHS_H
 #define STORAGE_EPOCHS_H
 
+#include "base/losses.h"
 #include "base/strbuf.h"
 #include "storage/scan.h"
 
@@ -40,8 +41,7 @@ struct epoch_line {
 /* Losses grew by so much between two looks. */
 struct epoch_loss {
 	uint64_t from_ns, to_ns;
-	uint64_t units, bytes; /* accidental: records, rows, exchanges; payload */
-	uint64_t sampled;      /* left out on purpose */
+	struct losses lost;
 };
 
 struct epoch {
@@ -52,7 +52,7 @@ struct epoch {
 	size_t n_lines;
 	struct epoch_loss losses[EPOCH_LOSSES_MAX];
 	size_t n_losses;
-	struct epoch_loss total; /* of all losses; its times are unused */
+	struct losses total; /* of all losses */
 };
 
 void epoch_init(struct epoch *e, const char *node, uint64_t epoch, uint64_t from_ns);

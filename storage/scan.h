@@ -8,6 +8,7 @@
 #ifndef STORAGE_SCAN_H
 #define STORAGE_SCAN_H
 
+#include "base/losses.h"
 #include "base/slice.h"
 #include "protocols/record.h"
 #include "protocols/schema.h"
@@ -90,7 +91,7 @@ struct loss_times {
 };
 
 struct loss_cover {
-	uint64_t units, bytes, sampled; /* lost in it, or so near that it may have been */
+	struct losses lost; /* in it, or so near that it may have been */
 	/* the first part that no run speaks for; both 0: none */
 	uint64_t unknown_from_ns, unknown_to_ns;
 };

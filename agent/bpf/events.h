@@ -201,6 +201,8 @@ struct conn_ctl {
  * to atomically: a softirq may interrupt a program on the same CPU). Bytes are stream bytes.
  *	BC_BYTES_IN = BC_BYTES_OUT + every BC_B_*
  *	BC_CALLS_IN = BC_CALLS_OUT + every BC_C_*      (a call counts once, under its first cause)
+ * Over the window or the budget is by intention: what of it a parser wanted all the same is known to
+ * user space only, which books that as lost (agent/stream.c).
  */
 #define BPF_COUNTERS(X)                                                                            \
 	X(BC_CALLS_IN, "calls", IN, 0) /* transfers of >= 1 byte on a TCP socket */                \

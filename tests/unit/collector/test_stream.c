@@ -674,15 +674,15 @@ static void test_stream__status_losses_control(void)
 	EXPECT_EQ(seen.answer, 42);
 	before_ns = clock_unix_ns();
 	hub_losses(w.hub, &all, &lost);
-	EXPECT_EQ(lost.units, 0);
+	EXPECT_EQ(lost.lost.units, 0);
 	nap_ms(20);
 	w.lost = 5;
 	hub_status_refresh(w.hub, 0, clock_mono_ns() + 2 * NSEC_PER_SEC);
 	hub_losses(w.hub, &all, &lost);
-	EXPECT_EQ(lost.units, 5);
+	EXPECT_EQ(lost.lost.units, 5);
 	past.to_ns = before_ns - 10 * NSEC_PER_SEC;
 	hub_losses(w.hub, &past, &lost);
-	EXPECT_EQ(lost.units, 0); /* not in that range */
+	EXPECT_EQ(lost.lost.units, 0); /* not in that range */
 
 	/* what the agent knows of earlier runs: 7 lost in seconds 10 to 20, nothing known of 20 to
 	 * 30 */
@@ -691,14 +691,14 @@ static void test_stream__status_losses_control(void)
 	known = (struct loss_times){ 15 * NSEC_PER_SEC, 25 * NSEC_PER_SEC, 15 * NSEC_PER_SEC,
 				     25 * NSEC_PER_SEC };
 	hub_losses(w.hub, &known, &lost);
-	EXPECT_EQ(lost.units, 7);
-	EXPECT_EQ(lost.bytes, 70);
+	EXPECT_EQ(lost.lost.units, 7);
+	EXPECT_EQ(lost.lost.bytes, 70);
 	EXPECT_EQ(lost.unknown_from_ns, 20 * NSEC_PER_SEC);
 	EXPECT_EQ(lost.unknown_to_ns, 25 * NSEC_PER_SEC);
 	known = (struct loss_times){ 40 * NSEC_PER_SEC, 50 * NSEC_PER_SEC, 40 * NSEC_PER_SEC,
 				     50 * NSEC_PER_SEC };
 	hub_losses(w.hub, &known, &lost);
-	EXPECT_EQ(lost.units, 0);
+	EXPECT_EQ(lost.lost.units, 0);
 	EXPECT_EQ(lost.unknown_to_ns, 0);
 
 	EXPECT_EQ(hub_control(w.hub, KELPIE__CONTROL_VERB__CONTROL_PAUSE,

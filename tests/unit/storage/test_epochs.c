@@ -98,13 +98,13 @@ static void test_epochs__round_trip(void)
 	EXPECT_EQ(all.v[0].lines[3].value, UINT64_MAX >> 1);
 	ASSERT_EQ(all.v[0].n_losses, 1);
 	EXPECT_EQ(all.v[0].losses[0].from_ns, 200);
-	EXPECT_EQ(all.v[0].losses[0].bytes, 60);
-	EXPECT_EQ(all.v[0].losses[0].sampled, 5);
+	EXPECT_EQ(all.v[0].losses[0].lost.bytes, 60);
+	EXPECT_EQ(all.v[0].losses[0].lost.sampled, 5);
 	/* It goes on where it stood: no loss is booked twice. */
 	EXPECT_EQ(epoch_count(&all.v[0], lines, 4, 400), 0);
 	lines[2].value++;
 	EXPECT_EQ(epoch_count(&all.v[0], lines, 4, 500), 1);
-	EXPECT_EQ(all.v[0].losses[1].bytes, 1);
+	EXPECT_EQ(all.v[0].losses[1].lost.bytes, 1);
 	mem_rows_init(&rows, 100);
 	EXPECT_EQ(epochs_rows(&all, &rows), 0);
 	EXPECT_EQ(rows.n, 4);
@@ -174,12 +174,12 @@ static void test_epochs__cover(void)
 	ASSERT_EQ(epochs_read(dirfd_, false, &all), 0);
 	ASSERT_EQ(all.n, 3);
 	c = ask(&all, 100, 200);
-	EXPECT_EQ(c.units, 3);
+	EXPECT_EQ(c.lost.units, 3);
 	EXPECT_EQ(c.unknown_to_ns, 0);
 	c = ask(&all, 151, 200);
-	EXPECT_EQ(c.units, 0);
+	EXPECT_EQ(c.lost.units, 0);
 	c = ask(&all, 300, 500);
-	EXPECT_EQ(c.units, 4);
+	EXPECT_EQ(c.lost.units, 4);
 	EXPECT_EQ(c.unknown_to_ns, 0);
 	c = ask(&all, 120, 350); /* nobody ran from 200 to 300 */
 	EXPECT_EQ(c.unknown_from_ns, 200);
@@ -195,7 +195,7 @@ static void test_epochs__cover(void)
 	EXPECT_EQ(c.unknown_to_ns, 900);
 	/* Without rows nobody has to speak, but losses are told. */
 	epochs_cover(&all, &(struct loss_times){ 0, UINT64_MAX, 0, 0 }, &c);
-	EXPECT_EQ(c.units, 7);
+	EXPECT_EQ(c.lost.units, 7);
 	EXPECT_EQ(c.unknown_to_ns, 0);
 	epochs_done(&all);
 }
@@ -230,7 +230,7 @@ static void test_epochs__bounds(void)
 	}
 	EXPECT_EQ(e.n_losses, EPOCH_LOSSES_MAX);
 	for (size_t i = 0; i < e.n_losses; i++)
-		units += e.losses[i].units;
+		units += e.losses[i].lost.units;
 	EXPECT_EQ(units, EPOCH_LOSSES_MAX + 20); /* coarser, but nothing is forgotten */
 	EXPECT_EQ(epoch_write(dirfd_, &e), 0);
 	EXPECT_EQ(epoch_count(&e, &l, EPOCH_LINES_MAX + 1, 1000), -EINVAL);
