@@ -65,6 +65,19 @@ static bool announce(struct pipeline *p, uint32_t sym, struct slice text)
 	return true;
 }
 
+void join_repeat_syms(struct pipeline *p)
+{
+	const struct join *j = &p->join;
+
+	for (size_t i = 0; i < 2 * SYM_MAX; i++) {
+		const struct sym_entry *e = &j->table[i];
+
+		if (e->id_plus_1 &&
+		    !announce(p, e->id_plus_1 - 1, slice_of(j->arena + e->off, e->len)))
+			return;
+	}
+}
+
 uint32_t join_sym(struct pipeline *p, struct slice text)
 {
 	struct join *j = &p->join;

@@ -51,6 +51,8 @@ void join_done(struct join *j);
 /* Announces that all numbers begin anew: at start, when the table is full, when the store died.
  * With the queue full, join_emit() tries again and counts rows as lost until it has been said. */
 void join_reset_syms(struct pipeline *p);
+/* Announces every text again under its number, as far as the queue has room. */
+void join_repeat_syms(struct pipeline *p);
 /* The text's number, announced to the store; SYM_NONE when it cannot be (too long, queue full). */
 uint32_t join_sym(struct pipeline *p, struct slice text);
 /* The column's text as a number, which is returned, or in full where that is not possible. Empty

@@ -484,6 +484,7 @@ void pipeline_pause(struct pipeline *p, bool paused)
 
 void pipeline_resyms(struct pipeline *p)
 {
+	join_repeat_syms(p);
 	join_reset_syms(p);
 }
 

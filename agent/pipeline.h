@@ -99,7 +99,8 @@ bool pipeline_snapshot(struct pipeline *p, uint32_t number);
 void pipeline_poison(struct pipeline *p, uint64_t id);
 /* While paused, payload is passed over, counted as not wanted. */
 void pipeline_pause(struct pipeline *p, bool paused);
-/* The store forgot all interned texts: they are announced again as they are used. */
+/* The store died with all interned texts: they are announced once more, for the rows that wait in the
+ * queue, then numbered anew as they are used. */
 void pipeline_resyms(struct pipeline *p);
 /* The agent stops: open exchanges become rows with outcome agent_stopped, open connections rows too,
  * those of at most `conns` connections at a time. True when all is done and committed. */

@@ -190,6 +190,25 @@ static uint64_t take_rows(struct store_proc *sp)
 	return sp->rows.pos - from;
 }
 
+/* In the place of one that died: the queue may hold rows with texts that only that one was told. They
+ * were told once more behind those rows, up to where the numbers begin anew (pipeline_resyms()). */
+static void take_texts(struct store_proc *sp)
+{
+	uint64_t from = sp->rows.pos;
+	struct shm_frame f;
+
+	while (sp->rows.pos - from < ROW_RING_BYTES && shmring_next(&sp->rows, &f) > 0 &&
+	       f.type != PIPE_SYM_RESET) {
+		size_t n = MIN(f.payload.n, (size_t)FRAME_MAX);
+
+		if (f.type != PIPE_SYM)
+			continue;
+		memcpy(sp->frame, f.payload.p, n);
+		on_sym(sp, slice_of(sp->frame, n));
+	}
+	sp->rows.pos = from;
+}
+
 /* ---- rounds ---- */
 
 static void publish_counters(struct store_proc *sp)
@@ -273,6 +292,7 @@ static void run(struct store_proc *sp)
 	int wait_ms = ROUND_MS;
 	bool stop = false;
 
+	take_texts(sp);
 	while (!stop) {
 		uint64_t now = boot_now_ns();
 
