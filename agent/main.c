@@ -69,6 +69,7 @@ struct attacher {
 	struct child child[_CHILD_MAX];
 	struct budget budget;
 	int signal_fd;
+	bool parser_told; /* of the connections that are open */
 	bool stop;
 };
 
@@ -447,6 +448,7 @@ static void on_death(enum child_id id, int status)
 	if (c->writer != _LEDGER_WRITERS)
 		book_crash(c->writer);
 	if (id == CHILD_PARSER) {
+		at.parser_told = false;
 		atomic_fetch_add(&at.ledger->attacher.parser_restarts, 1);
 		if (conn)
 			at.poison[at.n_poison++ % POISON_MAX] = conn;
@@ -473,21 +475,36 @@ static void reap(void)
 				on_death((enum child_id)i, status);
 }
 
+/* A new parser knows no connection, and what the rings hold is of those that the old one was told: they
+ * are told again before it begins to read. */
+static uint64_t tell_open(void)
+{
+	uint64_t found = 0;
+
+	if (at.parser_told)
+		return 0;
+	at.parser_told = true;
+	(void)capture_walk(at.capture, &found);
+	return found;
+}
+
 static void restart_dead(void)
 {
-	uint64_t found;
+	uint64_t room = capture_ctl_ring_bytes(at.capture) / sizeof(struct ev_conn) / 2;
 
 	for (int i = 0; i < _CHILD_MAX; i++) {
 		struct child *c = &at.child[i];
+		uint64_t found;
 
 		if (c->pid || !c->wanted || boot_now_ns() < c->retry_ns)
 			continue;
+		found = i == CHILD_PARSER ? tell_open() : 0;
 		if (start_child((enum child_id)i) < 0) {
 			c->backoff_ns = MIN(MAX(c->backoff_ns, RESTART_MIN_NS) * 2, RESTART_MAX_NS);
 			c->retry_ns = boot_now_ns() + c->backoff_ns;
 			continue;
 		}
-		if (i == CHILD_PARSER)
+		if (found > room) /* more than the ring may have taken without a reader */
 			(void)capture_walk(at.capture, &found);
 	}
 }

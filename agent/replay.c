@@ -182,6 +182,7 @@ static bool starts_like_kev(FILE *f)
 static void report(const struct replay *r, const char *file, int e)
 {
 	const struct ledger *l = &r->ledger;
+	uint64_t missing = ledger_get(l, L4_GAP_LOST) + ledger_get(l, L4_GAP_WINDOW);
 
 	if (e == -EPROTO) {
 		fprintf(stderr,
@@ -199,8 +200,7 @@ static void report(const struct replay *r, const char *file, int e)
 			file, (unsigned long long)r->good, (unsigned long long)r->size);
 	fprintf(stderr, "%llu records, %llu rows, %llu bytes missing, %llu bytes not understood\n",
 		(unsigned long long)r->records, (unsigned long long)ledger_get(l, L7_OUT),
-		(unsigned long long)(ledger_get(l, L4_GAP_LOST) + ledger_get(l, L4_GAP_WINDOW)),
-		(unsigned long long)ledger_get(l, L5_RESYNCED));
+		(unsigned long long)missing, (unsigned long long)ledger_get(l, L5_RESYNCED));
 }
 
 static struct epoch_line counter(const struct ledger_counter *c, uint64_t value)
