@@ -2,6 +2,7 @@
 #include "collector/http.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "collector/clock.h"
 
 #include <arpa/inet.h>
@@ -23,6 +24,7 @@ struct http {
 	struct request *requests; /* started and not completed */
 	size_t running[_HTTP_LIMIT_MAX];
 	size_t jobs;
+	struct peers peers;
 	struct {
 		uint64_t user;
 		size_t n;
@@ -186,32 +188,81 @@ static void put_request(struct request *r)
 		free_request(r);
 }
 
+static int fd_of(struct MHD_Connection *conn)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
+/* Whose limits count. *ret_pid: of the client, 0 over TCP. */
+static uint64_t user_of(const struct http *h, int fd, pid_t *ret_pid)
+{
+	struct ucred cred = { 0 };
+	socklen_t n = sizeof(cred);
+
+	*ret_pid = 0;
+	if (!h->cfg.listener->is_unix || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
+		return UINT64_MAX;
+	*ret_pid = cred.pid;
+	return cred.uid;
+}
+
+/* Before anything is read of it. Over TCP users cannot be told apart that early. */
+static void on_connection(void *cls, struct MHD_Connection *conn, void **slot,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	static const char enough[] =
+		"HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n"
+		"Content-Type: application/json\r\n\r\n"
+		"{\"error\":{\"code\":\"busy\",\"message\":\"this user has too many connections "
+		"open\",\"hint\":\"close some\"}}\n";
+	struct http *h = cls;
+	int fd = fd_of(conn);
+	pid_t pid;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		peers_leave(*slot);
+		return;
+	}
+	if (!h->cfg.listener->is_unix)
+		return;
+	*slot = peers_enter(&h->peers, user_of(h, fd, &pid));
+	if (*slot)
+		return;
+	(void)send(fd, enough, sizeof(enough) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	shutdown(fd, SHUT_RDWR);
+}
+
+/* A body that is announced as too long is not waited for. */
+static bool announces_too_much(struct MHD_Connection *conn)
+{
+	const char *length = MHD_lookup_connection_value(conn, MHD_HEADER_KIND,
+							 MHD_HTTP_HEADER_CONTENT_LENGTH);
+	uint64_t n = 0;
+
+	return length && (parse_u64(slice_str(length), &n) < 0 || n > HTTP_BODY_MAX);
+}
+
 static struct request *new_request(struct http *h, struct MHD_Connection *conn)
 {
 	struct request *r = calloc(1, sizeof(*r));
-	const union MHD_ConnectionInfo *info;
-	struct ucred cred = { 0 };
-	socklen_t n = sizeof(cred);
 
 	if (!r)
 		return NULL;
 	r->http = h;
 	r->cfg = &h->cfg;
 	r->refs = 1;
-	r->user = UINT64_MAX;
 	strbuf_init(&r->body, HTTP_BODY_MAX);
 	r->out = out_new(conn);
 	if (!r->out) {
 		free(r);
 		return NULL;
 	}
-	info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-	r->fd = info ? info->connect_fd : -1;
-	if (h->cfg.listener->is_unix &&
-	    getsockopt(r->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0) {
-		r->user = cred.uid;
-		r->pid = cred.pid;
-	}
+	r->fd = fd_of(conn);
+	r->user = user_of(h, r->fd, &r->pid);
+	r->too_large = announces_too_much(conn);
 	return r;
 }
 
@@ -395,8 +446,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 
 	(void)version;
 	if (!r) {
-		*slot = new_request(h, conn);
-		return *slot ? MHD_YES : MHD_NO;
+		r = *slot = new_request(h, conn);
+		if (!r || !r->too_large)
+			return r ? MHD_YES : MHD_NO;
 	}
 	if (*upload_n > 0) {
 		if (r->body.len + *upload_n > HTTP_BODY_MAX)
@@ -497,8 +549,9 @@ static int start_daemon(struct http *h)
 		flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
 		MHD_OPTION_LISTEN_SOCKET, h->cfg.listener->fd, MHD_OPTION_NOTIFY_COMPLETED,
 		on_completed, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONN_MEMORY_BYTES, MHD_OPTION_END);
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned int)HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONN_MEMORY_BYTES, MHD_OPTION_END);
 	return h->daemon ? 0 : -EIO;
 }
 

@@ -9,10 +9,11 @@
 #include "collector/hub.h"
 #include "collector/listen.h"
 #include "collector/out.h"
+#include "collector/peers.h"
 #include "query/worker.h"
 
 #define HTTP_BODY_MAX	      (512 * KIB)
-#define HTTP_CONNECTIONS_MAX  400
+#define HTTP_CONNECTIONS_MAX  PEERS_MAX
 #define HTTP_IDLE_S	      30 /* a client that neither sends nor takes is cut off */
 #define HTTP_PARAMS_MAX	      128
 #define HTTP_QUERIES_MAX      20 /* at once */
