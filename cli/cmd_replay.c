@@ -126,14 +126,17 @@ int cmd_replay(const struct options *o)
 	return code;
 }
 
+#define PORTS_MAX 7 /* of a recording */
+
 static bool are_ports(struct slice list)
 {
+	size_t n = 0;
 	uint64_t port;
 
 	do {
 		struct slice v = slice_head(list, slice_find(list, ','));
 
-		if (parse_u64(v, &port) < 0 || port > UINT16_MAX)
+		if (++n > PORTS_MAX || parse_u64(v, &port) < 0 || port < 1 || port > UINT16_MAX)
 			return false;
 		list = slice_from(list, MIN(v.n + 1, list.n));
 	} while (list.n);
@@ -155,7 +158,9 @@ int cmd_record(const struct options *o)
 		port = o->filters[i].value;
 		if (!are_ports(slice_str(port)))
 			return cli_fail(EXIT_USAGE,
-					"record: --port '%s' is no port, nor a list of some", port);
+					"record: --port '%s' is no port from 1 to 65535, nor a "
+					"list of up to %d",
+					port, PORTS_MAX);
 	}
 	if (o->for_ && (parse_duration_ns(slice_str(o->for_), &ns) < 0 || !ns))
 		return cli_fail(EXIT_USAGE, "record: --for '%s' is no time; write 10s, 2m",

@@ -144,7 +144,7 @@ static void add_lines(const struct footer *f, struct strbuf *out)
 		strbuf_addch(out, '\n');
 	}
 	add_why_empty(f, notes && notes->n, out);
-	if (f->dropped)
+	if (f->dropped && f->rows)
 		strbuf_addf(out, "%zu column%s did not fit; -o wide shows all\n", f->dropped,
 			    f->dropped == 1 ? "" : "s");
 	json_done(&doc);

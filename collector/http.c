@@ -235,14 +235,15 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **slot,
 	shutdown(fd, SHUT_RDWR);
 }
 
-/* A body that is announced as too long is not waited for. */
+/* A body that is announced as far too long is not waited for; of another the client hears when it has
+ * sent it. */
 static bool announces_too_much(struct MHD_Connection *conn)
 {
 	const char *length = MHD_lookup_connection_value(conn, MHD_HEADER_KIND,
 							 MHD_HTTP_HEADER_CONTENT_LENGTH);
 	uint64_t n = 0;
 
-	return length && (parse_u64(slice_str(length), &n) < 0 || n > HTTP_BODY_MAX);
+	return length && (parse_u64(slice_str(length), &n) < 0 || n > HTTP_BODY_WAIT_MAX);
 }
 
 static struct request *new_request(struct http *h, struct MHD_Connection *conn)

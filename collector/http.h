@@ -13,6 +13,7 @@
 #include "query/worker.h"
 
 #define HTTP_BODY_MAX	      (512 * KIB)
+#define HTTP_BODY_WAIT_MAX    (8 * MIB) /* read to the end before it is refused */
 #define HTTP_CONNECTIONS_MAX  PEERS_MAX
 #define HTTP_IDLE_S	      30 /* a client that neither sends nor takes is cut off */
 #define HTTP_PARAMS_MAX	      128

@@ -2,11 +2,16 @@
 
 #include "tests/lib/test.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct script *script;
 enum capture_rung rung;
@@ -101,4 +106,80 @@ int script_main(const struct test_case *cases, size_t n, int argc, char **argv)
 	if (rung == CAPTURE_RUNG_TRACEPOINT)
 		mount_tracefs();
 	return test_run(cases, n, argc - 2, argv + 2);
+}
+
+uint16_t script_port(int fd)
+{
+	struct sockaddr_in6 a = { 0 };
+	socklen_t n = sizeof(a);
+
+	getsockname(fd, (struct sockaddr *)&a, &n);
+	return ntohs(a.sin6_port); /* same place as sin_port */
+}
+
+int script_connect(int *client, int *server)
+{
+	struct sockaddr_in a4 = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	bool v6 = script->family == AF_INET6;
+	struct sockaddr *a = v6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4;
+	socklen_t n = v6 ? sizeof(a6) : sizeof(a4);
+	int l = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+
+	if (script->mapped)
+		inet_pton(AF_INET6, "::ffff:127.0.0.1", &a6.sin6_addr);
+	if (bind(l, a, n) || listen(l, 4) || getsockname(l, a, &n))
+		return -1;
+	*client = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+	if (connect(*client, a, n))
+		return -1;
+	*server = accept(l, NULL, NULL);
+	close(l);
+	script->client_port = script_port(*client);
+	script->server_port = script_port(*server);
+	return *server < 0 ? -1 : 0;
+}
+
+int script_matrix(void *arg)
+{
+	int client, server, bad = 0;
+
+	(void)arg;
+	if (script_connect(&client, &server))
+		return 2;
+	for (size_t i = 0; senders[i].name; i++)
+		bad |= script_move(client, server, &senders[i], &receivers[0], OP_BYTES);
+	for (size_t i = 0; receivers[i].name; i++)
+		bad |= script_move(client, server, &senders[0], &receivers[i], OP_BYTES);
+	bad |= script_move(client, server, &senders[0], &receivers[0], 1);
+	close(client);
+	close(server);
+	return bad;
+}
+
+bool script_start(struct harness *h, const struct capture_opts *more)
+{
+	struct capture_opts o = more ? *more : (struct capture_opts){ 0 };
+	int r;
+
+	o.rung = rung;
+	o.read = reads;
+	o.probe_budget_bytes = o.probe_budget_bytes ? o.probe_budget_bytes : 1ULL << 40;
+	r = harness_start(h, &o);
+	if (r == -ENOTSUP) {
+		test_skip("this kernel has no such rung");
+		return false;
+	}
+	return EXPECT_EQ(r, 0);
+}
+
+void script_balance(struct harness *h)
+{
+	EXPECT_EQ(harness_balance(h, "bytes"), 0);
+	EXPECT_EQ(harness_balance(h, "calls"), 0);
+	EXPECT_EQ(harness_balance(h, "records"), 0);
+	EXPECT_EQ(harness_balance(h, "connections"), 0);
+	EXPECT_EQ(h->unknown, 0);
+	EXPECT_EQ(capture_missed_runs(h->cap), 0);
 }

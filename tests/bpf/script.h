@@ -43,4 +43,16 @@ void script_check(const struct side *c, const struct side *s);
 struct test_case;
 int script_main(const struct test_case *cases, size_t n, int argc, char **argv);
 
+/* The port that a socket is bound to. */
+uint16_t script_port(int fd);
+/* A connected pair over loopback; the ports go into the script. 0 or -1. */
+int script_connect(int *client, int *server);
+/* For harness_run(): every sender to one receiver, one sender to every receiver. */
+int script_matrix(void *arg);
+
+/* Captures with the arguments' rung; more: other wishes, or NULL. False: skipped or failed. */
+bool script_start(struct harness *h, const struct capture_opts *more);
+/* Every sum of the kernel's counters closes. */
+void script_balance(struct harness *h);
+
 #endif

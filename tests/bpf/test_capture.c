@@ -16,82 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-static uint16_t port_of(int fd)
-{
-	struct sockaddr_in6 a = { 0 };
-	socklen_t n = sizeof(a);
-
-	getsockname(fd, (struct sockaddr *)&a, &n);
-	return ntohs(a.sin6_port); /* same place as sin_port */
-}
-
-/* A connected pair over loopback; the ports go into the script. */
-static int connect_pair(int *client, int *server)
-{
-	struct sockaddr_in a4 = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-	bool v6 = script->family == AF_INET6;
-	struct sockaddr *a = v6 ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4;
-	socklen_t n = v6 ? sizeof(a6) : sizeof(a4);
-	int l = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
-
-	if (script->mapped)
-		inet_pton(AF_INET6, "::ffff:127.0.0.1", &a6.sin6_addr);
-	if (bind(l, a, n) || listen(l, 4) || getsockname(l, a, &n))
-		return -1;
-	*client = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
-	if (connect(*client, a, n))
-		return -1;
-	*server = accept(l, NULL, NULL);
-	close(l);
-	script->client_port = port_of(*client);
-	script->server_port = port_of(*server);
-	return *server < 0 ? -1 : 0;
-}
-
-static int matrix(void *arg)
-{
-	int client, server, bad = 0;
-
-	(void)arg;
-	if (connect_pair(&client, &server))
-		return 2;
-	for (size_t i = 0; senders[i].name; i++)
-		bad |= script_move(client, server, &senders[i], &receivers[0], OP_BYTES);
-	for (size_t i = 0; receivers[i].name; i++)
-		bad |= script_move(client, server, &senders[0], &receivers[i], OP_BYTES);
-	bad |= script_move(client, server, &senders[0], &receivers[0], 1);
-	close(client);
-	close(server);
-	return bad;
-}
-
-static bool start(struct harness *h, const struct capture_opts *more)
-{
-	struct capture_opts o = more ? *more : (struct capture_opts){ 0 };
-	int r;
-
-	o.rung = rung;
-	o.read = reads;
-	o.probe_budget_bytes = o.probe_budget_bytes ? o.probe_budget_bytes : 1ULL << 40;
-	r = harness_start(h, &o);
-	if (r == -ENOTSUP) {
-		test_skip("this kernel has no such rung");
-		return false;
-	}
-	return EXPECT_EQ(r, 0);
-}
-
-static void check_balance(struct harness *h)
-{
-	EXPECT_EQ(harness_balance(h, "bytes"), 0);
-	EXPECT_EQ(harness_balance(h, "calls"), 0);
-	EXPECT_EQ(harness_balance(h, "records"), 0);
-	EXPECT_EQ(harness_balance(h, "connections"), 0);
-	EXPECT_EQ(h->unknown, 0);
-	EXPECT_EQ(capture_missed_runs(h->cap), 0);
-}
 
 static void check_ends(const struct side *c, const struct side *s)
 {
@@ -124,11 +48,11 @@ static void run_matrix(int family, bool mapped)
 	ASSERT(script != NULL);
 	script->family = family;
 	script->mapped = mapped;
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
-	EXPECT_EQ(harness_run(&h, matrix, NULL), 0);
+	EXPECT_EQ(harness_run(&h, script_matrix, NULL), 0);
 	check_matrix(&h);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -151,7 +75,7 @@ static void *threads_work(void *arg)
 	int client, server;
 
 	prctl(PR_SET_NAME, "its-own-name");
-	if (connect_pair(&client, &server))
+	if (script_connect(&client, &server))
 		return arg;
 	*(int *)arg = script_move(client, server, &senders[0], &receivers[0], OP_BYTES);
 	close(client);
@@ -178,7 +102,7 @@ static void test_capture__name_of_the_process(void)
 	struct side *c, *s;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	EXPECT_EQ(harness_run(&h, thread_with_a_name, NULL), 0);
 	c = harness_side(&h, script->client_port, script->server_port);
@@ -198,7 +122,7 @@ static int one_mebibyte(void *arg)
 	uint8_t *buf = malloc(MIB_BYTES);
 
 	(void)arg;
-	if (connect_pair(&client, &server))
+	if (script_connect(&client, &server))
 		return 2;
 	setsockopt(server, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	setsockopt(client, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
@@ -220,7 +144,7 @@ static void test_capture__one_mebibyte(void)
 	struct side *c, *s;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	EXPECT_EQ(harness_run(&h, one_mebibyte, NULL), 0);
 	c = harness_side(&h, script->client_port, script->server_port);
@@ -232,7 +156,7 @@ static void test_capture__one_mebibyte(void)
 	EXPECT_EQ(harness_counter(&h, BC_CALLS_OUT), 2);
 	printf("# records: %llu sent, %llu received\n", (unsigned long long)c->records[EV_TX],
 	       (unsigned long long)s->records[EV_RX]);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -250,7 +174,7 @@ static int old_connection(void *arg)
 	char c = 0;
 
 	(void)arg;
-	if (connect_pair(&client, &server))
+	if (script_connect(&client, &server))
 		return 2;
 	for (int i = 0; i < 20; i++)
 		if (script_move(client, server, &senders[0], &receivers[0], OP_BYTES) ||
@@ -305,7 +229,7 @@ static void test_capture__older_connection(void)
 	pid = harness_fork(old_connection, NULL);
 	ASSERT(read(gate.ready[0], &c, 1) == 1);
 	old_bytes = script->c2s;
-	if (!start(&h, NULL)) {
+	if (!script_start(&h, NULL)) {
 		wait_for_child(&pid);
 		return;
 	}
@@ -317,7 +241,7 @@ static void test_capture__older_connection(void)
 	EXPECT_EQ(status, 0);
 	harness_drain(&h);
 	check_old(&h);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -340,7 +264,7 @@ static void test_capture__refused(void)
 	struct side *s = NULL;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	EXPECT_EQ(harness_run(&h, refused, NULL), 0);
 	for (size_t i = 0; i < h.n_sides; i++)
@@ -352,7 +276,7 @@ static void test_capture__refused(void)
 	EXPECT(s->open.local_port != 0);
 	EXPECT(s->open.tgid != 0);
 	EXPECT(s->open.connect_ns > 0 && s->open.connect_ns < 1000000000ULL);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -362,7 +286,7 @@ static int flood(void *arg)
 	int client, server;
 
 	(void)arg;
-	if (connect_pair(&client, &server))
+	if (script_connect(&client, &server))
 		return 2;
 	for (int i = 0; i < 200; i++)
 		if (script_move(client, server, &senders[0], &receivers[0], 1000 + (size_t)i))
@@ -392,7 +316,7 @@ static void test_capture__full_ring(void)
 	struct side *c, *s;
 
 	script = script_new();
-	if (!start(&h, &o))
+	if (!script_start(&h, &o))
 		return;
 	h.lazy = true;
 	EXPECT_EQ(harness_run(&h, flood, NULL), 0);
@@ -410,7 +334,7 @@ static void test_capture__full_ring(void)
 	EXPECT_EQ(c->records[EV_TX] + s->records[EV_RX], harness_counter(&h, BC_EV_DATA));
 	EXPECT_EQ(c->close.lost_bytes + s->close.lost_bytes, harness_counter(&h, BC_B_RING));
 	EXPECT_EQ(c->close.copied_bytes + s->close.copied_bytes, harness_counter(&h, BC_BYTES_OUT));
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -421,7 +345,7 @@ static void test_capture__leak_shows(void)
 	struct harness h;
 
 	script = script_new();
-	if (!start(&h, &o))
+	if (!script_start(&h, &o))
 		return;
 	h.lazy = true;
 	EXPECT_EQ(harness_run(&h, flood, NULL), 0);
@@ -439,7 +363,7 @@ static int steps(void *arg)
 	char c;
 
 	(void)arg;
-	if (connect_pair(&client, &server) ||
+	if (script_connect(&client, &server) ||
 	    script_move(client, server, &senders[0], &receivers[0], OP_BYTES))
 		return 2;
 	if (read(gate.go[0], &c, 1) != 1)
@@ -477,7 +401,7 @@ static void judge(struct harness *h)
 static bool run_steps(struct harness *h, const struct capture_opts *o)
 {
 	script = script_new();
-	if (!start(h, o))
+	if (!script_start(h, o))
 		return false;
 	if (pipe(gate.go))
 		return false;
@@ -504,7 +428,7 @@ static void test_capture__skip_until(void)
 	EXPECT_EQ(harness_counter(&h, BC_B_SKIP), 2 * (until - OP_BYTES));
 	EXPECT_EQ(harness_counter(&h, BC_C_SKIP), 2);
 	EXPECT_EQ(s->close.skipped_bytes, until - OP_BYTES);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -524,7 +448,7 @@ static void test_capture__skip_to_edge(void)
 	EXPECT_EQ(side_state(s, EV_RX, 2 * OP_BYTES, 3 * OP_BYTES), BYTE_HOLE);
 	EXPECT_EQ(side_state(s, EV_RX, 3 * OP_BYTES, 5 * OP_BYTES), BYTE_CAPTURED);
 	EXPECT_EQ(s->miss[EV_RX][EV_MISS_SKIP], 1);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -542,7 +466,7 @@ static void test_capture__count_only(void)
 	EXPECT_EQ(harness_counter(&h, BC_B_VERDICT), 2 * 4 * OP_BYTES);
 	EXPECT_EQ(harness_counter(&h, BC_C_VERDICT), 2 * 4);
 	EXPECT_EQ(s->close.pos[EV_RX], 5 * OP_BYTES);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -561,12 +485,12 @@ static void test_capture__foreign_verdict(void)
 	struct harness h;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	forge(&h);
-	EXPECT_EQ(harness_run(&h, matrix, NULL), 0);
+	EXPECT_EQ(harness_run(&h, script_matrix, NULL), 0);
 	check_matrix(&h);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -587,7 +511,7 @@ static void test_capture__probe_budget(void)
 	EXPECT_EQ(s->close.skipped_bytes, 4 * OP_BYTES - 500);
 	EXPECT_EQ(harness_counter(&h, BC_B_BUDGET), 2 * (4 * OP_BYTES - 500));
 	EXPECT_EQ(harness_counter(&h, BC_C_BUDGET), 0);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -600,7 +524,7 @@ static int one_byte_calls(void *arg)
 	char c = 'x';
 
 	(void)arg;
-	if (connect_pair(&client, &server))
+	if (script_connect(&client, &server))
 		return 2;
 	for (int i = 0; i < 1 + HOLES_TOLD + HOLES_MORE; i++)
 		if (write(client, &c, 1) != 1 || read(server, &c, 1) != 1)
@@ -618,7 +542,7 @@ static void test_capture__holes_over_budget(void)
 	struct side *s;
 
 	script = script_new();
-	if (!start(&h, &o))
+	if (!script_start(&h, &o))
 		return;
 	EXPECT_EQ(harness_run(&h, one_byte_calls, NULL), 0);
 	s = harness_side(&h, script->server_port, script->client_port);
@@ -626,7 +550,7 @@ static void test_capture__holes_over_budget(void)
 	EXPECT_EQ(side_state(s, EV_RX, 1, 1 + HOLES_TOLD), BYTE_HOLE);
 	EXPECT_EQ(side_state(s, EV_RX, 1 + HOLES_TOLD, 1 + HOLES_TOLD + HOLES_MORE), BYTE_UNSEEN);
 	EXPECT_EQ(harness_counter(&h, BC_C_BUDGET), 2 * HOLES_MORE);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -650,7 +574,7 @@ static void test_capture__window(void)
 	EXPECT_EQ(s->miss[EV_RX][EV_MISS_WINDOW], 1);
 	EXPECT_EQ(harness_counter(&h, BC_B_WINDOW), 2 * (3 * OP_BYTES - 500));
 	EXPECT_EQ(s->close.lost_bytes, 0);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -667,7 +591,7 @@ static void test_capture__window_ahead(void)
 	ASSERT(s);
 	EXPECT_EQ(side_state(s, EV_RX, 0, 5 * OP_BYTES), BYTE_CAPTURED);
 	EXPECT_EQ(harness_counter(&h, BC_B_WINDOW), 0);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -677,14 +601,14 @@ static void test_capture__self(void)
 	struct harness h;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
-	EXPECT_EQ(matrix(NULL), 0);
+	EXPECT_EQ(script_matrix(NULL), 0);
 	harness_drain(&h);
 	EXPECT_EQ(h.n_sides, 0);
 	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT), 0);
 	EXPECT(harness_counter(&h, BC_B_SELF) > 0);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -694,7 +618,7 @@ static void test_capture__self_after_restarts(void)
 	struct harness h;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	capture_drop_self(h.cap, (uint32_t)getpid());
 	for (uint32_t pid = 1u << 30; pid < (1u << 30) + 100; pid++) {
@@ -705,11 +629,11 @@ static void test_capture__self_after_restarts(void)
 		capture_drop_self(h.cap, pid); /* twice: nobody else's place */
 	}
 	EXPECT_EQ(capture_add_self(h.cap, (uint32_t)getpid()), 0);
-	EXPECT_EQ(matrix(NULL), 0);
+	EXPECT_EQ(script_matrix(NULL), 0);
 	harness_drain(&h);
 	EXPECT_EQ(h.n_sides, 0);
 	EXPECT(harness_counter(&h, BC_B_SELF) > 0);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -719,13 +643,13 @@ static void test_capture__family(void)
 	struct harness h;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	EXPECT_EQ(capture_family(h.cap, (uint32_t)getpid()), 0);
-	EXPECT_EQ(harness_run(&h, matrix, NULL), 0);
+	EXPECT_EQ(harness_run(&h, script_matrix, NULL), 0);
 	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT), 0);
 	EXPECT(harness_counter(&h, BC_B_SELF) > 0);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -754,12 +678,12 @@ static void test_capture__other_families(void)
 	struct harness h;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	EXPECT_EQ(harness_run(&h, number_six, NULL), 0);
 	EXPECT_EQ(h.n_sides, 0);
 	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT), 0);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -769,13 +693,13 @@ static void test_capture__denied_port(void)
 	struct harness h;
 
 	script = script_new();
-	if (!start(&h, &o)) /* only port 9, and not port 9: nothing */
+	if (!script_start(&h, &o)) /* only port 9, and not port 9: nothing */
 		return;
-	EXPECT_EQ(harness_run(&h, matrix, NULL), 0);
+	EXPECT_EQ(harness_run(&h, script_matrix, NULL), 0);
 	EXPECT_EQ(h.n_sides, 0);
 	EXPECT(harness_counter(&h, BC_B_SCOPE) > 0);
 	EXPECT_EQ(harness_counter(&h, BC_BYTES_OUT), 0);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -787,7 +711,7 @@ static int many(void *arg)
 	(void)arg;
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < 20; i++)
-			if (connect_pair(&fds[i][0], &fds[i][1]) || write(fds[i][0], "x", 1) != 1)
+			if (script_connect(&fds[i][0], &fds[i][1]) || write(fds[i][0], "x", 1) != 1)
 				return 2;
 		for (int i = 0; i < 20; i++) {
 			close(fds[i][0]);
@@ -804,14 +728,14 @@ static void test_capture__too_many_connections(void)
 	struct harness h;
 
 	script = script_new();
-	if (!start(&h, &o))
+	if (!script_start(&h, &o))
 		return;
 	EXPECT_EQ(harness_run(&h, many, NULL), 0);
 	EXPECT(harness_counter(&h, BC_C_CONN) > 0);
 	EXPECT_EQ(harness_counter(&h, BC_CONNS_OPENED), 32);
 	EXPECT_EQ(harness_counter(&h, BC_CONNS_CLOSED), 32);
 	EXPECT(h.n_sides >= 16);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -840,7 +764,7 @@ static void test_capture__control_ring_wakes(void)
 	void *woken = NULL;
 
 	script = script_new();
-	if (!start(&h, &o))
+	if (!script_start(&h, &o))
 		return;
 	h.lazy = true;
 	ASSERT(pthread_create(&waiter, NULL, await_ctl, &h) == 0);
@@ -859,7 +783,7 @@ static int reset(void *arg)
 	uint8_t buf[OP_BYTES];
 
 	(void)arg;
-	if (connect_pair(&client, &server))
+	if (script_connect(&client, &server))
 		return 2;
 	script_fill(buf, 0, sizeof(buf));
 	if (write(client, buf, sizeof(buf)) != sizeof(buf))
@@ -881,7 +805,7 @@ static void test_capture__reset(void)
 	struct side *s;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	EXPECT_EQ(harness_run(&h, reset, NULL), 0);
 	s = harness_side(&h, script->server_port, script->client_port);
@@ -891,7 +815,7 @@ static void test_capture__reset(void)
 		EXPECT(s->closed);
 		EXPECT_EQ(s->close.err, ECONNRESET);
 	}
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 
@@ -902,7 +826,7 @@ static int late(void *arg)
 	uint8_t buf[200];
 
 	(void)arg;
-	if (connect_pair(&client, &server))
+	if (script_connect(&client, &server))
 		return 2;
 	script_fill(buf, 0, sizeof(buf));
 	script->n = uring_late(client, server, buf, 100) == 100;
@@ -917,7 +841,7 @@ static void test_capture__registers_of_another_call(void)
 	struct side *s;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	EXPECT_EQ(harness_run(&h, late, NULL), 0);
 	s = harness_side(&h, script->server_port, script->client_port);
@@ -925,7 +849,7 @@ static void test_capture__registers_of_another_call(void)
 	EXPECT_EQ(side_state(s, EV_RX, 0, 100), BYTE_CAPTURED);
 	EXPECT_EQ(side_state(s, EV_RX, 100, 200),
 		  rung == CAPTURE_RUNG_SOCKLEN ? BYTE_HOLE : BYTE_UNSEEN);
-	check_balance(&h);
+	script_balance(&h);
 	harness_stop(&h);
 }
 #endif
@@ -960,7 +884,7 @@ static void test_capture__multipath(void)
 	int r;
 
 	script = script_new();
-	if (!start(&h, NULL))
+	if (!script_start(&h, NULL))
 		return;
 	r = harness_run(&h, multipath, NULL);
 	if (r == 77) {
@@ -981,9 +905,9 @@ static int nested_agent(void *arg)
 	int r = 0;
 
 	(void)arg;
-	if (getpid() != 1 || !start(&h, NULL))
+	if (getpid() != 1 || !script_start(&h, NULL))
 		return 2;
-	if (harness_run(&h, matrix, NULL))
+	if (harness_run(&h, script_matrix, NULL))
 		r = 3;
 	s = harness_side(&h, script->server_port, script->client_port);
 	if (!s)
@@ -1015,7 +939,7 @@ static void test_capture__pid_namespace(void)
 	struct harness h;
 
 	script = script_new();
-	if (!start(&h, NULL)) /* only to skip where the rung is missing */
+	if (!script_start(&h, NULL)) /* only to skip where the rung is missing */
 		return;
 	harness_stop(&h);
 	waitpid(harness_fork(nesting, NULL), &status, 0);
