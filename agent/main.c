@@ -450,7 +450,8 @@ static void on_death(enum child_id id, int status)
 	if (id == CHILD_PARSER) {
 		at.parser_told = false;
 		atomic_fetch_add(&at.ledger->attacher.parser_restarts, 1);
-		if (conn)
+		/* One who was killed from outside did not stumble over a connection. */
+		if (conn && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
 			at.poison[at.n_poison++ % POISON_MAX] = conn;
 		at.n_poison = MIN(at.n_poison, (size_t)POISON_MAX);
 	} else if (id == CHILD_STORE) {

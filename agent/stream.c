@@ -517,8 +517,9 @@ static void payload(struct pipeline *p, struct conn *c, enum dir dir, struct sli
 
 /* Where the n missing bytes are booked. What the kernel left out because the connection was over its
  * window, or its budget while nobody had judged it, is left out on purpose there; whether it was wanted
- * is known only here, and what a parser wanted of it is a loss, with a name of its own. The walk that finds what is open already, and the hooks, do not
- * begin at one moment: what lies between the two on such a connection crossed while Kelpie started. */
+ * is known only here, and what a parser wanted of it is a loss, with a name of its own. The walk that
+ * finds what is open already, and the hooks, do not begin at one moment: what lies between the two on
+ * such a connection crossed while Kelpie started. */
 static enum ledger_id fate_of_gap(const struct conn *c, const struct stream *s, enum ev_miss why)
 {
 	if (c->state == CONN_IGNORED)
@@ -577,6 +578,9 @@ void stream_data(struct pipeline *p, struct conn *c, const struct ev_data *ev)
 	count(p, L4_IN, v.n);
 	if (leaks(p, 4))
 		return;
+	/* Told again to a parser that began anew: records from before the telling wait in the ring. */
+	if (c->old && !s->n_marks && ev->pos < s->next && !s->skip_until)
+		s->next = expect = ev->pos;
 	s->seen = MAX(s->seen, end);
 	if (end <= expect && expect > ev->pos) {
 		count(p, end <= s->skip_until ? L4_UNWANTED : L4_DUPLICATE, v.n);
