@@ -135,11 +135,12 @@ static size_t count_rows(uint16_t table)
 	return n;
 }
 
-static void give_open(uint64_t id, bool server, uint8_t flags)
+static void give_open_at(uint64_t id, bool server, uint8_t flags, uint64_t rx, uint64_t tx)
 {
 	struct ev_conn e = {
 		.h = { sizeof(e), EV_CONN_OPEN, EV_VERSION, flags, 0, t.now += 1000 },
 		.conn = id,
+		.pos = { [EV_RX] = rx, [EV_TX] = tx },
 		.slot = (uint32_t)id,
 		.tgid = (uint32_t)(100 + id),
 		.local = { [10] = 0xff, [11] = 0xff, 127, 0, 0, 1 },
@@ -154,6 +155,11 @@ static void give_open(uint64_t id, bool server, uint8_t flags)
 
 	memcpy(e.comm, server ? "nginx" : "curl", 5);
 	pipeline_event(t.p, &e.h);
+}
+
+static void give_open(uint64_t id, bool server, uint8_t flags)
+{
+	give_open_at(id, server, flags, 0, 0);
 }
 
 /* A UNIX socket bound to the name, and one connected to it. */
@@ -614,6 +620,21 @@ static void test_pipeline__lost_before_the_close(void)
 	finish();
 }
 
+/* A parser that began anew is told where the connection is now; what crossed before waits in the ring. */
+static void test_pipeline__told_again(void)
+{
+	const uint64_t n = sizeof(request) - 1, m = sizeof(response) - 1;
+
+	start();
+	give_open_at(SERVER_ID, true, EV_F_OLD | EV_F_KNOWN, 100 + n, 100 + m);
+	give(SERVER_ID, EV_RX, 100, request);
+	give(SERVER_ID, EV_TX, 100, response);
+	EXPECT_EQ(count_rows(TABLE_HTTP), 1);
+	pipeline_commit(t.p);
+	EXPECT_EQ(ledger_get(&t.ledger, L4_DUPLICATE), 0);
+	finish();
+}
+
 /* What the kernel leaves out on purpose is a loss where the parser wanted it, and only there. */
 static void left_out(const char *before, enum ev_miss why, enum ledger_id booked)
 {
@@ -1004,7 +1025,7 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends), TEST(test_pipelin
 	  TEST(test_pipeline__what_was_passed_over_shifts_no_answers),
 	  TEST(test_pipeline__a_request_that_was_never_read_is_the_clients),
 	  TEST(test_pipeline__lost_before_the_close), TEST(test_pipeline__left_out_on_purpose),
-	  TEST(test_pipeline__start_lines_that_are_rare),
+	  TEST(test_pipeline__told_again), TEST(test_pipeline__start_lines_that_are_rare),
 	  TEST(test_pipeline__control_bytes_in_a_target_hide_nothing),
 	  TEST(test_pipeline__an_unknown_protocol_soon_costs_nothing),
 	  TEST(test_pipeline__joined_in_the_middle_of_an_answer),
