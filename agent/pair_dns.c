@@ -74,7 +74,8 @@ static void record_end(struct pipeline *p, struct exchange *x, struct slice data
 	x->truncated = true;
 }
 
-/* What the client asked for by that name may be connected to under this address. */
+/* What the client asked for by that name may be connected to under this address. An answer to a question
+ * that was not seen is not looked at: anybody may send one. */
 static void learn_name(struct pipeline *p, struct exchange *x, struct slice data)
 {
 	struct conn *c = p->pair.c;
@@ -84,6 +85,8 @@ static void learn_name(struct pipeline *p, struct exchange *x, struct slice data
 	uint8_t addr[16] = { [10] = 0xff, [11] = 0xff }, lower[DNS_NAME_KEPT];
 	char text[ADDR_TEXT_MAX];
 
+	if (!x->msg[MSG_REQUEST].begun)
+		return;
 	if (join_owner_is_server(c) || p->opts.wire || (type != DNS_A && type != DNS_AAAA) ||
 	    data.n >= sizeof(text) || question.n > sizeof(lower))
 		return;

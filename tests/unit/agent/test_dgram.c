@@ -299,6 +299,32 @@ static void test_dgram__same_id_in_flight(void)
 	stop();
 }
 
+static bool name_known(void)
+{
+	static const uint8_t addr[16] = { [10] = 0xff, 0xff, 10, 1, 1, 1 };
+	const struct dns_asker who = { 1, client.tgid };
+	bool shared;
+
+	return dns_names_find(&t.p->names, &who, addr, t.now, &shared).n > 0;
+}
+
+/* Anybody can send an answer to a port: it gives no address a name. */
+static void test_dgram__names_are_asked_for(void)
+{
+	start();
+	say(&client, true, 7, 'x');
+	pass(MS);
+	EXPECT(!name_known());
+	say(&client, false, 7, 'x');
+	say(&client, true, 8, 'x');
+	EXPECT(!name_known());
+	say(&client, true, 7, 'y');
+	EXPECT(!name_known());
+	say(&client, true, 7, 'x');
+	EXPECT(name_known());
+	stop();
+}
+
 /* The receiver did not ask who sent: the answer is of the query that its socket sent. */
 static void test_dgram__unknown_sender(void)
 {
@@ -405,6 +431,7 @@ static void test_dgram__flows_are_bounded(void)
 
 TEST_MAIN(TEST(test_dgram__query_and_answer), TEST(test_dgram__both_ends),
 	  TEST(test_dgram__a_retry_the_server_never_saw), TEST(test_dgram__late_answers),
-	  TEST(test_dgram__same_id_in_flight), TEST(test_dgram__unknown_sender),
-	  TEST(test_dgram__unknown_port), TEST(test_dgram__no_evidence), TEST(test_dgram__not_dns),
-	  TEST(test_dgram__cut), TEST(test_dgram__flows_are_bounded))
+	  TEST(test_dgram__same_id_in_flight), TEST(test_dgram__names_are_asked_for),
+	  TEST(test_dgram__unknown_sender), TEST(test_dgram__unknown_port),
+	  TEST(test_dgram__no_evidence), TEST(test_dgram__not_dns), TEST(test_dgram__cut),
+	  TEST(test_dgram__flows_are_bounded))
