@@ -205,14 +205,15 @@ static void bounded_free(void *data, void *p)
 	free(p);
 }
 
-static bool has_field_zero(const ProtobufCMessage *m);
+static bool forget_unknown(ProtobufCMessage *m);
 
-/* Whether one of the messages in this field has. */
-static bool zero_inside(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+/* Of the messages in this field. */
+static bool forget_inside(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
 	const uint8_t *base = (const uint8_t *)m;
-	const ProtobufCMessage *const *one = (const void *)(base + f->offset);
-	const ProtobufCMessage *const *many;
+	ProtobufCMessage *const *one = (const void *)(base + f->offset);
+	ProtobufCMessage *const *many;
+	bool zero = false;
 	size_t n;
 
 	if (f->type != PROTOBUF_C_TYPE_MESSAGE)
@@ -221,27 +222,32 @@ static bool zero_inside(const ProtobufCMessage *m, const ProtobufCFieldDescripto
 	    *(const uint32_t *)(const void *)(base + f->quantifier_offset) != f->id)
 		return false;
 	if (f->label != PROTOBUF_C_LABEL_REPEATED)
-		return *one && has_field_zero(*one);
+		return *one && forget_unknown(*one);
 	n = *(const size_t *)(const void *)(base + f->quantifier_offset);
-	many = *(const ProtobufCMessage *const *const *)(const void *)(base + f->offset);
+	many = *(ProtobufCMessage *const *const *)(const void *)(base + f->offset);
 	for (size_t i = 0; i < n; i++)
-		if (has_field_zero(many[i]))
-			return true;
-	return false;
+		zero |= forget_unknown(many[i]);
+	return zero;
 }
 
-/* protobuf-c refuses field number 0, which no message has, but not where it is written in more
- * bytes than it needs: such a message could be packed again and would then not decode. Our messages
- * do not contain themselves, so this ends. */
-static bool has_field_zero(const ProtobufCMessage *m)
+/* Fields of a later version go: nobody reads them, and a message that is kept would hold them at many
+ * times what they were on the wire. True: one had number 0, which no field has. protobuf-c refuses
+ * that, but not where it is written in more bytes than it needs. Our messages do not contain
+ * themselves, so this ends. */
+static bool forget_unknown(ProtobufCMessage *m)
 {
-	for (unsigned int i = 0; i < m->n_unknown_fields; i++)
-		if (m->unknown_fields[i].tag == 0)
-			return true;
+	bool zero = false;
+
+	for (unsigned int i = 0; i < m->n_unknown_fields; i++) {
+		zero |= m->unknown_fields[i].tag == 0;
+		free(m->unknown_fields[i].data);
+	}
+	free(m->unknown_fields);
+	m->unknown_fields = NULL;
+	m->n_unknown_fields = 0;
 	for (unsigned int i = 0; i < m->descriptor->n_fields; i++)
-		if (zero_inside(m, &m->descriptor->fields[i]))
-			return true;
-	return false;
+		zero |= forget_inside(m, &m->descriptor->fields[i]);
+	return zero;
 }
 
 int frame_message_parse(const struct ProtobufCMessageDescriptor *d, struct slice bytes,
@@ -251,7 +257,7 @@ int frame_message_parse(const struct ProtobufCMessageDescriptor *d, struct slice
 	ProtobufCAllocator bounded = { bounded_alloc, bounded_free, &left };
 	ProtobufCMessage *m = protobuf_c_message_unpack(d, &bounded, bytes.n, bytes.p);
 
-	if (m && has_field_zero(m)) {
+	if (m && forget_unknown(m)) {
 		frame_message_free(m);
 		return -EBADMSG;
 	}

@@ -276,6 +276,24 @@ static void test_frame__unknown_kind(void)
 	frame_message_free(got);
 }
 
+/* What a later version says beside the rest is not kept: two bytes of it would take fifty. */
+static void test_frame__unknown_fields(void)
+{
+	static const uint8_t later[] = { 5 << 3 | 2, 6, 1 << 3, 7, 15 << 3, 1, 15 << 3, 2 };
+	struct ProtobufCMessage *got = NULL;
+	const Kelpie__AgentMessage *m;
+
+	ASSERT_EQ(frame_message_parse(&kelpie__agent_message__descriptor,
+				      slice_of(later, sizeof(later)), &got),
+		  0);
+	m = (const Kelpie__AgentMessage *)got;
+	ASSERT_EQ(m->kind_case, KELPIE__AGENT_MESSAGE__KIND_STATUS);
+	EXPECT_EQ(m->status->id, 7);
+	EXPECT_EQ(m->status->base.n_unknown_fields, 0);
+	EXPECT_EQ(m->base.n_unknown_fields, 0);
+	frame_message_free(got);
+}
+
 /* No message has a field 0; found by fuzzing where it was written in two bytes. */
 static void test_frame__field_zero(void)
 {
@@ -304,4 +322,4 @@ TEST_MAIN(TEST(test_frame__every_split), TEST(test_frame__byte_by_byte),
 	  TEST(test_frame__writer_bounds), TEST(test_frame__peer_gone),
 	  TEST(test_frame__random_bytes), TEST(test_frame__mutated_message),
 	  TEST(test_frame__decode_bomb), TEST(test_frame__unknown_kind),
-	  TEST(test_frame__field_zero))
+	  TEST(test_frame__unknown_fields), TEST(test_frame__field_zero))
