@@ -14,7 +14,7 @@
  * rt_sigprocmask exit, and whatever the source uses. No file is opened.
  *
  * Bounds: 8 MiB unsent, 4 MiB of one message, UPLINK_SCANS_MAX scans at once and UPLINK_QUEUE_MAX
- * waiting (above: an honest "busy"), UPLINK_TAILS_MAX tails. The collector is a less trusted
+ * waiting with UPLINK_PLANS_BYTES (above: an honest "busy"), UPLINK_TAILS_MAX tails. The collector is a less trusted
  * process: all that it sends is checked.
  */
 #ifndef AGENT_UPLINK_H
@@ -27,6 +27,8 @@
 #define UPLINK_SCANS_MAX 2
 /* A query of `requests` asks for a scan of each protocol's table at once. */
 #define UPLINK_QUEUE_MAX     128
+#define UPLINK_PLANS_BYTES   (4 * MIB)		   /* of all scans that wait or run */
+#define UPLINK_SCAN_NS_MAX   (3600 * NSEC_PER_SEC) /* of one: what it reads cannot be deleted */
 #define UPLINK_TAILS_MAX     16
 #define UPLINK_TAIL_RATE_MAX 10000 /* rows a second that a subscriber may ask for */
 #define UPLINK_FIELDS_MAX    1024  /* status fields and ledger lines of one answer */

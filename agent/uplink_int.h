@@ -25,7 +25,7 @@ struct uplink_scan {
 	uint64_t id;
 	uint64_t order;	      /* of arrival */
 	uint64_t stream;      /* u->stream when it came: answers to a closed stream are dropped */
-	uint64_t deadline_ns; /* CLOCK_MONOTONIC; UINT64_MAX: none */
+	uint64_t deadline_ns; /* CLOCK_MONOTONIC */
 	int64_t credit_bytes; /* what may still be sent; one batch may overdraw it */
 	bool deadline_hit;
 	atomic_bool cancel; /* what the source polls: by the peer, the deadline, or the end */

@@ -57,6 +57,15 @@ static struct uplink_scan *next_queued(struct uplink *u)
 	return best;
 }
 
+static size_t plan_bytes(const struct uplink *u)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(u->scans); i++)
+		n += u->scans[i].state == SCAN_FREE ? 0 : u->scans[i].plan_bytes;
+	return n;
+}
+
 /* 0 or the status to refuse with. */
 static int queue_scan(struct uplink *u, const Kelpie__Scan *req)
 {
@@ -65,6 +74,8 @@ static int queue_scan(struct uplink *u, const Kelpie__Scan *req)
 
 	if (find_scan(u, req->id))
 		return KELPIE__SCAN_STATUS__SCAN_BAD_REQUEST;
+	if (plan_bytes(u) + req->plan.len > UPLINK_PLANS_BYTES)
+		return KELPIE__SCAN_STATUS__SCAN_BUSY;
 	for (size_t i = 0; i < ARRAY_SIZE(u->scans) && !s; i++)
 		if (u->scans[i].state == SCAN_FREE)
 			s = &u->scans[i];
@@ -79,8 +90,8 @@ static int queue_scan(struct uplink *u, const Kelpie__Scan *req)
 	s->id = req->id;
 	s->order = ++u->scan_order;
 	s->stream = u->stream;
-	s->deadline_ns = UINT64_MAX;
-	if (req->deadline_ms && req->deadline_ms < UINT64_MAX / NSEC_PER_MSEC / 2)
+	s->deadline_ns = uplink_now_ns() + UPLINK_SCAN_NS_MAX;
+	if (req->deadline_ms && req->deadline_ms < UPLINK_SCAN_NS_MAX / NSEC_PER_MSEC)
 		s->deadline_ns = uplink_now_ns() + req->deadline_ms * NSEC_PER_MSEC;
 	s->credit_bytes = (int64_t)MIN(req->credit_bytes, (uint64_t)CREDIT_MAX_BYTES);
 	s->deadline_hit = false;

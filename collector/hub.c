@@ -80,7 +80,8 @@ static void accept_agent(struct hub *h)
 	a->fd = fd;
 	a->pid = cred.uid == h->cfg.far_uid ? 0 : cred.pid;
 	a->since_ns = clock_mono_ns();
-	frame_reader_init(&a->in, FRAME_MAX_BYTES);
+	a->whole_ns = a->since_ns;
+	frame_reader_init(&a->in, HUB_HELLO_BYTES);
 	frame_writer_init(&a->out, FRAME_WRITE_MAX_BYTES);
 	ev.data.ptr = a;
 	if (epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
@@ -173,6 +174,7 @@ static int on_hello(struct hub *h, struct agent *a, const Kelpie__Hello *hello)
 		return -EPERM;
 	}
 	greet(a, n, hello);
+	a->in.max = FRAME_MAX_BYTES;
 	n->seen_mono_ns = clock_mono_ns();
 	n->seen_unix_ns = clock_unix_ns();
 	log_info("agent connected: node=%s pid=%d epoch=%llu version=%s", n->name, (int)a->pid,
@@ -231,6 +233,7 @@ static int handle_messages(struct hub *h, struct agent *a)
 
 		if (have <= 0)
 			return have;
+		a->whole_ns = clock_mono_ns();
 		err = frame_message_parse(&kelpie__agent_message__descriptor, bytes, &base);
 		if (err < 0)
 			return err;
@@ -244,14 +247,41 @@ static int handle_messages(struct hub *h, struct agent *a)
 	return 1;
 }
 
+static void input_done(struct hub *h, struct agent *a)
+{
+	h->input_bytes -= a->in.cap;
+	frame_reader_done(&a->in);
+}
+
+/* Messages of many agents that do not come to their end: whoever has been at one for longest goes. */
+static void bound_input(struct hub *h)
+{
+	while (h->input_bytes > HUB_INPUT_BYTES) {
+		struct agent *slowest = NULL;
+
+		for (struct agent *a = h->agents; a; a = a->next)
+			if (a->in.cap > HUB_INPUT_FREE &&
+			    (!slowest || a->whole_ns < slowest->whole_ns))
+				slowest = a;
+		if (!slowest)
+			return;
+		log_warn("agent dropped: node=%s pid=%d: its message does not come to an end",
+			 slowest->node ? slowest->node->name : "?", (int)slowest->pid);
+		input_done(h, slowest);
+		hub_kill(slowest);
+	}
+}
+
 static void read_agent(struct hub *h, struct agent *a)
 {
+	size_t before = a->in.cap;
 	ssize_t n;
 	int more;
 
 	if (a->dead)
 		return;
 	n = frame_reader_fill(&a->in, a->fd);
+	h->input_bytes += a->in.cap - before;
 	if (n == -EAGAIN)
 		return;
 	if (n <= 0) {
@@ -266,6 +296,7 @@ static void read_agent(struct hub *h, struct agent *a)
 			 (int)a->pid, strerrordesc_np(-more));
 		hub_kill(a);
 	}
+	bound_input(h);
 }
 
 static void write_agent(struct hub *h, struct agent *a)
@@ -294,7 +325,7 @@ static void free_agent(struct hub *h, struct agent *a)
 		log_info("agent gone: node=%s pid=%d", a->node->name, (int)a->pid);
 	}
 	close(a->fd);
-	frame_reader_done(&a->in);
+	input_done(h, a);
 	frame_writer_done(&a->out);
 	free(a);
 	h->n_agents--;

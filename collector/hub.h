@@ -22,6 +22,9 @@
 #define HUB_TAILS_MAX	 16
 #define HUB_STATUS_LINES 2048	     /* fields, or ledger lines, of a status; compared in pairs */
 #define HUB_STATUS_BYTES (512 * KIB) /* of one status: the last one of each node is kept */
+#define HUB_HELLO_BYTES	 (64 * KIB)  /* of a hello */
+#define HUB_INPUT_BYTES	 (64 * MIB)  /* of messages of all agents that have not come to their end */
+#define HUB_INPUT_FREE	 (256 * KIB) /* of one agent: not counted as such */
 #define HUB_HELLO_NS	 (5 * NSEC_PER_SEC) /* a stream without hello is closed after */
 #define HUB_SILENT_NS	 (5 * NSEC_PER_SEC) /* an agent that does not answer pings is not asked */
 #define HUB_STATUS_NS	 (5 * NSEC_PER_SEC) /* status is asked for so often */

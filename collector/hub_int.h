@@ -49,6 +49,7 @@ struct agent {
 	struct frame_writer out;
 	struct node *node; /* NULL before hello */
 	uint64_t since_ns, ping_ns, status_asked_ns;
+	uint64_t whole_ns; /* when its last message had come to its end */
 };
 
 struct hub_part {
@@ -97,7 +98,7 @@ struct hub {
 	atomic_bool wake_sent;
 	bool stop;
 	struct agent *agents;
-	size_t n_agents;
+	size_t n_agents, input_bytes;
 	struct node nodes[HUB_AGENTS_MAX];
 	uint64_t next_id;
 	struct hashmap parts; /* id -> struct hub_part */
