@@ -77,6 +77,19 @@ struct shipper_args {
 	const struct config *cfg;
 };
 
+struct attacher_args {
+	const struct config *cfg;
+	const char *collector; /* path of the collector's socket for agents; NULL: none */
+	const char *reads;     /* capture_read_parse()'s word; NULL: the best that loads */
+	const char *cgroup;    /* of struct capture_opts */
+	const char *simulate;  /* hidden test switches, or NULL */
+	uint8_t leak_hop;      /* hidden: this hop counts wrongly; 0: none */
+	int ready_fd;	       /* is told "ready" when all runs, then closed; -1: nobody waits */
+};
+
+/* The process that root starts: captures until it is told to end. Its exit code. */
+int attacher_main(const struct attacher_args *a);
+
 /* Each runs in a forked child and returns its exit code. */
 int parser_main(const struct parser_args *a);
 int store_main(const struct store_args *a);
