@@ -95,10 +95,6 @@ int parser_main(const struct parser_args *a);
 int store_main(const struct store_args *a);
 int shipper_main(const struct shipper_args *a);
 
-/* CLOCK_BOOTTIME and CLOCK_REALTIME. */
-uint64_t boot_now_ns(void);
-uint64_t unix_now_ns(void);
-
 /* Reads /proc for who tgid is; fields that cannot be read stay empty. */
 void proc_identify(uint32_t tgid, struct proc_identity *ret);
 

@@ -9,6 +9,7 @@
 #include "agent/data_dir.h"
 #include "agent/sandbox.h"
 #include "base/caps.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/shmring.h"
 
@@ -131,7 +132,7 @@ static uint64_t cpu_ns_of(pid_t pid)
 static void keep_budget(void)
 {
 	struct ledger_attacher *l = &at.ledger->attacher;
-	uint64_t now = boot_now_ns(), cpu = cpu_ns_of(0);
+	uint64_t now = clock_boot_ns(), cpu = cpu_ns_of(0);
 
 	if (now - at.budget.at_ns < BUDGET_STEP_NS)
 		return;
@@ -149,7 +150,7 @@ static void keep_budget(void)
 /* Looks for UNIX sockets that were closed. */
 static void sweep(uint64_t *last_ns)
 {
-	uint64_t now = boot_now_ns();
+	uint64_t now = clock_boot_ns();
 
 	if (now - *last_ns < SWEEP_NS)
 		return;
@@ -353,7 +354,7 @@ static void fill_children(void)
 		.bpf_counters_bytes = capture_counters_map_bytes(at.capture),
 		.cfg = at.cfg,
 		.collector = at.collector,
-		.epoch = unix_now_ns(),
+		.epoch = clock_unix_ns(),
 		.rung = at.rung,
 		.simulate = at.args->simulate,
 	};

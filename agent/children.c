@@ -1,6 +1,7 @@
 #include "agent/children.h"
 
 #include "agent/sandbox.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -143,7 +144,7 @@ int children_start(struct children *all, enum child_id id)
 	close(pair[1]);
 	c->pid = pid;
 	c->fd = pair[0];
-	c->started_ns = boot_now_ns();
+	c->started_ns = clock_boot_ns();
 	err = capture_add_self(all->capture, (uint32_t)pid);
 	if (err < 0)
 		log_error("the %s process may be captured itself: %s", kinds[id].name,
@@ -169,7 +170,7 @@ static void forget(struct child *c)
 void children_stop(struct children *all, enum child_id id)
 {
 	struct child *c = &all->child[id];
-	uint64_t until = boot_now_ns() + STOP_MS * NSEC_PER_MSEC;
+	uint64_t until = clock_boot_ns() + STOP_MS * NSEC_PER_MSEC;
 
 	if (!c->pid)
 		return;
@@ -177,7 +178,7 @@ void children_stop(struct children *all, enum child_id id)
 	while (waitpid(c->pid, NULL, WNOHANG) == 0) {
 		struct timespec pause = { 0, 5 * (long)NSEC_PER_MSEC };
 
-		if (boot_now_ns() > until) {
+		if (clock_boot_ns() > until) {
 			log_error("the %s process does not stop; killed", kinds[id].name);
 			/* Another user's process: where the capability to kill it was given up, it
 			 * dies with us. */
@@ -220,7 +221,7 @@ static void book_crash(const struct children *all, enum ledger_writer dead)
 static void on_death(struct children *all, enum child_id id, int status)
 {
 	struct child *c = &all->child[id];
-	uint64_t now = boot_now_ns(), conn = atomic_load(&all->ledger->parser.at_conn);
+	uint64_t now = clock_boot_ns(), conn = atomic_load(&all->ledger->parser.at_conn);
 
 	capture_drop_self(all->capture, (uint32_t)c->pid);
 	forget(c);
@@ -267,7 +268,7 @@ static void restart(struct children *all, enum child_id id)
 
 	if (children_start(all, id) < 0) {
 		c->backoff_ns = MIN(MAX(c->backoff_ns, RESTART_MIN_NS) * 2, RESTART_MAX_NS);
-		c->retry_ns = boot_now_ns() + c->backoff_ns;
+		c->retry_ns = clock_boot_ns() + c->backoff_ns;
 		return;
 	}
 	if (found > room) /* more than the ring may have taken without a reader */
@@ -286,7 +287,7 @@ void children_tend(struct children *all)
 	for (int i = 0; i < _CHILD_MAX; i++) {
 		const struct child *c = &all->child[i];
 
-		if (c->wanted && !c->pid && boot_now_ns() >= c->retry_ns)
+		if (c->wanted && !c->pid && clock_boot_ns() >= c->retry_ns)
 			restart(all, (enum child_id)i);
 	}
 }

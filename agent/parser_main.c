@@ -7,6 +7,7 @@
 #include "agent/intruder.h"
 #include "agent/ring.h"
 #include "agent/sandbox.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/shmring.h"
 
@@ -83,8 +84,8 @@ static bool crowded(struct parser *ps)
 		return false;
 	}
 	if (!ps->crowded_ns)
-		ps->crowded_ns = boot_now_ns();
-	return boot_now_ns() - ps->crowded_ns < STORE_WAIT_NS;
+		ps->crowded_ns = clock_boot_ns();
+	return clock_boot_ns() - ps->crowded_ns < STORE_WAIT_NS;
 }
 
 /* The services that this machine is for wake up all the time, and a scheduler may let whom it runs go
@@ -204,9 +205,9 @@ static void round_end(struct parser *ps)
 {
 	uint32_t wanted = atomic_load_explicit(&ps->ledger->store.snapshot_wanted,
 					       memory_order_acquire);
-	uint64_t now = boot_now_ns();
+	uint64_t now = clock_boot_ns();
 
-	pipeline_tick(ps->pipe, now, unix_now_ns());
+	pipeline_tick(ps->pipe, now, clock_unix_ns());
 	pipeline_pause(ps->pipe,
 		       atomic_load_explicit(&ps->ledger->store.paused, memory_order_relaxed));
 	if (wanted != ps->snapshot_done && pipeline_snapshot(ps->pipe, wanted))
@@ -248,7 +249,7 @@ static void run(struct parser *ps)
 	int timeout = DRAIN_MS;
 
 	/* The clocks first: rows of the first round must know what time it is. */
-	pipeline_tick(ps->pipe, boot_now_ns(), unix_now_ns());
+	pipeline_tick(ps->pipe, clock_boot_ns(), clock_unix_ns());
 	while (!ps->stop) {
 		struct epoll_event ready[3];
 

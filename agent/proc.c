@@ -3,28 +3,12 @@
  */
 #include "agent/agent.h"
 
+#include "base/clock.h"
 #include "base/slice.h"
 #include "base/text.h"
 
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
-
-uint64_t boot_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
-uint64_t unix_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 static size_t read_proc(uint32_t tgid, const char *file, char *out, size_t cap)
 {
@@ -103,7 +87,7 @@ static uint64_t start_time(struct slice stat)
 		stat = slice_from(stat, slice_find(stat, ' ') + 1);
 	if (parse_u64(slice_head(stat, slice_find(stat, ' ')), &ticks) < 0)
 		return 0;
-	return unix_now_ns() - boot_now_ns() +
+	return clock_unix_ns() - clock_boot_ns() +
 	       ticks * (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 

@@ -5,6 +5,7 @@
 #include "agent/capture.h"
 #include "agent/kev.h"
 #include "agent/ring.h"
+#include "base/clock.h"
 #include "base/util.h"
 
 #include <errno.h>
@@ -154,8 +155,8 @@ int record_main(const struct config *cfg, const char *file, uint64_t for_ns, con
 	}
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
-	r.err = kev_write_header(r.file, unix_now_ns() - boot_now_ns());
-	for (until = boot_now_ns() + for_ns; !interrupted && !r.err && boot_now_ns() < until;) {
+	r.err = kev_write_header(r.file, clock_unix_ns() - clock_boot_ns());
+	for (until = clock_boot_ns() + for_ns; !interrupted && !r.err && clock_boot_ns() < until;) {
 		struct timespec pause = { 0, RING_MS * (long)NSEC_PER_MSEC };
 
 		drain(&r);

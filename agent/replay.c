@@ -7,6 +7,7 @@
 #include "agent/kev.h"
 #include "agent/pcap.h"
 #include "agent/sandbox.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "storage/store.h"
 
@@ -72,7 +73,7 @@ static int open_store(struct replay *r, const struct config *cfg)
 	o.epoch = 1;
 	o.retention_bytes = cfg->retention.bytes;
 	o.payload_bytes = cfg->retention.payload_bytes;
-	e = store_open(&o, unix_now_ns(), boot_now_ns(), &r->store, &diag);
+	e = store_open(&o, clock_unix_ns(), clock_boot_ns(), &r->store, &diag);
 	if (e < 0)
 		fprintf(stderr, "kelpie-agent: %s\n", diag.text);
 	return e;

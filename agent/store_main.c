@@ -10,6 +10,7 @@
 #include "agent/calls.h"
 #include "agent/intruder.h"
 #include "agent/sandbox.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -256,7 +257,7 @@ static void keep_ledger(struct store_proc *sp, bool last)
 	int r;
 
 	store_proc_each_counter(sp, copy_counter, &copy);
-	r = store_ledger(sp->store, copy.lines, copy.n, unix_now_ns(), last);
+	r = store_ledger(sp->store, copy.lines, copy.n, clock_unix_ns(), last);
 	if (r < 0 && last)
 		log_warn("the ledger of this run could not be written: %s", strerror(-r));
 }
@@ -294,7 +295,7 @@ static void run(struct store_proc *sp)
 
 	take_texts(sp);
 	while (!stop) {
-		uint64_t now = boot_now_ns();
+		uint64_t now = clock_boot_ns();
 
 		stop = stop_wanted(sp, wait_ms);
 		wait_ms = wait_after(take_rows(sp), wait_ms);
@@ -302,7 +303,7 @@ static void run(struct store_proc *sp)
 			purge(sp);
 		if (now - last_tick >= TICK_NS) {
 			last_tick = now;
-			store_tick(sp->store, unix_now_ns(), now);
+			store_tick(sp->store, clock_unix_ns(), now);
 		}
 		publish_counters(sp);
 		if (now - last_ledger >= LEDGER_NS) {
@@ -382,7 +383,7 @@ static int open_store(struct store_proc *sp, char *why, size_t cap)
 	o.payload_bytes = cfg->retention.payload_bytes;
 	o.between = between;
 	o.between_ctx = sp;
-	r = store_open(&o, unix_now_ns(), boot_now_ns(), &sp->store, &diag);
+	r = store_open(&o, clock_unix_ns(), clock_boot_ns(), &sp->store, &diag);
 	if (r < 0)
 		snprintf(why, cap, "%.300s", diag.text);
 	return r;

@@ -1,6 +1,7 @@
 /* The stream to the collector: dial, hello, dispatch, and dial again. */
 #include "agent/uplink_int.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "query/wire.h"
@@ -17,22 +18,6 @@
 #define BACKOFF_MAX_NS	(5 * NSEC_PER_SEC)
 #define TAIL_REPORT_NS	NSEC_PER_SEC
 #define MESSAGES_A_TURN 64 /* handled before what is queued is written */
-
-uint64_t uplink_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t unix_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 void uplink_wake(struct uplink *u)
 {
@@ -142,7 +127,7 @@ static void on_ping(struct uplink *u, const Kelpie__Ping *req)
 	Kelpie__Pong pong = KELPIE__PONG__INIT;
 
 	pong.id = req->id;
-	pong.unix_ns = unix_now_ns();
+	pong.unix_ns = clock_unix_ns();
 	m.kind_case = KELPIE__AGENT_MESSAGE__KIND_PONG;
 	m.pong = &pong;
 	uplink_push(u, 0, &m, SIZE_MAX);
@@ -276,7 +261,7 @@ static int serve(struct uplink *u, int fd)
 	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
 	struct frame_reader in;
 	bool want_write = false;
-	uint64_t report_ns = uplink_now_ns();
+	uint64_t report_ns = clock_mono_ns();
 	int err = 0;
 
 	frame_reader_init(&in, FRAME_MAX_BYTES);
@@ -284,7 +269,7 @@ static int serve(struct uplink *u, int fd)
 		return -errno;
 	err = say_hello(u);
 	while (err == 0 && !stopping(u)) {
-		uint64_t now_ns = uplink_now_ns(), next_ns = uplink_scans_expire(u, now_ns);
+		uint64_t now_ns = clock_mono_ns(), next_ns = uplink_scans_expire(u, now_ns);
 		struct epoll_event events[4];
 		int n;
 
@@ -323,7 +308,7 @@ static void close_stream(struct uplink *u)
 /* Half of the pause is random, so that many agents do not come back at once. */
 static void pause_ns(struct uplink *u, uint64_t ns)
 {
-	uint64_t until, now = uplink_now_ns();
+	uint64_t until, now = clock_mono_ns();
 	struct hash_key key;
 
 	hash_key_random(&key);
@@ -333,7 +318,7 @@ static void pause_ns(struct uplink *u, uint64_t ns)
 
 		if (epoll_wait(u->epoll_fd, &ev, 1, wait_ms(now, until)) > 0)
 			take_wake(u);
-		now = uplink_now_ns();
+		now = clock_mono_ns();
 	}
 }
 

@@ -64,7 +64,6 @@ struct uplink {
 	atomic_bool connected, wake_sent;
 };
 
-uint64_t uplink_now_ns(void); /* CLOCK_MONOTONIC */
 /* Makes the stream's thread look at its queue. */
 void uplink_wake(struct uplink *u);
 /* Queues for the open stream and wakes its thread. stream: the only one it may go to, 0: any. 0;

@@ -3,6 +3,7 @@
  * nothing else.
  */
 #include "agent/uplink_int.h"
+#include "base/clock.h"
 
 #include "query/wire.h"
 
@@ -90,9 +91,9 @@ static int queue_scan(struct uplink *u, const Kelpie__Scan *req)
 	s->id = req->id;
 	s->order = ++u->scan_order;
 	s->stream = u->stream;
-	s->deadline_ns = uplink_now_ns() + UPLINK_SCAN_NS_MAX;
+	s->deadline_ns = clock_mono_ns() + UPLINK_SCAN_NS_MAX;
 	if (req->deadline_ms && req->deadline_ms < UPLINK_SCAN_NS_MAX / NSEC_PER_MSEC)
-		s->deadline_ns = uplink_now_ns() + req->deadline_ms * NSEC_PER_MSEC;
+		s->deadline_ns = clock_mono_ns() + req->deadline_ms * NSEC_PER_MSEC;
 	s->credit_bytes = (int64_t)MIN(req->credit_bytes, (uint64_t)CREDIT_MAX_BYTES);
 	s->deadline_hit = false;
 	atomic_store(&s->cancel, false);

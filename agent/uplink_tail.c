@@ -2,6 +2,7 @@
  * anything is encoded. The filter is the subscriber's message itself, checked once when it starts.
  */
 #include "agent/uplink_int.h"
+#include "base/clock.h"
 
 #include <errno.h>
 
@@ -235,7 +236,7 @@ void uplink_tail_row(struct uplink *u, const struct row *row)
 		if (!t->msg || !wants(u, t->start, row))
 			continue;
 		if (!now_ns)
-			now_ns = uplink_now_ns();
+			now_ns = clock_mono_ns();
 		if (!take_token(t, now_ns) || send_row(u, t->start, row) < 0)
 			t->skipped++;
 	}
@@ -351,7 +352,7 @@ int uplink_tail_start(struct uplink *u, Kelpie__CollectorMessage *msg)
 			.msg = msg,
 			.start = s,
 			.tokens_milli = s->max_rows_per_s * MILLI,
-			.refill_ns = uplink_now_ns(),
+			.refill_ns = clock_mono_ns(),
 		};
 		atomic_fetch_add(&u->n_tails, 1);
 	}

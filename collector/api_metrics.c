@@ -2,7 +2,7 @@
 #include "collector/http.h"
 
 #include "base/text.h"
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "transport/gate.h"
 
 #include <sys/resource.h>

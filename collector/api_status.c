@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 #include "collector/audit.h"
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "collector/result.h"
 
 #include <errno.h>

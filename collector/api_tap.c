@@ -6,7 +6,7 @@
 
 #include "base/text.h"
 #include "collector/audit.h"
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "collector/filter.h"
 #include "collector/result.h"
 #include "query/query.h"

@@ -1,7 +1,7 @@
 #include "collector/audit.h"
 
 #include "base/text.h"
-#include "collector/clock.h"
+#include "base/clock.h"
 
 /* Text literals and numbers may be secrets: one '?' each. White space folds. */
 static void add_normalised(struct strbuf *out, struct slice sql)

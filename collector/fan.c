@@ -4,7 +4,7 @@
  */
 #include "collector/fan.h"
 
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "query/wire.h"
 
 #include <errno.h>

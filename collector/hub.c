@@ -2,7 +2,7 @@
 #include "collector/hub_int.h"
 
 #include "base/log.h"
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "query/wire.h"
 
 #include <errno.h>

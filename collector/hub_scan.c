@@ -1,7 +1,7 @@
 /* One plan, asked of all agents: a part for each node, each with its own bounded queue. */
 #include "collector/hub_int.h"
 
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "query/wire.h"
 
 #include <errno.h>

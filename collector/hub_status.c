@@ -1,7 +1,7 @@
 /* What agents say of themselves, what they lost and when, and control requests. */
 #include "collector/hub_int.h"
 
-#include "collector/clock.h"
+#include "base/clock.h"
 
 #include <errno.h>
 

@@ -2,7 +2,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "collector/door.h"
 #include "collector/guard.h"
 #include "collector/http.h"

@@ -1,7 +1,7 @@
 /* Bounded hand-over of an answer. */
 #include "collector/out.h"
 
-#include "collector/clock.h"
+#include "base/clock.h"
 
 #include <errno.h>
 

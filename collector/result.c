@@ -1,7 +1,7 @@
 #include "collector/result.h"
 
 #include "base/text.h"
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "collector/jsontext.h"
 
 #include <errno.h>

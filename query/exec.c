@@ -1,4 +1,5 @@
 #include "query/joincache.h"
+#include "base/clock.h"
 #include "query/query_int.h"
 
 #include <errno.h>
@@ -6,14 +7,6 @@
 #include <stdarg.h>
 
 #define HINT_TABLES_MAX 3 /* names in one hint */
-
-static uint64_t clock_ns(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 static const char balance_view[] =
 	"CREATE TEMP VIEW kelpie_ledger_balance(node, epoch, hop, stage, unit, in_count, "
@@ -111,7 +104,7 @@ int query_check_time(struct query_conn *c)
 		query_fail(c, "cancelled", -1, "", "the query was cancelled");
 		return -ECANCELED;
 	}
-	if (c->deadline_ns && clock_ns(CLOCK_MONOTONIC) >= c->deadline_ns) {
+	if (c->deadline_ns && clock_mono_ns() >= c->deadline_ns) {
 		query_fail(c, "timeout", -1, "narrow the time range or the conditions",
 			   "the query took longer than %.3g s",
 			   (double)c->q->limits.timeout_ns / (double)NSEC_PER_SEC);
@@ -552,9 +545,8 @@ int query_run(struct query_conn *c, const struct query *q, const struct query_si
 	c->cov = ret_coverage;
 	c->error = ret_error;
 	c->failed = c->distinct_estimated = c->scanned = false;
-	c->now_ns = q->now_ns ? q->now_ns : clock_ns(CLOCK_REALTIME);
-	c->deadline_ns = q->limits.timeout_ns ? clock_ns(CLOCK_MONOTONIC) + q->limits.timeout_ns
-					      : 0;
+	c->now_ns = q->now_ns ? q->now_ns : clock_unix_ns();
+	c->deadline_ns = q->limits.timeout_ns ? clock_mono_ns() + q->limits.timeout_ns : 0;
 	r = run(c, sink);
 	coverage_finish(c, r);
 	sqltext_done(&text);

@@ -1,4 +1,5 @@
 #include "query/worker_int.h"
+#include "base/clock.h"
 
 #include "query/wire.h"
 #include "query/wire_int.h"
@@ -45,14 +46,6 @@ struct session {
 	struct query_coverage *cov;
 	struct query_error *error;
 };
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 int worker_pool_new(const struct run_as_ids *as, struct worker_pool **ret)
 {
@@ -163,7 +156,7 @@ static int wait_for(struct session *s, short events)
 	struct pollfd p = { .fd = s->fd, .events = events };
 
 	for (;;) {
-		uint64_t now = monotonic_ns(), left_ms;
+		uint64_t now = clock_mono_ns(), left_ms;
 		int r;
 
 		if (s->q->cancel && atomic_load(s->q->cancel))
@@ -478,7 +471,7 @@ int worker_run(struct worker_pool *p, struct scan_source *src, const struct quer
 	strbuf_init(&s->in, FRAME_MAX);
 	strbuf_init(&s->out, FRAME_MAX + FRAME_HEAD_BYTES);
 	s->serial = atomic_fetch_add(&p->serials, 1) + 1;
-	s->deadline_ns = monotonic_ns() + copy.limits.timeout_ns + WORKER_GRACE_NS;
+	s->deadline_ns = clock_mono_ns() + copy.limits.timeout_ns + WORKER_GRACE_NS;
 	if (atomic_fetch_add(&p->running, 1) >= WORKER_CHILDREN_MAX)
 		r = fail(s, -EBUSY, "busy", "try again in a moment",
 			 "too many queries are running");

@@ -1,7 +1,7 @@
 /* Peers that want to be remembered: how much of what they send is kept, at both ends of the stream. */
 #include "agent/uplink.h"
 #include "base/log.h"
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "collector/hub.h"
 #include "collector/listen.h"
 #include "proto/frame.h"

@@ -3,7 +3,7 @@
  */
 #include "agent/uplink.h"
 #include "base/log.h"
-#include "collector/clock.h"
+#include "base/clock.h"
 #include "collector/fan.h"
 #include "collector/listen.h"
 #include "proto/frame.h"

@@ -1,6 +1,7 @@
-/* The two clocks: deadlines run on the monotonic one, what people see on the wall's. */
-#ifndef COLLECTOR_CLOCK_H
-#define COLLECTOR_CLOCK_H
+/* The clocks, in nanoseconds: deadlines run on the monotonic one, what people see on the wall's; the
+ * kernel's records have CLOCK_BOOTTIME. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
 
 #include "base/util.h"
 
@@ -17,6 +18,11 @@ static inline uint64_t clock_ns(clockid_t id)
 static inline uint64_t clock_mono_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static inline uint64_t clock_boot_ns(void)
+{
+	return clock_ns(CLOCK_BOOTTIME);
 }
 
 static inline uint64_t clock_unix_ns(void)
