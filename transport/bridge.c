@@ -121,12 +121,8 @@ ssize_t bridge_read(struct bridge *b, uint8_t *buf, size_t n)
 {
 	ssize_t got = recv(b->fd, buf, n, MSG_DONTWAIT);
 
-	if (got > 0)
+	if (got >= 0)
 		return got;
-	if (got == 0) {
-		b->local_over = true;
-		return 0;
-	}
 	if (errno != EAGAIN && errno != EINTR)
 		return -errno;
 	b->deferred = true;

@@ -12,12 +12,11 @@ struct bridge {
 	struct watch watch; /* of the local socket */
 	struct h2_conn *conn;
 	int32_t stream_id;
-	int fd;		 /* the local socket */
-	bool deferred;	 /* nghttp2 waits for local bytes */
-	bool local_over; /* the local end has said all */
-	bool peer_over;	 /* the peer has */
-	bool shut;	 /* and the local end was told */
-	uint8_t *buf; /* of the peer's bytes those that the local end has not taken: [off, len) */
+	int fd;		/* the local socket */
+	bool deferred;	/* nghttp2 waits for local bytes */
+	bool peer_over; /* the peer has */
+	bool shut;	/* and the local end was told */
+	uint8_t *buf;	/* of the peer's bytes those that the local end has not taken: [off, len) */
 	size_t off, len, cap; /* at most H2_WINDOW */
 };
 

@@ -1,5 +1,6 @@
 #include "transport/dial.h"
 
+#include "base/clock.h"
 #include "transport/bridge.h"
 #include "transport/grpc.h"
 #include "transport/h2header.h"
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define EVENTS_A_TURN 16
 #define TICK_MS	      500
@@ -41,14 +41,6 @@ struct dialer {
 	nghttp2_option *option;
 	struct link links[DIAL_LINKS_MAX];
 };
-
-static uint64_t mono_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 static void link_end(struct link *l, const char *why)
 {
@@ -358,7 +350,7 @@ int dialer_turn(struct dialer *d, int timeout_ms)
 
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	d->now_ns = mono_ns();
+	d->now_ns = clock_mono_ns();
 	for (int i = 0; i < n; i++) {
 		struct watch *w = events[i].data.ptr;
 

@@ -32,7 +32,7 @@ struct h2_conn {
 	uint32_t events;   /* that epoll waits for */
 	uint64_t bytes_in; /* decrypted, in all */
 	bool handshaken;
-	bool over; /* a turn failed: the owner frees it */
+	bool over; /* the owner's: it has ended and is not freed yet */
 };
 
 /* Takes fd over, also on failure. host: of a client, whose certificate is to be seen; NULL: a
@@ -40,8 +40,9 @@ struct h2_conn {
 int h2_conn_open(struct h2_conn *c, int epoll_fd, int fd, struct ssl_ctx_st *tls, const char *host,
 		 void (*ready)(struct watch *w, uint32_t events));
 /* Handshake, read, write, as far as that goes now, and sets what epoll waits for: to be called when
- * the socket is ready and when something was submitted to the session. 0; negative errno: it is over (-EPROTO: the peer broke the protocol; -ECONNRESET; -EKEYREJECTED: the handshake
- * failed; -ESHUTDOWN: nothing is left to be said). */
+ * the socket is ready and when something was submitted to the session. 0; negative errno: it is over.
+ * -EKEYREJECTED: the handshake failed; -EPROTONOSUPPORT: it did, for want of HTTP/2; -EPROTO: the peer
+ * broke the protocol; -ECONNRESET; -ESHUTDOWN: nothing is left to be said. */
 int h2_conn_turn(struct h2_conn *c);
 void h2_conn_close(struct h2_conn *c);
 /* Why the last handshake in this thread failed, for people. */
