@@ -184,19 +184,6 @@ bool dns_read_record(struct slice msg, size_t *at, struct dns_record *ret, struc
 
 /* ---- the shape of a message ---- */
 
-static bool plain_name(struct slice msg, size_t at)
-{
-	struct name_walk w = { .msg = msg, .at = at, .bound = at };
-	struct slice label;
-	int r;
-
-	while ((r = name_step(&w, &label)) > 0)
-		for (size_t i = 0; i < label.n; i++)
-			if (label.p[i] < 0x21 || label.p[i] > 0x7e)
-				return false;
-	return r == 0;
-}
-
 static bool plausible_counts(const struct dns_header *h)
 {
 	if (h->flags & DNS_QR)
@@ -236,7 +223,7 @@ enum dns_shape dns_shape_of(struct slice msg, bool whole, uint16_t *ret_id, uint
 	if (!dns_read_header(msg, &h) || !plausible_header(&h))
 		return DNS_SHAPE_NONE;
 	if (h.count[DNS_QUESTIONS]) {
-		if (!plain_name(msg, at) || !dns_read_question(msg, &at, &q, NULL) || !q.type ||
+		if (!dns_read_question(msg, &at, &q, NULL) || !q.type ||
 		    !dns_class_name(q.class & (uint16_t)~CLASS_MULTICAST))
 			return DNS_SHAPE_NONE;
 	} else if (!h.count[DNS_ANSWERS] && !(h.flags & DNS_RCODE)) {
