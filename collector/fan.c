@@ -332,7 +332,8 @@ static void fan_coverage(const struct scan *scan, struct scan_coverage *ret)
 
 		hub_scan_info(s->hs, i, &info);
 		add_coverage(&info.coverage, ret);
-		if (info.state == HUB_PART_RUNNING)
+		/* before the end it only means that the reader, a LIMIT or a merge, had enough */
+		if (info.state == HUB_PART_RUNNING && s->finished)
 			ret->truncated = true;
 	}
 	ret->truncated |= s->limited;

@@ -400,6 +400,7 @@ static void test_stream__slow_reader_is_alone(void)
 {
 	struct world w;
 	struct scan_plan plan = plan_all();
+	struct scan_batch b;
 	struct scan *stuck;
 	struct tally t;
 	struct fan f, g;
@@ -414,6 +415,10 @@ static void test_stream__slow_reader_is_alone(void)
 	EXPECT_EQ(t.rows, 300000);
 	EXPECT(t.texts_right);
 	fan_done(&g);
+	/* a reader that has enough (a LIMIT behind a condition, a merge) lacks nothing */
+	EXPECT_EQ(stuck->ops->next(stuck, &b), 1);
+	stuck->ops->coverage(stuck, &t.cov);
+	EXPECT(!t.cov.truncated);
 	stuck->ops->close(stuck);
 	fan_done(&f);
 	world_end(&w);
