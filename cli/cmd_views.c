@@ -221,7 +221,7 @@ int cmd_top(const struct options *o)
 	struct verb verb = { .name = "top",
 			     .what = o->by ? o->by : "services",
 			     .view = &view_top[TOP_SERVICE],
-			     .sorts = { NULL, "rate_per_s", "error_pct", "p99_ns", "requests" },
+			     .sorts = { NULL, "rate_per_s", "error_pct", "p99_ns", "total_ns" },
 			     .interval_ms = INTERVAL_MS,
 			     .build = build_top };
 	static const char *const plural[_TOP_MAX] = { "services", "endpoints",	"clients",
@@ -374,8 +374,8 @@ static int tap_stream(const struct options *o)
 	if (r < 0 && r != -EINTR && r != -ECANCELED && r != -EPIPE)
 		return cli_fail(EXIT_ERROR, "cannot show the stream: %s", strerror(-r));
 	if (r != -EPIPE)
-		cli_note("%llu requests · live · %s", (unsigned long long)printer_rows(p),
-			 source_name(source));
+		cli_note("%llu request%s · live · %s", (unsigned long long)printer_rows(p),
+			 printer_rows(p) == 1 ? "" : "s", source_name(source));
 	return EXIT_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "cli/sqlgen.h"
 
 #include "base/text.h"
+#include "config/config.h"
 
 #include <errno.h>
 
@@ -241,8 +242,30 @@ static int on_to(struct compile *c, struct slice v)
 	return add_ends(c, "server", v);
 }
 
+static bool is_protocol(struct slice v)
+{
+	for (size_t i = 0; i < _CONFIG_PROTOCOL_MAX; i++)
+		if (slice_eq_str(v, config_protocol_name((enum config_protocol)i)))
+			return true;
+	return slice_eq_str(v, "tls"); /* of connections */
+}
+
+/* Names of products (postgres, mariadb) would match nothing, ever. */
 static int on_protocol(struct compile *c, struct slice v)
 {
+	struct slice rest = v;
+
+	while (rest.n) {
+		struct slice name = next_value(&rest);
+
+		if (!name.n || is_glob(name) || is_protocol(name))
+			continue;
+		refuse(c, name, "is none of: ");
+		for (size_t i = 0; i < _CONFIG_PROTOCOL_MAX; i++)
+			strbuf_addf(c->why, "%s, ", config_protocol_name((enum config_protocol)i));
+		strbuf_adds(c->why, "tls");
+		return -EINVAL;
+	}
 	return add_text(c, "protocol", v);
 }
 

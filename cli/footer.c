@@ -143,6 +143,9 @@ static void add_lines(const struct footer *f, struct strbuf *out)
 		screen_escape(json_text(n), out);
 		strbuf_addch(out, '\n');
 	}
+	if (f->q->cut_at && f->rows >= f->q->cut_at)
+		strbuf_addf(out, "these are the first %llu, there may be more: --limit N\n",
+			    (unsigned long long)f->q->cut_at);
 	add_why_empty(f, notes && notes->n, out);
 	if (f->dropped && f->rows)
 		strbuf_addf(out, "%zu column%s did not fit; -o wide shows all\n", f->dropped,

@@ -18,8 +18,9 @@ struct question {
 	size_t n_params;
 	struct strbuf text;
 	uint64_t from_ns, to_ns; /* 0, UINT64_MAX: not said */
-	bool is_default;	 /* nobody asked for this range */
-	bool all; /* everything retained was asked for, whatever the source's default */
+	uint64_t cut_at; /* rows, when nobody asked for that many or few; 0: all there are */
+	bool is_default; /* nobody asked for this range */
+	bool all;	 /* everything retained was asked for, whatever the source's default */
 };
 
 void question_init(struct question *q);

@@ -175,8 +175,9 @@ static int add_order(struct question *q, const struct options *o, const char *co
 
 static void add_limit(struct question *q, const struct options *o, uint64_t fallback)
 {
-	uint64_t limit = o->limit ? o->limit : o->last ? o->last : fallback;
+	uint64_t asked = o->limit ? o->limit : o->last, limit = asked ? asked : fallback;
 
+	q->cut_at = asked ? 0 : fallback;
 	strbuf_addf(&q->sql, " LIMIT %llu", (unsigned long long)limit);
 }
 
@@ -213,7 +214,8 @@ bool sqlgen_top_can_run(const struct question *range, const struct options *o, u
 					FILTER_PROTOCOL, FILTER_METHOD, FILTER_RESOURCE };
 
 	if (o->output != OUTPUT_TABLE || o->until || top_by_parse(o->by) == TOP_POD ||
-	    (o->sort_by && (strstr(o->sort_by, "bytes") || strstr(o->sort_by, "max_ns"))) ||
+	    (o->sort_by && (strstr(o->sort_by, "bytes") || strstr(o->sort_by, "max_ns") ||
+			    strstr(o->sort_by, "total_ns"))) ||
 	    range->from_ns + SQLGEN_RANGE_NS + NSEC_PER_SEC < now_ns)
 		return false;
 	for (size_t i = 0; i < o->n_filters; i++)
@@ -228,7 +230,8 @@ static const struct {
 	const char *count, *errors, *client_errors, *latency, *rest;
 } top_source[] = {
 	{ "count(*)", "sum(coalesce(failed, 0))", "sum(coalesce(client_error, 0))", "latency_ns",
-	  ", max(latency_ns) AS max_ns, sum(request_bytes) AS request_bytes, "
+	  ", sum(latency_ns) AS total_ns, max(latency_ns) AS max_ns, sum(request_bytes) AS "
+	  "request_bytes, "
 	  "sum(response_bytes) AS response_bytes" },
 	{ "sum(requests)", "sum(errors)", "sum(client_errors)", "latency_sketch", "" },
 };
@@ -265,7 +268,7 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bo
 	strbuf_addf(&q->sql, " GROUP BY %s", tops[by].group);
 	r = add_order(q, o,
 		      "requests rate_per_s errors error_pct client_errors client_error_pct "
-		      "p50_ns p90_ns p99_ns max_ns "
+		      "p50_ns p90_ns p99_ns max_ns total_ns "
 		      "request_bytes response_bytes service resource method client pod",
 		      "errors DESC, p99_ns DESC, requests DESC", why);
 	if (r < 0)

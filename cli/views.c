@@ -7,6 +7,7 @@
 
 #define TOP_NUMBERS                                                                                \
 	{ "rate_per_s", "RATE", SHAPE_RATE, 90, 0, 0 },                                            \
+		{ "total_ns", "TOTAL", SHAPE_DURATION, 55, 0, 0 },                                 \
 		{ "error_pct", "ERR%", SHAPE_PERCENT, 95, 0, VIEW_ALARM },                         \
 		{ "client_error_pct", "CLIENT%", SHAPE_PERCENT, 65, 0, 0 },                        \
 		{ "p50_ns", "P50", SHAPE_DURATION, 60, 0, 0 },                                     \

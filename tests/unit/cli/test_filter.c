@@ -43,6 +43,16 @@ static void compile(char *out, size_t size, const char *verb, ...)
 		EXPECT_STR(got, want);                                                             \
 	} while (0)
 
+static void test_filter__protocols(void)
+{
+	char why[4096];
+
+	EXPECT_WHERE(" WHERE (protocol IN ('pgsql', 'tls') OR protocol GLOB 'my*')", "slow",
+		     "--protocol", "pgsql,my*,tls");
+	compile(why, sizeof(why), "slow", "--protocol", "pgsql,postgres", NULL);
+	EXPECT(strstr(why, "--protocol 'postgres' is none of: http, grpc, pgsql, mysql, "));
+}
+
 static void test_filter__either_end(void)
 {
 	EXPECT_WHERE(" WHERE (client_namespace = 'shop' OR server_namespace = 'shop')", "slow",
@@ -186,6 +196,7 @@ static void test_filter__range(void)
 	question_done(&q);
 }
 
-TEST_MAIN(TEST(test_filter__either_end), TEST(test_filter__ends), TEST(test_filter__status),
-	  TEST(test_filter__not_and_all), TEST(test_filter__values_stay_values),
-	  TEST(test_filter__refused), TEST(test_filter__too_many), TEST(test_filter__range))
+TEST_MAIN(TEST(test_filter__protocols), TEST(test_filter__either_end), TEST(test_filter__ends),
+	  TEST(test_filter__status), TEST(test_filter__not_and_all),
+	  TEST(test_filter__values_stay_values), TEST(test_filter__refused),
+	  TEST(test_filter__too_many), TEST(test_filter__range))

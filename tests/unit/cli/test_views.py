@@ -101,6 +101,11 @@ def test_views_footer(server):
     golden("top-footer.txt", clean(done.err, server))
     done = run("slow", "--limit", "1", "--since", "2024-03-04T10:00:00Z", "--server", server.address)
     expect_in("1 request · last ", done.err)
+    expect("--limit" in done.err, False, done.err)
+    # a view that shows no more than so many says so
+    done = run("slow", "--since", "2024-03-04T10:00:00Z", "--server", server.address)
+    expect_in("20 requests · last ", done.err)
+    expect_in("these are the first 20, there may be more: --limit N", done.err)
     # on a terminal no line is wider than it, and no word is broken
     narrow = on_terminal(*VIEWS["slow"], "--server", server.address, width=40)
     for line in narrow.out.replace("\r", "").splitlines():
