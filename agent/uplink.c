@@ -201,19 +201,16 @@ static int handle_messages(struct uplink *u, struct frame_reader *in)
 	return 1;
 }
 
+/* As handle_messages(). */
 static int read_stream(struct uplink *u, struct frame_reader *in, int fd)
 {
 	ssize_t n = frame_reader_fill(in, fd);
-	int more;
 
 	if (n == -EAGAIN)
 		return 0;
 	if (n <= 0)
 		return n == 0 ? -ECONNRESET : (int)n;
-	do {
-		more = handle_messages(u, in);
-	} while (more == 1);
-	return more;
+	return handle_messages(u, in);
 }
 
 /* Writes what is queued and tells epoll whether to say when more can be written. */
@@ -262,15 +259,16 @@ static int serve(struct uplink *u, int fd)
 	struct frame_reader in;
 	bool want_write = false;
 	uint64_t report_ns = clock_mono_ns();
-	int err = 0;
+	int err = 0; /* 1: messages have come that were not handled yet */
 
 	frame_reader_init(&in, FRAME_MAX_BYTES);
 	if (epoll_ctl(u->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return -errno;
 	err = say_hello(u);
-	while (err == 0 && !stopping(u)) {
+	while (err >= 0 && !stopping(u)) {
 		uint64_t now_ns = clock_mono_ns(), next_ns = uplink_scans_expire(u, now_ns);
 		struct epoll_event events[4];
+		bool more = err == 1;
 		int n;
 
 		if (now_ns >= report_ns + TAIL_REPORT_NS) {
@@ -281,11 +279,14 @@ static int serve(struct uplink *u, int fd)
 		if (err < 0)
 			break;
 		n = epoll_wait(u->epoll_fd, events, ARRAY_SIZE(events),
-			       wait_ms(now_ns, MIN(next_ns, report_ns + TAIL_REPORT_NS)));
-		for (int i = 0; i < n && err == 0; i++) {
+			       more ? 0
+				    : wait_ms(now_ns, MIN(next_ns, report_ns + TAIL_REPORT_NS)));
+		if (more)
+			err = handle_messages(u, &in);
+		for (int i = 0; i < n && err >= 0; i++) {
 			if (events[i].data.fd == u->wake_fd)
 				take_wake(u);
-			else if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+			else if (!more && events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 				err = read_stream(u, &in, fd);
 		}
 	}
