@@ -1,4 +1,5 @@
 #include "base/sql_mask.h"
+#include "base/sql_secret.h"
 #include "base/sql_words.h"
 #include "base/util.h"
 
@@ -79,22 +80,13 @@ const char *sql_verb(struct slice sql, enum sql_dialect dialect)
 	return w->text;
 }
 
-/* Where a secret may stand that is no literal: what PASSWORD and the like are set to. */
-struct secrets {
-	uint8_t words; /* that came, at most 2 */
-	bool settles;  /* SET, ALTER, CREATE */
-	bool user;     /* ALTER USER, CREATE ROLE, ...: PASSWORD x */
-	bool named;    /* the word before names a secret */
-	bool set;      /* and = or TO or BY follows it */
-};
-
 struct masker {
 	char *out;
 	size_t n, cap;
 	size_t whole; /* bytes up to the last token behind which the mark fits */
 	bool full;
 	bool gap; /* a comment went; white space is due */
-	struct secrets secrets;
+	struct sql_secrets secrets;
 };
 
 static bool is_space(char c)
@@ -114,44 +106,9 @@ static void put(struct masker *m, struct slice s)
 		m->whole = m->n;
 }
 
-static bool sets(const struct sql_token *t, const struct sql_word *w)
-{
-	if (t->kind == SQL_PUNCT)
-		return t->text.p[0] == '=' || t->text.p[0] == ':';
-	return w && (w->id == SQL_IS_TO || w->id == SQL_IS_BY);
-}
-
-/* Whether a token is what a secret is set to: PASSWORD x, password = x, SET token TO x. */
-static bool is_secret(struct secrets *s, const struct sql_token *t)
-{
-	bool secret = s->named && (s->set || s->user);
-	const struct sql_word *w;
-
-	if (t->kind == SQL_PUNCT && t->text.p[0] == ';')
-		*s = (struct secrets){ 0 };
-	if (!s->settles && (s->words > 0 || t->kind != SQL_WORD))
-		return false;
-	w = t->kind == SQL_WORD ? sql_word_find(t->text) : NULL;
-	if (s->words < 2 && t->kind == SQL_WORD) {
-		if (s->words == 0)
-			s->settles = w && (w->id == SQL_IS_SET || w->id == SQL_IS_ALTER ||
-					   w->id == SQL_IS_CREATE);
-		else
-			s->user = w && (w->id == SQL_IS_USER || w->id == SQL_IS_ROLE);
-		s->words++;
-	}
-	if (s->named && sets(t, w)) {
-		s->set = true;
-		return false;
-	}
-	s->named = w && w->flags & SQL_SECRET;
-	s->set = false;
-	return secret && ((t->kind == SQL_WORD && !w) || t->kind == SQL_NAME);
-}
-
 static void mask_token(struct masker *m, const struct sql_token *t)
 {
-	bool literal = is_secret(&m->secrets, t) || t->kind == SQL_STRING ||
+	bool literal = sql_is_secret(&m->secrets, t) || t->kind == SQL_STRING ||
 		       t->kind == SQL_NUMBER || (t->kind == SQL_NAME && t->text.n > SQL_NAME_MAX) ||
 		       (t->kind == SQL_PARAM && t->text.p[0] == '?');
 

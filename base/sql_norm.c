@@ -1,4 +1,5 @@
 #include "base/sql_norm.h"
+#include "base/sql_secret.h"
 #include "base/sql_words.h"
 #include "base/util.h"
 
@@ -216,6 +217,7 @@ static size_t end_cut(struct writer *w)
 static size_t norm(struct slice sql, enum sql_dialect dialect, bool cut, char *out)
 {
 	struct writer w = { .out = out, .operand = true };
+	struct sql_secrets secrets = { 0 };
 	struct sql_lexer l;
 	struct sql_token t;
 
@@ -225,6 +227,8 @@ static size_t norm(struct slice sql, enum sql_dialect dialect, bool cut, char *o
 			break;
 		if (t.kind == SQL_SPACE || t.kind == SQL_COMMENT)
 			w.space = true;
+		else if (sql_is_secret(&secrets, &t))
+			put_literal(&w);
 		else if (t.kind != SQL_PUNCT)
 			emit(&w, &t);
 		else if (take_placeholder(&w, t.text, &l, &sql))

@@ -6,7 +6,7 @@
  * FALSE and DEFAULT alone in a list. Lists of literals (1, 'x', ?) and rows of VALUES that look the
  * same shrink to one (?), strings in a row to one ?.
  *
- * The answer's own answer is itself.
+ * What sql_mask() takes for a secret counts as a literal too. The answer's own answer is itself.
  */
 #ifndef BASE_SQL_NORM_H
 #define BASE_SQL_NORM_H

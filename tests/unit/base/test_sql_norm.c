@@ -56,6 +56,16 @@ static void test_sql_norm__mysql(void)
 	expect_in(SQL_MYSQL, "select _utf8'x' from t", "SELECT ? FROM t");
 }
 
+/* What is no literal for the lexer, but for a server's user: as in sql_mask(). */
+static void test_sql_norm__secrets(void)
+{
+	expect("set app.token = hunter2", "SET app.token = ?");
+	expect("alter role joe encrypted password hunter2", "ALTER role joe encrypted password ?");
+	expect("alter user joe password \"hunter2\"", "ALTER user joe password ?");
+	expect_in(SQL_MYSQL, "set @password := hunter2, @a = b", "SET @password := ?, @a = b");
+	expect("select token from t where token = t", "SELECT token FROM t WHERE token = t");
+}
+
 static void test_sql_norm__cut_off(void)
 {
 	expect("select 'secr", "SELECT ?");
@@ -193,4 +203,4 @@ TEST_MAIN(TEST(test_sql_norm__values), TEST(test_sql_norm__cut_known),
 	  TEST(test_sql_norm__cut_anywhere), TEST(test_sql_norm__twice),
 	  TEST(test_sql_norm__literals), TEST(test_sql_norm__lists),
 	  TEST(test_sql_norm__space_and_comments), TEST(test_sql_norm__mysql),
-	  TEST(test_sql_norm__cut_off), TEST(test_sql_norm__bounds))
+	  TEST(test_sql_norm__secrets), TEST(test_sql_norm__cut_off), TEST(test_sql_norm__bounds))
