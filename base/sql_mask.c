@@ -1,5 +1,4 @@
 #include "base/sql_mask.h"
-#include "base/sql_secret.h"
 #include "base/sql_words.h"
 #include "base/util.h"
 
@@ -109,7 +108,7 @@ static void put(struct masker *m, struct slice s)
 static void mask_token(struct masker *m, const struct sql_token *t)
 {
 	bool literal = sql_is_secret(&m->secrets, t) || t->kind == SQL_STRING ||
-		       t->kind == SQL_NUMBER || (t->kind == SQL_NAME && t->text.n > SQL_NAME_MAX) ||
+		       t->kind == SQL_NUMBER || sql_is_no_name(t) ||
 		       (t->kind == SQL_PARAM && t->text.p[0] == '?');
 
 	if (m->gap && m->n > 0 && !is_space(m->out[m->n - 1]))

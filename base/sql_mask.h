@@ -2,7 +2,7 @@
 #ifndef BASE_SQL_MASK_H
 #define BASE_SQL_MASK_H
 
-#include "base/sql_lex.h"
+#include "base/sql_secret.h"
 
 /* The verb of a statement in capitals: SELECT, INSERT, COMMIT, CALL, EXPLAIN, ... NULL when it does
  * not begin with a known one: never text of the user. Static.
@@ -24,7 +24,5 @@ const char *sql_verb(struct slice sql, enum sql_dialect dialect);
  * out: at least MIN(sql.n, cap) bytes, no NUL; the answer is never longer than the statement. One that
  * does not fit into cap (>= 3) bytes ends behind a whole token in `...`. Returns the length. */
 size_t sql_mask(struct slice sql, enum sql_dialect dialect, char *out, size_t cap);
-
-#define SQL_NAME_MAX 128 /* bytes: PostgreSQL takes 63, MySQL 64 characters */
 
 #endif

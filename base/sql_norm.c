@@ -227,7 +227,7 @@ static size_t norm(struct slice sql, enum sql_dialect dialect, bool cut, char *o
 			break;
 		if (t.kind == SQL_SPACE || t.kind == SQL_COMMENT)
 			w.space = true;
-		else if (sql_is_secret(&secrets, &t))
+		else if (sql_is_secret(&secrets, &t) || sql_is_no_name(&t))
 			put_literal(&w);
 		else if (t.kind != SQL_PUNCT)
 			emit(&w, &t);

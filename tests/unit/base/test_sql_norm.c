@@ -1,4 +1,5 @@
 #include "base/sql_norm.h"
+#include "base/sql_secret.h"
 #include "tests/lib/test.h"
 
 #include <stdio.h>
@@ -59,11 +60,16 @@ static void test_sql_norm__mysql(void)
 /* What is no literal for the lexer, but for a server's user: as in sql_mask(). */
 static void test_sql_norm__secrets(void)
 {
+	char name[SQL_NAME_MAX + 3] = "";
+
 	expect("set app.token = hunter2", "SET app.token = ?");
 	expect("alter role joe encrypted password hunter2", "ALTER role joe encrypted password ?");
 	expect("alter user joe password \"hunter2\"", "ALTER user joe password ?");
 	expect_in(SQL_MYSQL, "set @password := hunter2, @a = b", "SET @password := ?, @a = b");
 	expect("select token from t where token = t", "SELECT token FROM t WHERE token = t");
+	memset(name, 'x', sizeof(name) - 1);
+	name[0] = name[sizeof(name) - 2] = '"';
+	expect(name, "?"); /* no name is that long */
 }
 
 static void test_sql_norm__cut_off(void)
