@@ -1,4 +1,4 @@
-/* What a server quotes in its messages. It does not escape quotes within, so where a quoted datum
+/* What a server quotes in its messages, in any of the languages that it speaks. It does not escape quotes within, so where a quoted datum
  * ends cannot be told: everything from its first quote on goes, but for an end of the message that is
  * the server's own (tails[], named_tails[]). What stands in front of the first datum is the server's
  * text; there a name is kept whose kind the server says (kinds[]). */
@@ -57,6 +57,25 @@ static bool is_digit(uint8_t c)
 static bool is_quote(uint8_t c)
 {
 	return c == '\'' || c == '"' || c == '`';
+}
+
+/* What other languages put in front of what they quote, in UTF-8: «, », „, “, ‚, ‘, ‹, ›, 「, 『, 《, 〈, ＂.
+ * Not ’, an apostrophe. */
+static const char *const foreign_quotes[] = {
+	"\xc2\xab",	"\xc2\xbb",	"\xe2\x80\x9e", "\xe2\x80\x9c", "\xe2\x80\x9a",
+	"\xe2\x80\x98", "\xe2\x80\xb9", "\xe2\x80\xba", "\xe3\x80\x8c", "\xe3\x80\x8e",
+	"\xe3\x80\x8a", "\xe3\x80\x88", "\xef\xbc\x82",
+};
+
+/* Whether a quote of another language stands at i. In Latin-1 « and » are one byte, with ASCII before. */
+static bool is_foreign_quote(struct slice s, size_t i)
+{
+	if (s.p[i] < 0x80)
+		return false;
+	for (size_t k = 0; k < ARRAY_SIZE(foreign_quotes); k++)
+		if (slice_starts(slice_from(s, i), slice_str(foreign_quotes[k])))
+			return true;
+	return (s.p[i] == 0xab || s.p[i] == 0xbb) && (i == 0 || s.p[i - 1] < 0x80);
 }
 
 /* Whether the end of s is `pattern`; *ret_n: what is in front of it. */
@@ -192,6 +211,8 @@ static size_t datum_at(struct slice s)
 
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '(' && i > 0 && s.p[i - 1] == '=')
+			return i;
+		if (is_foreign_quote(s, i))
 			return i;
 		if (!is_quote(s.p[i]) || is_contraction(s, i))
 			continue;

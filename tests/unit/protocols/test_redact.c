@@ -225,6 +225,22 @@ static void test_redact__error_of_pgsql(void)
 	      "column \"a\" is of type integer but '?'");
 }
 
+/* lc_messages of other languages, as psql shows them; the last one in Latin-1. */
+static void test_redact__error_in_other_languages(void)
+{
+	char buf[256];
+
+	ERROR("la syntaxe en entrée est invalide pour le type integer : « hunter2 »",
+	      "la syntaxe en entrée est invalide pour le type integer : '?'");
+	ERROR("ungültige Eingabesyntax für Typ integer: »hunter2«",
+	      "ungültige Eingabesyntax für Typ integer: '?'");
+	ERROR("nieprawidłowa składnia wejścia „hunter2”", "nieprawidłowa składnia wejścia '?'");
+	ERROR("integer型の入力構文が不正です: 「hunter2」", "integer型の入力構文が不正です: '?'");
+	ERROR("无效的类型 integer 输入语法: “hunter2”", "无效的类型 integer 输入语法: '?'");
+	ERROR("l’entrée n’est pas valable", "l’entrée n’est pas valable");
+	ERROR("syntaxe : \xab hunter2 \xbb", "syntaxe : '?'");
+}
+
 static void test_redact__error_of_mysql(void)
 {
 	char buf[512];
@@ -332,5 +348,6 @@ static void test_redact__output_is_bounded(void)
 TEST_MAIN(TEST(test_redact__headers), TEST(test_redact__header_list_is_bounded),
 	  TEST(test_redact__target), TEST(test_redact__query), TEST(test_redact__path),
 	  TEST(test_redact__text), TEST(test_redact__error), TEST(test_redact__error_of_pgsql),
-	  TEST(test_redact__error_of_mysql), TEST(test_redact__error_of_redis),
-	  TEST(test_redact__error_hides_any_datum), TEST(test_redact__output_is_bounded))
+	  TEST(test_redact__error_in_other_languages), TEST(test_redact__error_of_mysql),
+	  TEST(test_redact__error_of_redis), TEST(test_redact__error_hides_any_datum),
+	  TEST(test_redact__output_is_bounded))
