@@ -179,9 +179,11 @@ static size_t body_lines(const struct session *s)
 	return height > taken ? height - taken : 1;
 }
 
+/* A line is erased before it is written: behind one as wide as the terminal the cursor stands on its
+ * last character, which would be erased. */
 static void end_line(const struct session *s, struct strbuf *out)
 {
-	strbuf_adds(out, s->opts->color ? SGR_RESET "\x1b[K\r\n" : "\x1b[K\r\n");
+	strbuf_adds(out, s->opts->color ? SGR_RESET "\r\n\x1b[K" : "\r\n\x1b[K");
 }
 
 static void add_line(const struct session *s, struct slice line, bool mark, bool bold,
@@ -260,6 +262,7 @@ static void add_status(struct session *s, struct strbuf *out)
 	_cleanup_(strbuf_done) struct strbuf status = STRBUF_INIT(STATUS_MAX);
 	size_t width = screen_width(STDOUT_FILENO);
 
+	strbuf_adds(out, "\x1b[J");
 	if (s->typing) {
 		_cleanup_(strbuf_done) struct strbuf typed = STRBUF_INIT(STATUS_MAX);
 		struct slice text;
@@ -270,7 +273,7 @@ static void add_status(struct session *s, struct strbuf *out)
 			text = slice_from(text, screen_next(text).n);
 		strbuf_addch(out, '/');
 		strbuf_add(out, text.p, text.n);
-		strbuf_adds(out, "_\x1b[K\x1b[J");
+		strbuf_addch(out, '_');
 		return;
 	}
 	if (s->message.len) {
@@ -286,7 +289,6 @@ static void add_status(struct session *s, struct strbuf *out)
 					       "Enter open · y copy"
 					     : "q quit · Esc back · j k PgUp PgDn move · y copy");
 	screen_cut(strbuf_slice(&status), width, out);
-	strbuf_adds(out, "\x1b[K\x1b[J");
 }
 
 /* Line by line over the old frame, so that nothing flickers; never more lines than the screen has. */
@@ -294,7 +296,7 @@ static void paint(struct session *s)
 {
 	_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(4 * LIVE_PAGE_MAX);
 
-	strbuf_adds(&out, "\x1b[H");
+	strbuf_adds(&out, "\x1b[H\x1b[K");
 	add_title(s, &out);
 	add_body(s, &out);
 	add_foot(s, &out);

@@ -74,6 +74,7 @@ class Terminal:
             self.sgr = True
 
     def clear(self, row, x):
+        x = min(x, self.width - 1)  # behind the last column the cursor stands on it
         self.cells[row][x:] = [" "] * (self.width - x)
 
     def put(self, c):
