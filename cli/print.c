@@ -26,6 +26,7 @@ void print_opts_init(struct print_opts *p, const struct options *o, const struct
 			   .now_ns = (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec },
 		.width = screen_width(STDOUT_FILENO),
 		.view = view,
+		.order = o->sort_by && *o->sort_by == '-' ? o->sort_by + 1 : o->sort_by,
 		.out = stdout,
 	};
 	if (o->color == COLOR_AUTO)

@@ -44,6 +44,7 @@ struct print_opts {
 	struct format_clock clock;
 	size_t width;
 	const struct view *view; /* NULL: every column of the answer as it is */
+	const char *order;	 /* --sort-by: that column of a view is always shown; may be NULL */
 	FILE *out;
 	/* Of a table: gets a line for each row, a JSON array of its VIEW_KEY texts; NULL: nowhere. */
 	struct strbuf *keys;

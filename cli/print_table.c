@@ -52,14 +52,15 @@ static void layout_from_view(struct printer *p)
 	for (size_t i = 0; i < p->opts.view->n; i++) {
 		const struct view_col *v = &p->opts.view->cols[i];
 		size_t source = print_find(p, v->name);
+		bool ordered = p->opts.order && !strcmp(v->name, p->opts.order);
 
-		if (source == SIZE_MAX || ((v->flags & VIEW_WIDE) && !is_wide(p)))
+		if (source == SIZE_MAX || ((v->flags & VIEW_WIDE) && !is_wide(p) && !ordered))
 			continue;
 		add_layout(p, (struct layout_col){ .source = source,
 						   .head = v->head,
 						   .shape = v->shape,
 						   .flags = v->flags,
-						   .priority = v->priority });
+						   .priority = ordered ? UINT8_MAX : v->priority });
 		bound_column(p, v);
 	}
 }

@@ -107,12 +107,15 @@ static int draw(void *ctx, struct live_page *page, struct trouble *t)
 {
 	struct viewing *v = ctx;
 	const struct level *l = current(v);
+	struct options o = l->o;
 	struct print_opts print;
 	char *text = NULL;
 	size_t n = 0;
 	int code;
 
-	print_opts_init(&print, &l->o, l->verb ? l->verb->view : NULL);
+	if (l->verb)
+		o = drawn(l);
+	print_opts_init(&print, &o, l->verb ? l->verb->view : NULL);
 	page->list = l->verb != NULL;
 	if (page->list) {
 		print.keys = &page->keys;

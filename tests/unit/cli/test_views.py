@@ -106,6 +106,10 @@ def test_views_footer(server):
     done = run("slow", "--since", "2024-03-04T10:00:00Z", "--server", server.address)
     expect_in("20 requests · last ", done.err)
     expect_in("these are the first 20, there may be more: --limit N", done.err)
+    # the column that rows are ordered by is there, however narrow
+    for column, head in (("total_ns", "TOTAL"), ("-requests", "REQUESTS"), ("max_ns", "MAX")):
+        done = run(*VIEWS["top"], "--sort-by", column, "--server", server.address, width=50)
+        expect_in(f" {head} ", done.out.replace("\n", " "))
     # on a terminal no line is wider than it, and no word is broken
     narrow = on_terminal(*VIEWS["slow"], "--server", server.address, width=40)
     for line in narrow.out.replace("\r", "").splitlines():
