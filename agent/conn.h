@@ -98,6 +98,7 @@ struct conn {
 	/* hop 6: open exchanges, oldest first */
 	struct exchange *open_head, *open_tail;
 	uint32_t n_open;
+	uint32_t n_odd;		 /* of these, begun by no request */
 	uint64_t open_memory;	 /* bytes allocated for them */
 	uint64_t keys_to;	 /* requests and answers below it have begun; those above are new */
 	struct session *session; /* NULL: nothing known */

@@ -120,31 +120,53 @@ void exchange_keep(struct exchange *x, unsigned int t, struct slice v, size_t ma
 	r->n += (uint32_t)v.n;
 }
 
-/* Exchanges stand in the order of their requests, answers come in about that order, and the keys of
- * requests ascend: a known one is near the head, a new one is not looked for. */
+#define KEY_ODD (KEY_ORPHAN | KEY_PUSH) /* of what no request began */
+
+/* Exchanges stand in the order of their requests. Answers come in about that order, or belong to the
+ * newest one where a client gave up on the others; the keys of requests ascend, a new one is not looked
+ * for. */
 static struct exchange *exchange_find(struct pair *pr, uint64_t key)
 {
+	const struct conn *c = pr->c;
+
 	if (pr->at && pr->at->key == key)
 		return pr->at;
-	if (key >= pr->c->keys_to && !(key & (KEY_ORPHAN | KEY_PUSH)))
+	if (key & KEY_ODD ? c->n_odd == 0 : key >= c->keys_to)
 		return NULL;
-	for (struct exchange *x = pr->c->open_head; x; x = x->next)
-		if (x->key == key)
-			return pr->at = x;
+	for (struct exchange *a = c->open_head, *b = c->open_tail; a; a = a->next, b = b->prev) {
+		if (a->key == key)
+			return pr->at = a;
+		if (b->key == key)
+			return pr->at = b;
+		if (a == b || a->next == b)
+			break;
+	}
 	return NULL;
+}
+
+static void exchange_link(struct conn *c, struct exchange *x)
+{
+	x->prev = c->open_tail;
+	if (c->open_tail)
+		c->open_tail->next = x;
+	else
+		c->open_head = x;
+	c->open_tail = x;
+	c->n_open++;
+	c->n_odd += (x->key & KEY_ODD) != 0;
 }
 
 static void exchange_unlink(struct conn *c, struct exchange *x)
 {
-	struct exchange **link = &c->open_head, *last = NULL;
-
-	while (*link != x) {
-		last = *link;
-		link = &(*link)->next;
-	}
-	*link = x->next;
-	if (c->open_tail == x)
-		c->open_tail = last;
+	if (x->prev)
+		x->prev->next = x->next;
+	else
+		c->open_head = x->next;
+	if (x->next)
+		x->next->prev = x->prev;
+	else
+		c->open_tail = x->prev;
+	c->n_odd -= (x->key & KEY_ODD) != 0;
 	c->n_open--;
 	c->open_memory -= x->memory;
 }
@@ -421,13 +443,8 @@ static struct exchange *exchange_open(struct pair *pr, enum msg_kind kind, uint6
 	if (!x)
 		return NULL;
 	x->kind = kind == MSG_PUSH ? EXCHANGE_PUSH : EXCHANGE_REQUEST;
-	if (c->open_tail)
-		c->open_tail->next = x;
-	else
-		c->open_head = x;
-	c->open_tail = x;
-	c->n_open++;
-	if (!(key & (KEY_ORPHAN | KEY_PUSH)))
+	exchange_link(c, x);
+	if (!(key & KEY_ODD))
 		c->keys_to = MAX(c->keys_to, key + 1);
 	pr->at = x;
 	note_memory(pr, x);

@@ -51,7 +51,7 @@ struct message {
 enum exchange_kind { EXCHANGE_REQUEST, EXCHANGE_ONEWAY, EXCHANGE_PUSH };
 
 struct exchange {
-	struct exchange *next;
+	struct exchange *next, *prev;
 	uint64_t key;
 	struct message msg[2]; /* MSG_REQUEST, MSG_RESPONSE; a push has the latter alone */
 	uint8_t kind;	       /* enum exchange_kind */
