@@ -138,7 +138,8 @@ static void take_names(struct walk *w, struct pending *to, const struct command 
 		(void)name_set(&m->wanted, slice_from(payload, 1));
 		to->flags |= PENDING_USE;
 	} else if (c->args == ARGS_USER) {
-		change_user_parse(slice_from(payload, 1), &login);
+		change_user_parse(slice_from(payload, 1),
+				  m->caps_known ? m->caps : CAP_SECURE_CONNECTION, &login);
 		(void)name_set(&m->user, login.user);
 		(void)name_set(&m->wanted, login.database);
 		to->flags |= PENDING_USE;

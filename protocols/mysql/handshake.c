@@ -128,10 +128,12 @@ bool login_parse(struct slice payload, uint32_t len, uint64_t server, struct log
 	return true;
 }
 
-void change_user_parse(struct slice payload, struct login *ret)
+/*	user NUL | what authenticates | database NUL | ...; its length is one byte whatever CAP_AUTH_LENENC
+ *	says, before 4.1 it ends in NUL */
+void change_user_parse(struct slice payload, uint64_t caps, struct login *ret)
 {
 	struct reader r = reader_of(payload);
 
 	*ret = (struct login){ 0 };
-	read_names(&r, CAP_SECURE_CONNECTION, true, ret);
+	read_names(&r, caps & CAP_SECURE_CONNECTION, true, ret);
 }

@@ -22,6 +22,6 @@ struct login {
 bool login_parse(struct slice payload, uint32_t len, uint64_t server, struct login *ret);
 
 /* The same of COM_CHANGE_USER, behind its command byte. */
-void change_user_parse(struct slice payload, struct login *ret);
+void change_user_parse(struct slice payload, uint64_t caps, struct login *ret);
 
 #endif

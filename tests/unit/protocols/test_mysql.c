@@ -243,6 +243,28 @@ static void test_mysql__name_limit(void)
 	database(MYSQL_NAME_MAX + 1, false);
 }
 
+/* A client before 4.1: what authenticates has no length, and begins like one. */
+static void test_mysql__change_user_of_old(void)
+{
+	struct convo c;
+
+	convo_init(&c, PROTO_MYSQL, DIR_RX, false, 0);
+	say(&c, DIR_TX, SLICE_LIT(GREETING));
+	header(&c, DIR_RX, 37, 1);
+	say(&c, DIR_RX,
+	    SLICE_LIT("\1\2\0\0\0\0\0\1\x21" /* PROTOCOL_41 alone */
+		      "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0joe\0\0"));
+	say(&c, DIR_TX, SLICE_LIT("\7\0\0\2\0\0\0\2\0\0\0"));
+	header(&c, DIR_RX, 18, 0);
+	say(&c, DIR_RX, SLICE_LIT("\x11joe\0\3abhash\0shop\0"));
+	say(&c, DIR_TX, SLICE_LIT(OK_1));
+	convo_finish(&c);
+	sound(&c);
+	EXPECT_EQ(count(&c.log.kind[MSG_CONN], "database shop"), 1);
+	EXPECT_EQ(count(&c.log.kind[MSG_CONN], "hash"), 0);
+	convo_done(&c);
+}
+
 /* ---- probes ---- */
 
 #define PROBE(head, start, want) probe(SLICE_LIT(head), SLICE_LIT(""), start, want)
@@ -379,5 +401,5 @@ TEST_MAIN(TEST(test_mysql__statement_limit), TEST(test_mysql__payload_of_several
 	  TEST(test_mysql__statements_of_a_command), TEST(test_mysql__pipeline),
 	  TEST(test_mysql__lost_while_a_command_waits), TEST(test_mysql__columns_limit),
 	  TEST(test_mysql__message_limit), TEST(test_mysql__name_limit),
-	  TEST(test_mysql__probe_greeting), TEST(test_mysql__probe_pair),
-	  TEST(test_mysql__probe_packed))
+	  TEST(test_mysql__change_user_of_old), TEST(test_mysql__probe_greeting),
+	  TEST(test_mysql__probe_pair), TEST(test_mysql__probe_packed))
