@@ -1,4 +1,5 @@
-"""The three readers of test_differential: Kelpie live, Kelpie's replay and tshark, as rows of one form.
+"""The three readers of test_differential: Kelpie live, Kelpie's replay and tshark, as rows of one form; and
+the capture that the latter two read.
 
 A row is a dictionary of values by column of `http`; a connection one of values by column of
 `connections`. Rows carry `conn` (client address and port, server port, and the how manyeth connection
@@ -7,9 +8,10 @@ between these) and `order` (which request of the connection), which name an exch
 import json
 import os
 import re
+import signal
 import subprocess
 
-from lib import BIN
+from lib import BIN, wait_until
 
 TEXTS = ["method", "path", "query", "host", "status", "version", "user_agent", "content_type", "trace_id",
          "span_id", "parent_span_id", "resource", "outcome", "request_headers", "response_headers"]
@@ -46,6 +48,33 @@ def live(kelpie, sql):
     if status != 0:
         raise RuntimeError(f"status {status} for {sql}\n{err}")
     return from_json(out)
+
+
+class Capture:
+    """What goes to and from these ports of the loopback interface, by dumpcap."""
+
+    def __init__(self, area, name, ports):
+        self.name = name
+        self.file = area.file(f"{name}.pcapng")
+        what = " or ".join(f"tcp port {p}" for p in ports)
+        self.process = area.start(["dumpcap", "-q", "-i", "lo", "-s", "0", "-B", "256",
+                                   "-f", what, "-w", self.file])
+        # It says its file's name when the socket is open.
+        wait_until(lambda: "File:" in self.process.log() or not self.process.alive(), 10)
+
+    def stop(self):
+        """Returns (packets, lost) as dumpcap counts them."""
+        self.process.stop(signal.SIGINT)
+        found = re.search(r"received/dropped on interface '[^']*': (\d+)/(\d+) \(pcap:(\d+)/dumpcap:(\d+)",
+                          self.process.log())
+        if not found:
+            raise RuntimeError(f"dumpcap said nothing of packets:\n{self.process.log()}")
+        return int(found[1]), sum(int(x) for x in found.groups()[1:])
+
+    def has(self, text):
+        """Whether the text, and so all that came before it, has been written."""
+        with open(self.file, "rb") as f:
+            return text.encode() in f.read()
 
 
 class Replay:

@@ -47,6 +47,7 @@ class Area:
         os.chmod(self.path, 0o755)  # the store works in it as another user
         self.processes = []
         self.mounts, self.cgroups = [], []
+        self.home = self.own = None  # control groups: where this test came from, and its own; see apart()
         self.failed = []
         self.used_ports = set()
         atexit.register(self.close)
@@ -89,17 +90,26 @@ class Area:
 
     def cgroup(self, name=""):
         """A control group for processes of this test: (its path, a command that runs another in it)."""
-        with open("/proc/self/mountinfo") as f:
-            mounts = [line.split() for line in f]
-        top = next(m[4] for m in mounts if m[m.index("-") + 1] == "cgroup2")
-        path = os.path.join(top, os.path.basename(self.path) + name)
+        path = os.path.join(cgroup_top(), os.path.basename(self.path) + name)
         os.mkdir(path)
         self.cgroups.append(path)
         return path, ("sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', path)
 
+    def apart(self):
+        """Arguments of an agent that watches this test and what it starts from now on, and nothing else of
+        the machine: its other traffic is not captured, and none of its losses is the test's."""
+        if self.home is None:
+            with open("/proc/self/cgroup") as f:
+                self.home = next(line[3:].strip() for line in f if line.startswith("0::")).lstrip("/")
+            self.own, _ = self.cgroup(".apart")
+            enter_cgroup(self.own)
+        return ["--cgroup", self.own]
+
     def close(self):
         for p in reversed(self.processes):
             p.stop()
+        if self.home is not None:
+            enter_cgroup(os.path.join(cgroup_top(), self.home))
         for path in self.cgroups:
             os.rmdir(path)
         for path in reversed(self.mounts):
@@ -150,6 +160,18 @@ class Process:
             self.popen.kill()
             self.wait(5)
         return status
+
+
+def cgroup_top():
+    """Where cgroup v2 is mounted."""
+    with open("/proc/self/mountinfo") as f:
+        mounts = [line.split() for line in f]
+    return next(m[4] for m in mounts if m[m.index("-") + 1] == "cgroup2")
+
+
+def enter_cgroup(path):
+    with open(os.path.join(path, "cgroup.procs"), "w") as f:
+        f.write(str(os.getpid()))
 
 
 def wait_until(what, seconds, every=0.05):
@@ -321,8 +343,9 @@ class Kelpie:
         return read_csv(out)
 
     def value(self, text):
-        row = self.sql(text)[0]
-        return int(next(iter(row.values())) or 0)
+        """The one number that is asked for, 0 for NULL: a line without anything, which is read as no row."""
+        rows = self.sql(text)
+        return int(next(iter(rows[0].values())) or 0) if rows else 0
 
     def rows_to_file(self, where, path, table="http", seconds=110):
         """All rows, in parts of the requests' numbers: an answer ends at 64 MiB."""
@@ -371,6 +394,13 @@ class Kelpie:
         """What was lost by accident."""
         return self.sql("SELECT hop, stage, counter, unit, value FROM kelpie_ledger "
                         "WHERE kind = 'loss' AND intentional = 0 AND value > 0")
+
+    def check_whole(self, name=""):
+        """Checks that the ledger closes and that nothing was lost; says which connections lack bytes."""
+        self.area.check(f"{name}ledger_closes", not (rest := self.wait_balance()), rest)
+        lost = self.losses()
+        lacking = lost and self.sql("SELECT * FROM connections WHERE bytes_lost > 0")
+        self.area.check(f"{name}nothing_lost", not lost, "\n".join(map(str, [*lost, *lacking])))
 
     def family(self):
         return family(self.process.pid)
