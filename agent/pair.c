@@ -333,7 +333,7 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	}
 	row_int(b, COL_COMPLETE, all_there(x) && !(flags & (MSG_LOST | MSG_CUT_EOF)));
 	row_int(b, COL_TRUNCATED, x->truncated || b->truncated || (flags & MSG_TRUNCATED));
-	row_int(b, COL_DEGRADED, (flags & (MSG_DEGRADED | MSG_LOST)) != 0);
+	row_int(b, COL_DEGRADED, x->degraded || (flags & (MSG_DEGRADED | MSG_LOST)));
 	count(p, push ? L6_PUSH_OUT : L6_OUT, 1);
 	join_emit(p, b, join_unix_ns(p, end_ns), PIPE_ROW);
 }
@@ -500,10 +500,14 @@ static void session_field(struct conn *c, enum field_id f, struct slice v)
 {
 	struct session *s = session_of(c);
 
-	if (s && f == FIELD_USER)
+	if (!s)
+		return;
+	if (f == FIELD_USER) {
 		session_set(s->user, &s->user_n, v);
-	else if (s && f == FIELD_DATABASE)
+		s->has_user = true;
+	} else if (f == FIELD_DATABASE) {
 		session_set(s->database, &s->database_n, v);
+	}
 }
 
 static void session_num(struct conn *c, enum field_id f, int64_t v)

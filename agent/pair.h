@@ -34,6 +34,7 @@ struct text_ref {
 
 /* What a connection's requests have in common; told by the parser as MSG_CONN. */
 struct session {
+	bool has_user;		       /* FIELD_USER was told, which may be empty */
 	bool has_backslash, backslash; /* FIELD_BACKSLASH: was told; what */
 	uint8_t user_n, database_n;
 	char user[SESSION_TEXT_MAX], database[SESSION_TEXT_MAX];
@@ -56,6 +57,7 @@ struct exchange {
 	struct message msg[2]; /* MSG_REQUEST, MSG_RESPONSE; a push has the latter alone */
 	uint8_t kind;	       /* enum exchange_kind */
 	bool truncated;
+	bool degraded; /* a column is unknown, though both messages were understood */
 	uint64_t twin; /* of a datagram: identity of the query, 0 none; see dgram.h */
 	uint32_t twin_nth;
 	struct trace_context trace;

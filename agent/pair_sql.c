@@ -222,6 +222,13 @@ static void put_statement(struct pipeline *p, struct conn *c, struct exchange *x
 	join_text(p, b, COL_RESOURCE, s.fingerprint);
 }
 
+/* Whether its login told whose session it is, but before the agent came or in bytes that were lost. */
+static bool login_missed(const struct conn *c)
+{
+	return !(c->session && c->session->has_user) &&
+	       (c->old || c->dir[DIR_RX].gap_ns || c->dir[DIR_TX].gap_ns);
+}
+
 void put_sql(struct pipeline *p, struct conn *c, struct exchange *x, struct row_builder *b)
 {
 	struct slice message = exchange_text(x, SQL_TEXT_MESSAGE);
@@ -230,6 +237,7 @@ void put_sql(struct pipeline *p, struct conn *c, struct exchange *x, struct row_
 	put_statement(p, c, x, b);
 	put_trace(&x->trace, b);
 	put_session(p, c, b);
+	x->degraded |= login_missed(c);
 	if (x->num[SQL_NUM_PREPARED] >= 0)
 		row_int(b, COL_DB_PREPARED, x->num[SQL_NUM_PREPARED]);
 	if (x->num[SQL_NUM_ROWS] >= 0)

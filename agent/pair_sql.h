@@ -44,7 +44,9 @@ void sql_num(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum fi
 void sql_prepare(struct pipeline *p, uint64_t id, struct slice text, bool cut);
 
 /* The columns resource, method, error, statement, prepared, rows, sqlstate, message, database, user
- * and the trace's. The dialect is the protocol's. A statement that is not known leaves its columns NULL and the row degraded. */
+ * and the trace's. The dialect is the protocol's. A statement that is not known leaves its columns
+ * NULL and the row degraded; so does a user who logged in before the agent came, or in bytes that
+ * were lost. */
 void put_sql(struct pipeline *p, struct conn *c, struct exchange *x, struct row_builder *b);
 
 #endif

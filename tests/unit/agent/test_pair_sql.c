@@ -285,7 +285,36 @@ static void test_pair_sql__a_text_that_executes_another(void)
 	stop();
 }
 
-TEST_MAIN(TEST(test_pair_sql__a_text_that_executes_another), TEST(test_pair_sql__statement),
-	  TEST(test_pair_sql__secret_name), TEST(test_pair_sql__dialect),
-	  TEST(test_pair_sql__dialect_hides_literals), TEST(test_pair_sql__trace),
-	  TEST(test_pair_sql__prepared), TEST(test_pair_sql__cut), TEST(test_pair_sql__message))
+/* Who asked is unknown only where the login was: an empty name is one, too. */
+static void test_pair_sql__login_missed(void)
+{
+	static const struct {
+		bool session, has_user, old, lost, degraded;
+	} cases[] = {
+		{ .degraded = false },
+		{ .old = true, .degraded = true },
+		{ .lost = true, .degraded = true },
+		{ .session = true, .old = true, .degraded = true },
+		{ .session = true, .has_user = true, .old = true, .degraded = false },
+		{ .session = true, .has_user = true, .lost = true, .degraded = false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct session s = { .has_user = cases[i].has_user };
+
+		start(PROTO_PGSQL, false);
+		t.c.session = cases[i].session ? &s : NULL;
+		t.c.old = cases[i].old;
+		t.c.dir[DIR_TX].gap_ns = cases[i].lost;
+		end();
+		EXPECT_EQ(t.x.degraded, cases[i].degraded);
+		EXPECT_EQ(t.x.msg[MSG_REQUEST].flags, 0);
+		stop();
+	}
+}
+
+TEST_MAIN(TEST(test_pair_sql__login_missed), TEST(test_pair_sql__a_text_that_executes_another),
+	  TEST(test_pair_sql__statement), TEST(test_pair_sql__secret_name),
+	  TEST(test_pair_sql__dialect), TEST(test_pair_sql__dialect_hides_literals),
+	  TEST(test_pair_sql__trace), TEST(test_pair_sql__prepared), TEST(test_pair_sql__cut),
+	  TEST(test_pair_sql__message))
