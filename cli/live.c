@@ -1,110 +1,14 @@
-#include "cli/live.h"
+#include "cli/live_int.h"
 
 #include "cli/cli.h"
+#include "cli/lines.h"
 #include "cli/screen.h"
 #include "cli/term.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-#define SGR_BOLD    "\x1b[1m"
-#define SGR_REVERSE "\x1b[7m"
-#define SGR_RESET   "\x1b[0m"
-#define FOOT_MAX    3  /* lines below the rows */
-#define TALL	    16 /* lines of a screen that has room for all of them */
-#define STATUS_MAX  (64 * KIB)
-
-static const char help[] =
-	"j k, arrows     move                    PgUp PgDn   a screen up, down\n"
-	"g G, Home End   first, last\n"
-	"Enter           what is behind a row: the slowest requests of a group,\n"
-	"                one exchange in full\n"
-	"Esc             back\n"
-	"s               the next order\n"
-	"p, space        pause, go on\n"
-	"/               filter: words show the rows that contain them all;\n"
-	"                flags are those of the command line (--status 5xx)\n"
-	"y               copy the command that shows this, and print it at the end\n"
-	"Ctrl-Z          to the shell\n"
-	"q, Ctrl-C       quit\n";
-
-struct session {
-	const struct live_ops *ops;
-	void *ctx;
-	const struct live_opts *opts;
-	struct live_page page;
-	struct strbuf words;   /* a row is shown when it contains them */
-	struct strbuf message; /* instead of the list of keys, until the next one */
-	struct strbuf copied;
-	struct strbuf chosen; /* key of the row, so that it stays chosen when rows move */
-	size_t *shown;	      /* indices of the page's rows */
-	size_t n_shown, cap_shown, n_rows;
-	size_t at, top; /* chosen row of the shown ones; the first on the screen */
-	bool paused, help, quit, stale;
-	bool typing;
-	struct strbuf line; /* what is typed behind / */
-};
-
-static struct slice next_line(struct slice *rest)
-{
-	struct slice line = slice_head(*rest, slice_find(*rest, '\n'));
-
-	*rest = slice_from(*rest, MIN(line.n + 1, rest->n));
-	return line;
-}
-
-static struct slice nth_line(struct slice text, size_t n)
-{
-	struct slice line = next_line(&text);
-
-	while (n-- && text.n)
-		line = next_line(&text);
-	return line;
-}
-
-static bool is_list(const struct session *s)
-{
-	return !s->help && s->page.list;
-}
-
-static struct slice page_text(const struct session *s)
-{
-	return s->help ? slice_str(help) : strbuf_slice(&s->page.text);
-}
-
-static uint8_t lower(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-}
-
-static bool has_word(struct slice line, struct slice word)
-{
-	for (size_t i = 0; i + word.n <= line.n; i++) {
-		size_t k = 0;
-
-		while (k < word.n && lower(line.p[i + k]) == lower(word.p[k]))
-			k++;
-		if (k == word.n)
-			return true;
-	}
-	return false;
-}
-
-static bool has_words(const struct session *s, struct slice line)
-{
-	struct slice rest = strbuf_slice(&s->words);
-
-	while (rest.n) {
-		struct slice word = slice_head(rest, slice_find(rest, ' '));
-
-		if (!has_word(line, word))
-			return false;
-		rest = slice_from(rest, MIN(word.n + 1, rest.n));
-	}
-	return true;
-}
-
-static void show_row(struct session *s, size_t row)
+static void show_row(struct live_session *s, size_t row)
 {
 	if (s->n_shown == s->cap_shown) {
 		size_t cap = MAX(s->cap_shown * 2, (size_t)256);
@@ -119,23 +23,23 @@ static void show_row(struct session *s, size_t row)
 }
 
 /* Which lines of the page are shown, and where the chosen one is now. */
-static void choose_rows(struct session *s)
+static void choose_rows(struct live_session *s)
 {
-	struct slice rest = page_text(s), keys = strbuf_slice(&s->page.keys);
+	struct slice rest = live_text(s), keys = strbuf_slice(&s->page.keys);
 	struct slice uncut = strbuf_slice(&s->page.uncut);
 	size_t found = SIZE_MAX;
 
 	s->n_shown = s->n_rows = 0;
-	if (is_list(s))
-		next_line(&rest);
+	if (live_is_list(s))
+		line_next(&rest);
 	for (; rest.n; s->n_rows++) {
-		struct slice line = next_line(&rest), key = next_line(&keys);
-		struct slice cells = next_line(&uncut);
+		struct slice line = line_next(&rest), key = line_next(&keys);
+		struct slice cells = line_next(&uncut);
 
-		if (!has_words(s, is_list(s) ? cells : line))
+		if (!line_has_words(live_is_list(s) ? cells : line, strbuf_slice(&s->words)))
 			continue;
 		/* who watches the first row watches the place, not the row */
-		if (is_list(s) && s->at && s->chosen.len && found == SIZE_MAX &&
+		if (live_is_list(s) && s->at && s->chosen.len && found == SIZE_MAX &&
 		    slice_eq(key, strbuf_slice(&s->chosen)))
 			found = s->n_shown;
 		show_row(s, s->n_rows);
@@ -143,14 +47,14 @@ static void choose_rows(struct session *s)
 	s->at = MIN(found != SIZE_MAX ? found : s->at, s->n_shown - !!s->n_shown);
 }
 
-static struct slice chosen_key(const struct session *s)
+static struct slice chosen_key(const struct live_session *s)
 {
-	if (!is_list(s) || s->at >= s->n_shown)
+	if (!live_is_list(s) || s->at >= s->n_shown)
 		return (struct slice){ 0 };
-	return nth_line(strbuf_slice(&s->page.keys), s->shown[s->at]);
+	return line_nth(strbuf_slice(&s->page.keys), s->shown[s->at]);
 }
 
-static void remember(struct session *s)
+static void remember(struct live_session *s)
 {
 	struct slice key = chosen_key(s);
 
@@ -158,160 +62,14 @@ static void remember(struct session *s)
 	strbuf_add(&s->chosen, key.p, key.n);
 }
 
-static size_t foot_lines(const struct session *s, size_t height)
-{
-	struct slice rest = strbuf_slice(&s->page.foot);
-	size_t n = 0;
-
-	while (!s->help && rest.n && n < (height >= TALL ? FOOT_MAX : 1)) {
-		next_line(&rest);
-		n++;
-	}
-	return n;
-}
-
-/* Lines for rows: without title, head, foot and the line of keys. */
-static size_t body_lines(const struct session *s)
-{
-	size_t height = screen_height(STDOUT_FILENO);
-	size_t taken = 2 + is_list(s) + foot_lines(s, height);
-
-	return height > taken ? height - taken : 1;
-}
-
-/* A line is erased before it is written: behind one as wide as the terminal the cursor stands on its
- * last character, which would be erased. */
-static void end_line(const struct session *s, struct strbuf *out)
-{
-	strbuf_adds(out, s->opts->color ? SGR_RESET "\r\n\x1b[K" : "\r\n\x1b[K");
-}
-
-static void add_line(const struct session *s, struct slice line, bool mark, bool bold,
-		     struct strbuf *out)
-{
-	if (is_list(s) && mark)
-		strbuf_adds(out, s->opts->color ? SGR_REVERSE ">" SGR_RESET " " : "> ");
-	else if (is_list(s))
-		strbuf_adds(out, "  ");
-	if (bold && s->opts->color)
-		strbuf_adds(out, SGR_BOLD);
-	strbuf_add(out, line.p, line.n);
-	end_line(s, out);
-}
-
-/* The chosen row is on the screen; of a text the line at the top is the chosen one. */
-static void scroll(struct session *s)
-{
-	size_t body = body_lines(s);
-
-	if (!is_list(s))
-		s->top = s->at = MIN(s->at, s->n_shown > body ? s->n_shown - body : 0);
-	else if (s->at < s->top)
-		s->top = s->at;
-	else if (s->at >= s->top + body)
-		s->top = s->at - body + 1;
-	if (is_list(s) && s->top + body > s->n_shown)
-		s->top = s->n_shown > body ? s->n_shown - body : 0;
-}
-
-static void add_body(struct session *s, struct strbuf *out)
-{
-	struct slice rest = page_text(s);
-	size_t body = body_lines(s), row = 0;
-
-	if (is_list(s))
-		add_line(s, next_line(&rest), false, false, out);
-	scroll(s);
-	for (size_t i = 0; i < body; i++) {
-		size_t which = s->top + i;
-		struct slice line = { 0 };
-
-		for (; which < s->n_shown && row <= s->shown[which]; row++)
-			line = next_line(&rest);
-		add_line(s, line, which == s->at && which < s->n_shown, false, out);
-	}
-}
-
-static void add_foot(const struct session *s, struct strbuf *out)
-{
-	struct slice rest = strbuf_slice(&s->page.foot);
-
-	for (size_t n = foot_lines(s, screen_height(STDOUT_FILENO)); n; n--) {
-		struct slice line = next_line(&rest);
-
-		strbuf_add(out, line.p, line.n);
-		end_line(s, out);
-	}
-}
-
-static void add_title(struct session *s, struct strbuf *out)
-{
-	_cleanup_(strbuf_done) struct strbuf command = STRBUF_INIT(STATUS_MAX),
-					     title = STRBUF_INIT(4 * STATUS_MAX);
-
-	strbuf_adds(&title, s->paused ? "paused · " : "");
-	s->ops->command(s->ctx, &command);
-	screen_escape(strbuf_slice(&command), &title);
-	strbuf_adds(out, s->opts->color ? SGR_BOLD : "");
-	screen_cut(strbuf_slice(&title), screen_width(STDOUT_FILENO), out);
-	end_line(s, out);
-}
-
-static void add_status(struct session *s, struct strbuf *out)
-{
-	_cleanup_(strbuf_done) struct strbuf status = STRBUF_INIT(STATUS_MAX);
-	size_t width = screen_width(STDOUT_FILENO);
-
-	strbuf_adds(out, "\x1b[J");
-	if (s->typing) {
-		_cleanup_(strbuf_done) struct strbuf typed = STRBUF_INIT(STATUS_MAX);
-		struct slice text;
-
-		screen_escape(strbuf_slice(&s->line), &typed);
-		text = strbuf_slice(&typed);
-		while (text.n && screen_columns(text) + 2 > width) /* the end is what is typed */
-			text = slice_from(text, screen_next(text).n);
-		strbuf_addch(out, '/');
-		strbuf_add(out, text.p, text.n);
-		strbuf_addch(out, '_');
-		return;
-	}
-	if (s->message.len) {
-		screen_escape(strbuf_slice(&s->message), &status);
-	} else if (s->words.len && !s->help) {
-		strbuf_addf(&status, "/");
-		screen_escape(strbuf_slice(&s->words), &status);
-		strbuf_addf(&status, ": %zu of %zu rows · ", s->n_shown, s->n_rows);
-	}
-	if (!s->message.len)
-		strbuf_adds(&status, is_list(s)
-					     ? "q quit · ? help · / filter · s sort · p pause · "
-					       "Enter open · y copy"
-					     : "q quit · Esc back · j k PgUp PgDn move · y copy");
-	screen_cut(strbuf_slice(&status), width, out);
-}
-
-/* Line by line over the old frame, so that nothing flickers; never more lines than the screen has. */
-static void paint(struct session *s)
-{
-	_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(4 * LIVE_PAGE_MAX);
-
-	strbuf_adds(&out, "\x1b[H\x1b[K");
-	add_title(s, &out);
-	add_body(s, &out);
-	add_foot(s, &out);
-	add_status(s, &out);
-	term_write(strbuf_slice(&out));
-}
-
-static void say(struct session *s, const char *text)
+static void say(struct live_session *s, const char *text)
 {
 	strbuf_reset(&s->message);
 	strbuf_adds(&s->message, text);
 }
 
 /* Another page: from its beginning, all of it. */
-static void turn(struct session *s, bool turned)
+static void turn(struct live_session *s, bool turned)
 {
 	if (!turned)
 		return;
@@ -322,17 +80,17 @@ static void turn(struct session *s, bool turned)
 	strbuf_reset(&s->chosen);
 }
 
-static void on_enter(struct session *s)
+static void on_enter(struct live_session *s)
 {
 	struct slice key = chosen_key(s);
 
-	if (is_list(s) && !(key.n && s->ops->open(s->ctx, key)))
+	if (live_is_list(s) && !(key.n && s->ops->open(s->ctx, key)))
 		say(s, "there is nothing behind this row");
 	else
-		turn(s, is_list(s));
+		turn(s, live_is_list(s));
 }
 
-static void on_back(struct session *s)
+static void on_back(struct live_session *s)
 {
 	if (s->help)
 		s->help = false;
@@ -342,7 +100,7 @@ static void on_back(struct session *s)
 		turn(s, s->ops->back(s->ctx));
 }
 
-static void on_sort(struct session *s)
+static void on_sort(struct live_session *s)
 {
 	const char *order = s->ops->sort(s->ctx);
 
@@ -353,24 +111,24 @@ static void on_sort(struct session *s)
 	strbuf_adds(&s->message, order);
 }
 
-static void on_pause(struct session *s)
+static void on_pause(struct live_session *s)
 {
 	s->paused = !s->paused;
 	s->stale |= !s->paused;
 }
 
-static void on_help(struct session *s)
+static void on_help(struct live_session *s)
 {
 	s->help = !s->help;
 	s->at = s->top = 0;
 }
 
-static void on_quit(struct session *s)
+static void on_quit(struct live_session *s)
 {
 	s->quit = true;
 }
 
-static void on_filter(struct session *s)
+static void on_filter(struct live_session *s)
 {
 	const char *flags = s->ops->flags(s->ctx);
 
@@ -382,7 +140,7 @@ static void on_filter(struct session *s)
 	strbuf_adds(&s->line, s->words.len ? strbuf_str(&s->words) : flags);
 }
 
-static void on_copy(struct session *s)
+static void on_copy(struct live_session *s)
 {
 	_cleanup_(strbuf_done) struct strbuf said = STRBUF_INIT(STATUS_MAX);
 
@@ -393,7 +151,7 @@ static void on_copy(struct session *s)
 	say(s, strbuf_str(&said));
 }
 
-static void move_by(struct session *s, int64_t by)
+static void move_by(struct live_session *s, int64_t by)
 {
 	size_t last = s->n_shown ? s->n_shown - 1 : 0;
 
@@ -403,11 +161,11 @@ static void move_by(struct session *s, int64_t by)
 		s->at = MIN(s->at + (size_t)by, last);
 }
 
-static void on_key(struct session *s, int key)
+static void on_key(struct live_session *s, int key)
 {
 	static const struct {
 		int key;
-		void (*fn)(struct session *s);
+		void (*fn)(struct live_session *s);
 		int8_t lines, screens; /* moved by */
 	} keys[] = {
 		{ 'q', on_quit, 0, 0 },
@@ -433,7 +191,7 @@ static void on_key(struct session *s, int key)
 		{ 'g', NULL, 0, INT8_MIN },
 		{ KEY_HOME, NULL, 0, INT8_MIN },
 	};
-	int64_t body = (int64_t)body_lines(s);
+	int64_t body = (int64_t)live_body_lines(s);
 
 	strbuf_reset(&s->message);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -450,7 +208,7 @@ static void on_key(struct session *s, int key)
 	}
 }
 
-static void apply_filter(struct session *s)
+static void apply_filter(struct live_session *s)
 {
 	bool flags = s->line.len && s->line.p[0] == '-';
 
@@ -472,7 +230,7 @@ static void drop_last(struct strbuf *line, bool all)
 		line->p[line->len] = 0;
 }
 
-static void on_typed(struct session *s, int key)
+static void on_typed(struct live_session *s, int key)
 {
 	int c = key & ~KEY_PASTED;
 
@@ -489,7 +247,7 @@ static void on_typed(struct session *s, int key)
 }
 
 /* All that was typed. -EINTR: the view ends. */
-static int take_keys(struct session *s)
+static int take_keys(struct live_session *s)
 {
 	bool gone = false;
 	int key;
@@ -510,7 +268,7 @@ static void reset(struct live_page *page)
 	strbuf_reset(&page->foot);
 }
 
-static int draw(struct session *s, struct trouble *t)
+static int draw(struct live_session *s, struct trouble *t)
 {
 	int r;
 
@@ -525,7 +283,7 @@ static int draw(struct session *s, struct trouble *t)
 }
 
 /* Until the view ends. The first page has been drawn. */
-static void run(struct session *s, struct trouble *t)
+static void run(struct live_session *s, struct trouble *t)
 {
 	for (;;) {
 		int r = term_wait(0); /* the terminal may have been left meanwhile */
@@ -534,7 +292,7 @@ static void run(struct session *s, struct trouble *t)
 			return;
 		choose_rows(s);
 		remember(s);
-		paint(s);
+		live_paint(s);
 		r = term_wait(s->stale ? 0 : s->opts->interval_ms);
 		if (r == -EINTR || (r == 1 && take_keys(s) == -EINTR))
 			return;
@@ -545,7 +303,7 @@ static void run(struct session *s, struct trouble *t)
 	}
 }
 
-static void session_init(struct session *s)
+static void session_init(struct live_session *s)
 {
 	strbuf_init(&s->page.text, LIVE_PAGE_MAX);
 	strbuf_init(&s->page.keys, LIVE_PAGE_MAX);
@@ -558,7 +316,7 @@ static void session_init(struct session *s)
 	strbuf_init(&s->line, LIVE_LINE_MAX + 1);
 }
 
-static void session_done(struct session *s)
+static void session_done(struct live_session *s)
 {
 	struct strbuf *const all[] = { &s->page.text, &s->page.keys, &s->page.uncut,
 				       &s->page.foot, &s->words,     &s->message,
@@ -571,7 +329,7 @@ static void session_done(struct session *s)
 
 int live_run(const struct live_ops *ops, void *ctx, const struct live_opts *opts, struct trouble *t)
 {
-	struct session s = { .ops = ops, .ctx = ctx, .opts = opts };
+	struct live_session s = { .ops = ops, .ctx = ctx, .opts = opts };
 	int r, code = EXIT_OK;
 
 	session_init(&s);
