@@ -7,11 +7,15 @@
 #define DIGEST_MIN 16 /* hexadecimal digits at a name's end that are a digest, not a number */
 
 struct named {
-	const char *verb;
-	uint32_t statement_n, fingerprint_n;
+	struct stmt_copy *stmt;
 	bool differs; /* another statement was prepared under the name */
-	uint8_t text[];
 };
+
+static void named_free(struct named *n)
+{
+	free(n->stmt);
+	free(n);
+}
 
 void catalogue_init(struct catalogue *t)
 {
@@ -23,7 +27,7 @@ void catalogue_init(struct catalogue *t)
 void catalogue_done(struct catalogue *t)
 {
 	for (struct hashmap_entry *e = NULL; (e = hashmap_next(&t->by_name, e));)
-		free((void *)(uintptr_t)e->value);
+		named_free((struct named *)(uintptr_t)e->value);
 	hashmap_done(&t->by_name);
 }
 
@@ -72,39 +76,34 @@ static bool place(const struct catalogue *t, const struct conn *c, uint64_t id, 
 	return true;
 }
 
-static struct slice statement_of(const struct named *n)
-{
-	return slice_of(n->text, n->statement_n);
-}
-
 static struct named *named_new(const struct stmt *s)
 {
-	struct named *n = malloc(sizeof(*n) + s->statement.n + s->fingerprint.n);
+	struct named *n = malloc(sizeof(*n));
 
 	if (!n)
 		return NULL;
-	*n = (struct named){ s->verb, (uint32_t)s->statement.n, (uint32_t)s->fingerprint.n, false };
-	memcpy(n->text, s->statement.p, s->statement.n);
-	memcpy(n->text + s->statement.n, s->fingerprint.p, s->fingerprint.n);
-	return n;
+	*n = (struct named){ .stmt = stmt_copy_new(s) };
+	if (n->stmt)
+		return n;
+	free(n);
+	return NULL;
 }
 
 void catalogue_put(struct catalogue *t, const struct conn *c, uint64_t id, const struct stmt *s)
 {
-	uint64_t at, bytes = sizeof(struct named);
+	uint64_t at, bytes = sizeof(struct named) + stmt_copy_bytes(s);
 	struct named *n;
 
 	if (!place(t, c, id, &at))
 		return;
 	n = hashmap_get_ptr(&t->by_name, at);
 	if (n) {
-		n->differs |= !slice_eq(statement_of(n), s->statement);
+		n->differs |= !slice_eq(stmt_copy_get(n->stmt).statement, s->statement);
 		return;
 	}
-	bytes += s->statement.n + s->fingerprint.n;
 	n = t->full || t->bytes + bytes > CATALOGUE_BYTES_MAX ? NULL : named_new(s);
 	if (n && hashmap_put_ptr(&t->by_name, at, n) < 0) {
-		free(n);
+		named_free(n);
 		n = NULL;
 	}
 	/* From now on, a name that is new may have been prepared before. */
@@ -119,7 +118,6 @@ bool catalogue_get(const struct catalogue *t, const struct conn *c, uint64_t id,
 
 	if (!n || n->differs)
 		return false;
-	*ret = (struct stmt){ n->verb, statement_of(n),
-			      slice_of(n->text + n->statement_n, n->fingerprint_n) };
+	*ret = stmt_copy_get(n->stmt);
 	return true;
 }

@@ -5,7 +5,8 @@
  * A prepared statement is remembered when the server has agreed to it: FIELD_STMT_ID of a response,
  * with the text of its request. FIELD_STMT_ID of a request is what it executes; which statement that
  * is is looked up when the exchange ends. A statement whose text executes another one (EXECUTE name,
- * FIELD_STMT_CALLS) is its own statement and has the other one's resource. FIELD_STMT_CLOSE and FIELD_STMT_RESET hold at once.
+ * FIELD_STMT_CALLS) is its own statement and has the other one's resource. FIELD_STMT_CLOSE and
+ * FIELD_STMT_RESET hold at once.
  */
 #ifndef AGENT_PAIR_SQL_H
 #define AGENT_PAIR_SQL_H

@@ -34,8 +34,8 @@ enum packet_verdict {
 };
 
 /* link_type: LINKTYPE_ value. data: what was recorded of the packet, orig_len: its length. stats:
- * the fragment counters are kept here. ret: valid with PACKET_TCP and PACKET_UDP, borrows from data or from f
- * until the next call. */
+ * the fragment counters are kept here. ret: valid with PACKET_TCP and PACKET_UDP, borrows from data or
+ * from f until the next call. */
 enum packet_verdict packet_decode(struct fragments *f, uint32_t link_type, struct slice data,
 				  uint32_t orig_len, struct pcap_stats *stats, struct segment *ret);
 

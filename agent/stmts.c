@@ -5,46 +5,58 @@
 #include <string.h>
 
 struct stmts {
-	struct hashmap by_id; /* id -> struct kept */
+	struct hashmap by_id; /* id -> struct stmt_copy */
 };
 
-struct kept {
+struct stmt_copy {
 	const char *verb;
 	uint32_t statement_n, fingerprint_n;
 	uint8_t text[];
 };
 
-static size_t text_bytes(const struct kept *k)
+size_t stmt_copy_bytes(const struct stmt *s)
 {
-	return (size_t)k->statement_n + k->fingerprint_n;
+	return sizeof(struct stmt_copy) + s->statement.n + s->fingerprint.n;
 }
 
-static void kept_free(struct pipeline *p, struct kept *k)
+struct stmt_copy *stmt_copy_new(const struct stmt *s)
 {
-	p->stmt_bytes -= sizeof(*k) + text_bytes(k);
+	struct stmt_copy *k = malloc(stmt_copy_bytes(s));
+
+	if (!k)
+		return NULL;
+	*k = (struct stmt_copy){ s->verb, (uint32_t)s->statement.n, (uint32_t)s->fingerprint.n };
+	memcpy(k->text, s->statement.p, s->statement.n);
+	memcpy(k->text + s->statement.n, s->fingerprint.p, s->fingerprint.n);
+	return k;
+}
+
+struct stmt stmt_copy_get(const struct stmt_copy *k)
+{
+	return (struct stmt){ k->verb, slice_of(k->text, k->statement_n),
+			      slice_of(k->text + k->statement_n, k->fingerprint_n) };
+}
+
+static void kept_free(struct pipeline *p, struct stmt_copy *k)
+{
+	const struct stmt s = stmt_copy_get(k);
+
+	p->stmt_bytes -= stmt_copy_bytes(&s);
 	free(k);
 }
 
-static struct kept *kept_new(struct pipeline *p, const struct stmt *s)
+static struct stmt_copy *kept_new(struct pipeline *p, const struct stmt *s)
 {
-	size_t n = s->statement.n + s->fingerprint.n;
-	struct kept *k;
+	size_t n = stmt_copy_bytes(s);
+	struct stmt_copy *k = p->stmt_bytes + n > STMTS_BYTES_MAX ? NULL : stmt_copy_new(s);
 
-	if (p->stmt_bytes + sizeof(*k) + n > STMTS_BYTES_MAX)
-		return NULL;
-	k = malloc(sizeof(*k) + n);
-	if (!k)
-		return NULL;
-	*k = (struct kept){ s->verb, (uint32_t)s->statement.n, (uint32_t)s->fingerprint.n };
-	memcpy(k->text, s->statement.p, s->statement.n);
-	memcpy(k->text + s->statement.n, s->fingerprint.p, s->fingerprint.n);
-	p->stmt_bytes += sizeof(*k) + n;
+	p->stmt_bytes += k ? n : 0;
 	return k;
 }
 
 void stmts_put(struct pipeline *p, struct conn *c, uint64_t id, const struct stmt *s)
 {
-	struct kept *k;
+	struct stmt_copy *k;
 
 	stmts_del(p, c, id);
 	if (!c->stmts) {
@@ -60,19 +72,17 @@ void stmts_put(struct pipeline *p, struct conn *c, uint64_t id, const struct stm
 
 bool stmts_get(const struct conn *c, uint64_t id, struct stmt *ret)
 {
-	const struct kept *k = c->stmts ? hashmap_get_ptr(&c->stmts->by_id, id) : NULL;
+	const struct stmt_copy *k = c->stmts ? hashmap_get_ptr(&c->stmts->by_id, id) : NULL;
 
 	if (!k)
 		return false;
-	ret->verb = k->verb;
-	ret->statement = slice_of(k->text, k->statement_n);
-	ret->fingerprint = slice_of(k->text + k->statement_n, k->fingerprint_n);
+	*ret = stmt_copy_get(k);
 	return true;
 }
 
 void stmts_del(struct pipeline *p, struct conn *c, uint64_t id)
 {
-	struct kept *k = c->stmts ? hashmap_get_ptr(&c->stmts->by_id, id) : NULL;
+	struct stmt_copy *k = c->stmts ? hashmap_get_ptr(&c->stmts->by_id, id) : NULL;
 
 	if (!k)
 		return;
@@ -85,7 +95,7 @@ void stmts_clear(struct pipeline *p, struct conn *c)
 	if (!c->stmts)
 		return;
 	for (struct hashmap_entry *e = NULL; (e = hashmap_next(&c->stmts->by_id, e));)
-		kept_free(p, (struct kept *)(uintptr_t)e->value);
+		kept_free(p, (struct stmt_copy *)(uintptr_t)e->value);
 	hashmap_done(&c->stmts->by_id);
 	free(c->stmts);
 	c->stmts = NULL;

@@ -13,12 +13,19 @@
 
 struct conn;
 struct pipeline;
+struct stmt_copy;
 
 struct stmt {
 	const char *verb;	  /* column `method`: static, NULL unknown */
 	struct slice statement;	  /* without its literals */
 	struct slice fingerprint; /* column `resource` */
 };
+
+/* A copy in one piece of memory, for free(). NULL: there is none. */
+struct stmt_copy *stmt_copy_new(const struct stmt *s);
+size_t stmt_copy_bytes(const struct stmt *s);
+/* Borrowed from the copy. */
+struct stmt stmt_copy_get(const struct stmt_copy *k);
 
 /* Copied; replaces what had the id. Without room the id is unknown from now on. */
 void stmts_put(struct pipeline *p, struct conn *c, uint64_t id, const struct stmt *s);

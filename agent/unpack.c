@@ -371,8 +371,8 @@ static int64_t unpack(struct unpack *u, struct unpack_dir *d, struct slice *in, 
 	return (int64_t)n;
 }
 
-/* The parser gets a step or what is left of the packet, so that what it wants next, and with it what is not
- * unpacked, is the same however the packet came. */
+/* The parser gets a step or what is left of the packet, so that what it wants next, and with it what is
+ * not unpacked, is the same however the packet came. */
 static enum got unpack_piece(struct turn *t)
 {
 	struct unpack_dir *d = t->d;

@@ -1,6 +1,5 @@
 /* Between hops 4 and 5, on a connection whose parser said PARSE_UNPACK: the bytes inside MySQL's
- * compressed
- * packets (protocols/mysql/packed.h).
+ * compressed packets (protocols/mysql/packed.h).
  *
  *	wire   | 7 | packed      | 7 | stored | ...	hop 4's positions
  *	plain  | unpacked           | stored | ...	the parser's positions, contiguous

@@ -14,8 +14,8 @@
  * rt_sigprocmask exit, and whatever the source uses. No file is opened.
  *
  * Bounds: 8 MiB unsent, 4 MiB of one message, UPLINK_SCANS_MAX scans at once and UPLINK_QUEUE_MAX
- * waiting with UPLINK_PLANS_BYTES (above: an honest "busy"), UPLINK_TAILS_MAX tails. The collector is a less trusted
- * process: all that it sends is checked.
+ * waiting with UPLINK_PLANS_BYTES (above: an honest "busy"), UPLINK_TAILS_MAX tails. The collector is
+ * a less trusted process: all that it sends is checked.
  */
 #ifndef AGENT_UPLINK_H
 #define AGENT_UPLINK_H

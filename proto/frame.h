@@ -68,8 +68,8 @@ struct ProtobufCMessageDescriptor;
 
 /* frame_writer_push() of a message, packed in place. */
 int frame_writer_push_message(struct frame_writer *w, const struct ProtobufCMessage *m);
-/* Decodes within FRAME_DECODED_MAX bytes of heap; fields that are not known are left out. 0; -EBADMSG when the bytes are no such message or
- * would take more. Free with frame_message_free(). */
+/* Decodes within FRAME_DECODED_MAX bytes of heap; fields that are not known are left out. 0;
+ * -EBADMSG when the bytes are no such message or would take more. Free with frame_message_free(). */
 int frame_message_parse(const struct ProtobufCMessageDescriptor *d, struct slice bytes,
 			struct ProtobufCMessage **ret);
 void frame_message_free(struct ProtobufCMessage *m);
