@@ -546,8 +546,6 @@ static const struct slice words[] = {
 	WORD("XX"),
 };
 
-#define WORD_MAX 12 /* bytes of the longest */
-
 static int compare(struct slice a, struct slice b)
 {
 	int d = memcmp(a.p, b.p, MIN(a.n, b.n));
@@ -576,7 +574,7 @@ const struct command *command_find(struct slice name)
 struct slice option_find(struct slice s)
 {
 	size_t from = 0, to = ARRAY_SIZE(words);
-	uint8_t upper[WORD_MAX];
+	uint8_t upper[OPTION_MAX];
 
 	if (s.n == 0 || s.n > sizeof(upper))
 		return slice_of(s.p, 0);

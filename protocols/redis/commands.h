@@ -50,6 +50,8 @@ struct command {
 /* name: in capitals. NULL when it is not known. */
 const struct command *command_find(struct slice name);
 
+#define OPTION_MAX 12 /* bytes of the longest option word */
+
 /* The option word that s is, in capitals; empty when it is none. */
 struct slice option_find(struct slice s);
 
