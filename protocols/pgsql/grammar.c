@@ -2,12 +2,16 @@
 #include "base/bytes.h"
 #include "base/util.h"
 
-#define LARGE 0x3fffffff /* bytes: what a server allocates at most */
-#define SMALL 30000
+#include <string.h>
+
+#define LARGE	  0x3fffffff /* bytes: what a server allocates at most */
+#define SMALL	  30000
+#define LOGIN_MAX 12 /* the last kind of an Authentication message: SASLFinal */
 
 /* body: one letter for each part, in order:
  *	s text with its NUL	t the same, begins with a capital	k one of 'S' and 'P'
  *	b 0 or 1		z one of 'I', 'T' and 'E'		i four bytes	h two bytes
+ *	a what a server asks for or says of a login, four bytes
  *	A n: a count of two bytes, then as many parts of n bytes
  *	L a count of two bytes, then values: a length of four bytes, -1 for none, and its bytes
  *	V one such value	F a count, then columns: a name and 18 bytes
@@ -49,7 +53,7 @@ static const struct shape backend[] = {
 	{ 'H', "bA2", 3, SMALL * 4 },
 	{ 'W', "bA2", 3, SMALL * 4 },
 	{ 'V', "V", 4, LARGE },
-	{ 'R', "ix", 4, SMALL },
+	{ 'R', "ax", 4, SMALL },
 	{ 'K', "ix", 8, SMALL },
 	{ 'v', "iix", 8, SMALL },
 };
@@ -144,6 +148,13 @@ static bool take_byte_of(struct body *b, const char *set, size_t n)
 	return take(b, 1, &s) && (s.n == 0 || memchr(set, s.p[0], n) != NULL);
 }
 
+static bool take_login(struct body *b)
+{
+	struct slice s;
+
+	return take(b, 4, &s) && (b->out || be32(s.p) <= LOGIN_MAX);
+}
+
 /* A count of two bytes; -1 when it is not all there, -2 when it cannot be one. */
 static int take_count(struct body *b)
 {
@@ -217,6 +228,8 @@ static bool take_part(struct body *b, const char **part)
 		return take_byte_of(b, "\0\1", 2);
 	case 'z':
 		return take_byte_of(b, "ITE", 3);
+	case 'a':
+		return take_login(b);
 	case 'i':
 		return take(b, 4, &s);
 	case 'h':
@@ -245,9 +258,9 @@ static enum fit fits(const struct shape *shape, struct slice seen, uint32_t len)
 	for (const char *part = shape->body; *part && !b.out;)
 		if (!take_part(&b, &part))
 			return FIT_NOT;
-	if (b.unseen > 0)
-		return FIT_PART;
-	return b.left.n == 0 && !b.out ? FIT_WHOLE : FIT_NOT;
+	if (b.out)
+		return b.unseen > 0 ? FIT_PART : FIT_NOT;
+	return b.left.n + b.unseen == 0 ? FIT_WHOLE : FIT_NOT;
 }
 
 /* ---- chains ---- */
@@ -259,9 +272,15 @@ enum link {
 	LINK_WEAK,   /* it does, if another follows */
 };
 
-/* What the first message of s is, by its first PGSQL_LINK_MAX bytes, no matter how many more there
- * are: the same whatever came together. *ret_len: of its body. */
-static enum link link_of(enum pgsql_side side, struct slice s, uint32_t *ret_len)
+/* Whether the bytes of such a body have to be certain ones. */
+static bool is_telling(const struct shape *m)
+{
+	return m->body[strspn(m->body, "ix")] != '\0';
+}
+
+/* What the first message of s is, by its first `look` bytes, no matter how many more there are: the
+ * same whatever came together. *ret_len: of its body. */
+static enum link link_of(enum pgsql_side side, struct slice s, size_t look, uint32_t *ret_len)
 {
 	const struct shape *m = shape_of(side, s.p[0]);
 	enum fit fit;
@@ -273,15 +292,15 @@ static enum link link_of(enum pgsql_side side, struct slice s, uint32_t *ret_len
 	m = message_of(side, s, ret_len);
 	if (!m)
 		return LINK_NO;
-	s = slice_from(slice_head(s, PGSQL_LINK_MAX), PGSQL_HEADER);
+	s = slice_from(slice_head(s, look), PGSQL_HEADER);
 	fit = fits(m, s, *ret_len);
 	if (fit == FIT_NOT)
 		return LINK_NO;
-	if (s.n < MIN(*ret_len, (size_t)PGSQL_LINK_MAX - PGSQL_HEADER))
+	if (s.n < MIN(*ret_len, look - PGSQL_HEADER))
 		return LINK_MORE;
 	if (fit == FIT_PART) /* text all the way; anything else may be by chance */
 		return m->body[0] == 's' || m->body[0] == 'f' ? LINK_STRONG : LINK_NO;
-	return m->body[0] && m->body[0] != 'x' ? LINK_STRONG : LINK_WEAK;
+	return is_telling(m) ? LINK_STRONG : LINK_WEAK;
 }
 
 enum pgsql_chain pgsql_chain(enum pgsql_side side, struct slice s)
@@ -289,7 +308,7 @@ enum pgsql_chain pgsql_chain(enum pgsql_side side, struct slice s)
 	for (int n = 0; n < 2 && s.n > 0; n++) {
 		uint32_t len;
 
-		switch (link_of(side, s, &len)) {
+		switch (link_of(side, s, PGSQL_LINK_MAX, &len)) {
 		case LINK_NO:
 			return CHAIN_NO;
 		case LINK_MORE:
@@ -327,20 +346,39 @@ enum pgsql_opening pgsql_opening(struct slice head, size_t *ret_len)
 								      : OPENING_BAD;
 }
 
-/* Whether the packet begins with the name of a parameter and its value. */
-static bool has_parameters(struct slice s)
+/* Of a setting, or one of a pooler's own. */
+static bool is_parameter_name(struct slice s)
 {
-	struct body b = { s, 0, false };
-	size_t name = slice_find(s, 0);
-
-	for (size_t i = 0; i < name; i++)
-		if ((s.p[i] < 'a' || s.p[i] > 'z') && s.p[i] != '_' && (i == 0 || s.p[i] != '.'))
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] >= 0x7f)
 			return false;
-	return name > 2 && name < s.n && take_text(&b, false) && take_text(&b, false);
+	return s.p[0] == '_' || ((s.p[0] | 0x20) >= 'a' && (s.p[0] | 0x20) <= 'z');
+}
+
+/* What is there of a packet's parameters: names and values, each with its NUL, a NUL behind all. unseen:
+ * bytes of them behind these. */
+static enum probe_result probe_parameters(struct slice s, size_t unseen)
+{
+	for (int n = 0; s.n > 0; n++) {
+		size_t name = slice_find(s, 0);
+		struct slice value = slice_from(s, name + 1);
+
+		if (name == 0)
+			return n > 0 && s.n + unseen == 1 ? PROBE_REQUEST : PROBE_NO;
+		if (!is_parameter_name(slice_head(s, name)))
+			return PROBE_NO;
+		value = slice_head(value, slice_find(value, 0));
+		if (!is_text(value))
+			return PROBE_NO;
+		s = slice_from(s, name + 1 + value.n + 1);
+	}
+	return unseen > 0 ? PROBE_MORE : PROBE_NO;
 }
 
 static enum probe_result probe_opening(struct slice head)
 {
+	enum probe_result r;
+	struct slice seen;
 	size_t n;
 
 	if (head.p[0] != 0)
@@ -352,12 +390,14 @@ static enum probe_result probe_opening(struct slice head)
 	switch (pgsql_opening(head, &n)) {
 	case OPENING_SSL:
 	case OPENING_GSS:
-	case OPENING_CANCEL:
-		return PROBE_REQUEST;
+	case OPENING_CANCEL: /* the client waits for what the server does then */
+		if (head.n < n)
+			return PROBE_MORE;
+		return head.n == n ? PROBE_REQUEST : PROBE_NO;
 	case OPENING_STARTUP:
-		if (head.n < MIN(n, (size_t)PROBE_MAX) && !has_parameters(slice_from(head, 8)))
-			return is_text(slice_head(slice_from(head, 8), 1)) ? PROBE_MORE : PROBE_NO;
-		return has_parameters(slice_from(head, 8)) ? PROBE_REQUEST : PROBE_NO;
+		seen = slice_head(head, n);
+		r = probe_parameters(slice_from(seen, PGSQL_OPENING_HEAD), n - seen.n);
+		return r == PROBE_MORE && head.n >= PROBE_MAX ? PROBE_REQUEST : r;
 	case OPENING_BAD:
 		break;
 	}
@@ -369,6 +409,25 @@ enum probe_result pgsql_probe_opening(const struct probe_in *in)
 	return in->start ? probe_opening(in->head) : PROBE_NO;
 }
 
+/* Whether s is messages and nothing else, as far as it goes, and not by chance. */
+static enum pgsql_chain chain_to_end(enum pgsql_side side, struct slice s)
+{
+	bool sure = false;
+
+	for (int n = 0; s.n > 0; n++) {
+		uint32_t len;
+		enum link link = link_of(side, s, PROBE_MAX, &len);
+
+		if (link == LINK_NO)
+			return CHAIN_NO;
+		if (link == LINK_MORE)
+			break;
+		sure |= link == LINK_STRONG || n > 0;
+		s = slice_from(s, PGSQL_HEADER + (size_t)len);
+	}
+	return sure ? CHAIN_YES : CHAIN_MORE;
+}
+
 /* Messages that fit in one direction, and their counterparts in the other. */
 enum probe_result pgsql_probe_chain(const struct probe_in *in)
 {
@@ -376,9 +435,8 @@ enum probe_result pgsql_probe_chain(const struct probe_in *in)
 	enum probe_result r = PROBE_NO;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
-		enum pgsql_chain here = pgsql_chain(sides[i], in->head);
-		enum pgsql_chain there = in->other.n ? pgsql_chain(sides[1 - i], in->other)
-						     : CHAIN_MORE;
+		enum pgsql_chain here = chain_to_end(sides[i], in->head);
+		enum pgsql_chain there = chain_to_end(sides[1 - i], in->other);
 
 		if (here == CHAIN_NO || there == CHAIN_NO)
 			continue;

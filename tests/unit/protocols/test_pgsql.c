@@ -27,6 +27,12 @@ static void test_pgsql__beginnings(void)
 	EXPECT(GUESS("\0\0\0\x08\x04\xd2", "", true) == PROTO_UNKNOWN && more);
 	EXPECT(GUESS("\0\0\0\x12\0\3\0\0\1ser\0bob\0\0", "", true) == PROTO_UNKNOWN);
 	EXPECT(GUESS("\0\0\0\x12\0\4\0\0user\0bob\0\0", "", true) == PROTO_UNKNOWN);
+	/* Whole, nothing else than that, and no longer than it says. */
+	EXPECT(GUESS("\0\0\0\x12\0\3\0\0user\0bob\0", "", true) == PROTO_UNKNOWN && more);
+	EXPECT(GUESS("\0\0\0\x12\0\3\0\0user\0bob\0#", "", true) == PROTO_UNKNOWN && !more);
+	EXPECT(GUESS("\0\0\0\x13\0\3\0\0user\0bob\0\0", "", true) == PROTO_UNKNOWN && !more);
+	EXPECT(GUESS("\0\0\0\x12\0\3\0\0user\0b\1b\0\0", "", true) == PROTO_UNKNOWN && !more);
+	EXPECT(GUESS("\0\0\0\x08\x04\xd2\x16\x2fnoise", "", true) == PROTO_UNKNOWN);
 }
 
 /* Without a beginning, one direction alone is no evidence. */
@@ -40,6 +46,35 @@ static void test_pgsql__both_directions(void)
 	EXPECT(GUESS(QUERY, "+OK\r\n", false) == PROTO_UNKNOWN);
 	EXPECT(GUESS("QUIT\r\n", DONE, false) == PROTO_UNKNOWN);
 	EXPECT(GUESS("EHLO example.com\r\n", "220 mail\r\n", false) == PROTO_UNKNOWN);
+}
+
+/* A message that fits is none when what is behind it does not, and a length is to be kept. */
+static void test_pgsql__to_the_end(void)
+{
+	static const char ok[] = "R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+	struct slice server = slice_of(ok, sizeof(ok) - 1);
+	bool request = false, more = false;
+	char text[400];
+
+	EXPECT(GUESS(QUERY, "R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I", false) == PROTO_PGSQL);
+	EXPECT(GUESS(QUERY, "R\0\0\0\x08r\rs\n", false) == PROTO_UNKNOWN);
+	EXPECT(GUESS(QUERY, DONE "r\rn", false) == PROTO_UNKNOWN);
+	EXPECT(GUESS(QUERY "noise", DONE, false) == PROTO_UNKNOWN);
+	EXPECT(GUESS(QUERY "Q\0\0", DONE, false) == PROTO_PGSQL);
+	EXPECT(GUESS("K\0\0\0\x0cany8byte", QUERY, false) == PROTO_UNKNOWN);
+	/* Text of 300 bytes: with its NUL at the end, before, and nowhere. */
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "Q\0\0\1\x30", 5);
+	text[304] = '\0';
+	EXPECT(guess(slice_of(text, 305), server, false, &request, &more) == PROTO_PGSQL &&
+	       request);
+	EXPECT(guess(slice_of(text, 200), server, false, &request, &more) == PROTO_UNKNOWN && more);
+	text[5] = '\0';
+	EXPECT(guess(slice_of(text, 305), server, false, &request, &more) == PROTO_UNKNOWN &&
+	       !more);
+	text[5] = text[304] = 'x';
+	EXPECT(guess(slice_of(text, 400), server, false, &request, &more) == PROTO_UNKNOWN &&
+	       !more);
 }
 
 static void test_pgsql__names(void)
@@ -111,5 +146,6 @@ static void test_pgsql__flight(void)
 	EXPECT(f.n == FLIGHT_MAX - FLIGHT_RESERVED + 1 && !f.hopeless);
 }
 
-TEST_MAIN(TEST(test_pgsql__beginnings), TEST(test_pgsql__both_directions), TEST(test_pgsql__names),
+TEST_MAIN(TEST(test_pgsql__beginnings), TEST(test_pgsql__both_directions),
+	  TEST(test_pgsql__to_the_end), TEST(test_pgsql__names),
 	  TEST(test_pgsql__what_prepare_prepares), TEST(test_pgsql__flight))
