@@ -30,10 +30,11 @@ const char *proto_name(enum proto_id id)
 	return name ? name : names[PROTO_UNKNOWN];
 }
 
-/* A handshake record that starts with a hello (RFC 8446 sections 4 and 5.1). */
+/* A handshake record that starts with a hello (RFC 8446 sections 4, 4.1.2 and 5.1): type, version and
+ * length of the record, then type, length and version of the hello. */
 static enum probe_result probe_tls(const struct probe_in *in)
 {
-	static const uint8_t hello_min = 4; /* the handshake message's own header */
+	static const uint8_t hello_min = 6;
 	struct slice head = in->head;
 	size_t len;
 
@@ -44,11 +45,13 @@ static enum probe_result probe_tls(const struct probe_in *in)
 	if (head.n < 6)
 		return PROBE_MORE;
 	len = (size_t)head.p[3] << 8 | head.p[4];
-	if (len < hello_min || len > 18432)
+	if (len < hello_min || len > 18432 || head.p[5] < 1 || head.p[5] > 2)
 		return PROBE_NO;
-	if (head.p[5] == 1)
-		return PROBE_REQUEST;
-	return head.p[5] == 2 ? PROBE_RESPONSE : PROBE_NO;
+	if (head.n < 11)
+		return PROBE_MORE;
+	if (head.p[6] != 0 || head.p[9] != 3 || head.p[10] > 4)
+		return PROBE_NO;
+	return head.p[5] == 1 ? PROBE_REQUEST : PROBE_RESPONSE;
 }
 
 /* The client's connection preface (RFC 9113 section 3.4). */

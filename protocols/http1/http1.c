@@ -827,7 +827,7 @@ static void http1_close(void *st, struct sink *out)
 
 enum probe_result http1_probe(const struct probe_in *in)
 {
-	struct slice head = slice_head(in->head, HTTP1_PROBE_MAX);
+	struct slice head = in->head;
 	bool more_request, more_response;
 
 	while (head.n > 0 && (head.p[0] == '\r' || head.p[0] == '\n'))

@@ -13,8 +13,8 @@
 #define HTTP1_HEADERS_MAX     256   /* header and trailer fields of a message that are emitted */
 #define HTTP1_HEAD_MAX	      65536 /* bytes of header and trailer lines that are emitted */
 #define HTTP1_OUTSTANDING_MAX 256   /* requests without an answer; more wait (PARSE_WAIT) */
-#define HTTP1_PROBE_MAX	      64    /* bytes of a head: what they look like decides */
-#define HTTP1_BAD_LINES_MAX   4	    /* of a head, that are no fields; then framing is lost */
+#define HTTP1_PROBE_MAX	      64 /* bytes of a head: as many or more decide by what they look like */
+#define HTTP1_BAD_LINES_MAX   4	 /* of a head, that are no fields; then framing is lost */
 
 extern const struct proto_ops http1_ops;
 

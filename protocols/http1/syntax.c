@@ -325,10 +325,27 @@ static bool is_likely_method(struct slice s)
 	return s.n >= METHOD_LIKELY_MIN;
 }
 
+/* Whether the target, as far as it goes, has only bytes that may stand in one (RFC 3986 section 2). */
+static bool is_clean_target(struct slice s)
+{
+	size_t n = 0;
+
+	while (n < s.n && s.p[n] > ' ' && s.p[n] < 0x7f)
+		n++;
+	return n == s.n || s.p[n] == ' ';
+}
+
 static bool is_target_start(struct slice s, struct slice method)
 {
-	return s.p[0] == '/' || s.p[0] == '*' || (s.p[0] | 0x20) == 'h' ||
-	       slice_eq_str(method, "CONNECT");
+	static const char *const absolute[] = { "http://", "https://" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(absolute); i++) {
+		size_t n = MIN(s.n, strlen(absolute[i]));
+
+		if (slice_eq_nocase(slice_head(s, n), slice_of(absolute[i], n)))
+			return true;
+	}
+	return s.p[0] == '/' || s.p[0] == '*' || slice_eq_str(method, "CONNECT");
 }
 
 bool looks_like_request(struct slice s, bool *ret_more)
@@ -349,15 +366,34 @@ bool looks_like_request(struct slice s, bool *ret_more)
 		return true;
 	/* A target too long for the probe, and nothing that speaks against it. */
 	if (verdict < 0 && s.n >= HTTP1_PROBE_MAX)
-		return is_likely_method(method);
+		return is_likely_method(method) && is_clean_target(slice_from(s, n + 1));
 	*ret_more = verdict < 0;
 	return false;
+}
+
+/* Whether the bytes behind a status line may be of a head: its end, or a field's name and colon, as far
+ * as they go. */
+static bool is_field_start(struct slice s)
+{
+	size_t n = token_len(s);
+
+	if (n == s.n || s.p[n] == '\n')
+		return n == s.n || n == 0;
+	if (s.p[n] == '\r')
+		return n == 0 && (s.n == 1 || s.p[1] == '\n');
+	return n > 0 && (s.p[n] == ':' || s.p[n] == ' ' || s.p[n] == '\t');
 }
 
 bool looks_like_response(struct slice s, bool *ret_more)
 {
 	int verdict = status_verdict(s);
+	size_t nl = slice_find(s, '\n');
 
-	*ret_more = verdict < 0;
-	return verdict > 0;
+	*ret_more = verdict < 0 || (verdict > 0 && nl == s.n && s.n < PROBE_MAX);
+	if (verdict <= 0 || *ret_more)
+		return false;
+	for (size_t i = 0; i < nl; i++)
+		if (s.p[i] < ' ' && s.p[i] != '\t' && (s.p[i] != '\r' || i + 1 < nl))
+			return false;
+	return is_field_start(slice_from(s, nl + 1));
 }

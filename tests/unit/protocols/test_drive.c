@@ -194,6 +194,11 @@ static void test_infer__http1(void)
 	INFER("OPTIONS * HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
 	INFER("CONNECT shop:443 HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
 	INFER("GET http://shop/ HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
+	/* Too long for what is looked at, with bytes that no target has, and with another beginning. */
+	INFER("GET /a/very/long/path/that/does/not/end/within/the/bytes/that/are\x01looked/at",
+	      PROTO_UNKNOWN, 0, false);
+	INFER("GET hyacinths/a/very/long/path/that/does/not/end/within/the/bytes/looked/at",
+	      PROTO_UNKNOWN, 0, false);
 	INFER("FROBNICATE /x HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
 	INFER("X /load HTTP/1.1\r\n", PROTO_HTTP1, 1, false);
 	INFER("X /load/m", PROTO_UNKNOWN, 0, true);
@@ -205,6 +210,12 @@ static void test_infer__http1(void)
 	      PROTO_HTTP1, 1, false);
 	INFER("HTTP/1.1 200 OK\r\n", PROTO_HTTP1, 0, false);
 	INFER("HTTP/1.0 404\r\n", PROTO_HTTP1, 0, false);
+	INFER("HTTP/1.0 404\r\n\r\n", PROTO_HTTP1, 0, false);
+	INFER("HTTP/1.1 200 OK\r\nServer: x", PROTO_HTTP1, 0, false);
+	INFER("HTTP/1.1 200 O", PROTO_UNKNOWN, 0, true);
+	INFER("HTTP/1.1 209 O\x01\r\n", PROTO_UNKNOWN, 0, false);
+	INFER("HTTP/1.1 228\n\r\\\"", PROTO_UNKNOWN, 0, false);
+	INFER("HTTP/1.1 209 Op9\r\n2pj\"F*@R?X\n", PROTO_UNKNOWN, 0, false);
 	INFER("GET /x", PROTO_UNKNOWN, 0, true);
 	INFER("GE", PROTO_UNKNOWN, 0, true);
 	INFER("HTTP/1.1 20", PROTO_UNKNOWN, 0, true);
@@ -213,8 +224,11 @@ static void test_infer__http1(void)
 
 static void test_infer__others(void)
 {
-	INFER("\x16\x03\x01\x02\x00\x01\x00\x01", PROTO_TLS, 1, false);
-	INFER("\x16\x03\x03\x00\x7a\x02\x00\x00", PROTO_TLS, 0, false);
+	INFER("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", PROTO_TLS, 1, false);
+	INFER("\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03", PROTO_TLS, 0, false);
+	INFER("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03", PROTO_UNKNOWN, 0, true);
+	INFER("\x16\x03\x01\x02\x00\x01\x01\x01\xfc\x03\x03", PROTO_UNKNOWN, 0, false);
+	INFER("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x07\x03", PROTO_UNKNOWN, 0, false);
 	INFER("\x16\x03\x01", PROTO_UNKNOWN, 0, true);
 	INFER("\x16\x03\x01\xff\xff\x01", PROTO_UNKNOWN, 0, false);
 	INFER("\x16\x03\x03\x00\x7a\x0b", PROTO_UNKNOWN, 0, false);
