@@ -198,10 +198,13 @@ static bool hint_near_column(struct query_conn *c, struct slice name, char *hint
 			best = edits;
 		}
 	}
-	if (near) {
+	/* the very name: what was mentioned is a column of that table's name (requests), not the table */
+	if (near && best == 0)
+		snprintf(hint, cap, "%s is a column of another table", near);
+	else if (near)
 		snprintf(hint, cap, "did you mean %s?", near);
+	if (near)
 		return true;
-	}
 	near = catalog_nearest(name, catalog_column_name);
 	for (size_t i = 0; near && i < n; i++) {
 		if (!has_column(&tables[i], slice_str(near)))

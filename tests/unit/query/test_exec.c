@@ -377,6 +377,8 @@ static void test_exec__errors(void)
 		    "path is a column of table http", 7);
 	check_error(&f, "SELECT rtt_ns FROM requests", -EINVAL, "unknown_column",
 		    "rtt_ns is a column of table connections", 7);
+	check_error(&f, "SELECT requests, role FROM connections", -EINVAL, "unknown_column",
+		    "role is a column of another table", 17);
 	/* near a name of the statement's own table rather than one of another */
 	check_error(&f, "SELECT pat FROM requests", -EINVAL, "unknown_column",
 		    "did you mean path, a column of table http?", 7);
