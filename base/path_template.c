@@ -306,12 +306,14 @@ static bool printable(struct slice s)
 	return true;
 }
 
-/* The next piece of a key: up to a separator, or a whole UUID. */
+/* The next piece of a key: up to a separator, or a whole UUID, or a secret's mask (<REDACTED_JWT>). */
 static struct slice key_piece(struct slice s)
 {
 	struct slice uuid = slice_head(s, UUID_LEN);
 	size_t n = 0;
 
+	if (slice_starts(s, SLICE_LIT("<REDACTED")) && slice_find(s, '>') < s.n)
+		return slice_head(s, slice_find(s, '>') + 1);
 	if (s.n >= UUID_LEN && (s.n == UUID_LEN || separators[s.p[UUID_LEN]])) {
 		struct counts c = count(uuid);
 

@@ -178,6 +178,9 @@ static void test_path_guard__keys(void)
 	path_guard_init(&guard);
 	key_shape("user:42:cart", "user:*:cart");
 	key_shape("user:42", "user:*");
+	key_shape("user:<REDACTED_EMAIL>:cart", "user:*:cart");
+	key_shape("session:<REDACTED_JWT>", "session:*");
+	key_shape("a:<REDACTED_", "a:*_");
 	key_shape("user42", "user*");
 	key_shape("42", "*");
 	key_shape("cart", "cart");
