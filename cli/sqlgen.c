@@ -369,7 +369,7 @@ int sqlgen_errors(struct question *q, const struct options *o, struct strbuf *wh
 	if (r < 0)
 		return r;
 	add_and(q, o);
-	strbuf_adds(&q->sql, "(failed = 1 OR client_error = 1)");
+	strbuf_adds(&q->sql, "(failed = 1 OR client_error = 1 OR outcome = 'timed_out')");
 	if (wants_connections(o)) {
 		strbuf_adds(&q->sql,
 			    " UNION ALL SELECT coalesce(opened, end_time), end_time, client_name, "
