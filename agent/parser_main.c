@@ -20,7 +20,6 @@
 #include <sys/socket.h>
 
 #define DRAIN_MS      20 /* between rounds; the kernel wakes nobody for a record */
-#define IDLE_DRAIN_MS 60 /* at most, after rounds that found nothing: each doubles the wait */
 #define BUSY_DRAIN_MS 2	 /* after a round that found much */
 #define BUSY_BYTES    (256 * KIB)
 /* While the store has to catch up: with less room in the queue of rows the rest stays in the rings. */
@@ -42,7 +41,6 @@ struct parser {
 	int wait_fd;	    /* epoll: the attacher's messages, and the rings where they fill up */
 	uint64_t opens_pos; /* of the control ring: opens before it were given to the pipeline */
 	uint64_t opens_counted; /* the same of the parser process before this one */
-	int drain_ms;		/* before the next round when there was little */
 	uint64_t crowded_ns;	/* since when the queue of rows is, boot time; 0: it is not */
 	uint32_t snapshot_done;
 	bool stop;
@@ -175,13 +173,11 @@ static bool take_data(struct parser *ps, uint64_t until)
 	}
 }
 
-/* How long to wait after a round that took so many bytes of records, milliseconds. */
-static int wait_after(struct parser *ps, uint64_t taken)
+/* How long to wait after a round that took so many bytes of records, milliseconds. Not longer where there
+ * were none: a connection that wakes up may fill its window within the wait. */
+static int wait_after(uint64_t taken)
 {
-	if (taken > BUSY_BYTES)
-		return BUSY_DRAIN_MS;
-	ps->drain_ms = taken ? DRAIN_MS : MIN(ps->drain_ms * 2, IDLE_DRAIN_MS);
-	return ps->drain_ms;
+	return taken > BUSY_BYTES ? BUSY_DRAIN_MS : DRAIN_MS;
 }
 
 /* One round, as agent/bpf/events.h orders it: opens, data, then ends. Where the store has to catch up
@@ -198,7 +194,7 @@ static int drain(struct parser *ps)
 	ring_rewind(&ps->ctl, ends_from);
 	if (!all || !take_ends(ps, ends_until))
 		return CROWDED_MS;
-	return wait_after(ps, ps->data.pos - data_from + ps->ctl.pos - ends_from);
+	return wait_after(ps->data.pos - data_from + ps->ctl.pos - ends_from);
 }
 
 static void round_end(struct parser *ps)
@@ -357,7 +353,7 @@ int parser_main(const struct parser_args *a)
 	int r;
 
 	log_setup("parser", (enum log_level)a->cfg->log.level, (enum log_format)a->cfg->log.format);
-	ps = (struct parser){ .args = a, .drain_ms = DRAIN_MS };
+	ps = (struct parser){ .args = a };
 	r = setup(&ps);
 	if (r == 0)
 		r = sandbox_enter(&box, &what);
