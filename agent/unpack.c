@@ -360,13 +360,14 @@ static int64_t unpack(struct unpack *u, struct unpack_dir *d, struct slice *in, 
 
 	if (!held_room(u, d, n))
 		return -1;
-	out = d->held + d->n;
+	out = d->n ? d->held + d->n : d->held; /* NULL when nothing is wanted and nothing held */
 	if (d->packed && !d->codec && d->may)
 		d->codec = codec_take(u->pool, d->kind, d->plain_left);
 	if (d->packed)
 		return d->codec ? codec_run(d->codec, in, out, n) : -1;
 	n = MIN(n, in->n);
-	memcpy(out, in->p, n);
+	if (n > 0)
+		memcpy(out, in->p, n);
 	*in = slice_from(*in, n);
 	return (int64_t)n;
 }
