@@ -78,7 +78,6 @@ enum ledger_kind { LEDGER_IN, LEDGER_OUT, LEDGER_HELD, LEDGER_LOSS };
 	X(L6_RESP_HELD, 6, "pair", "open_answers", HELD, 0, "responses")                           \
 	X(L6_RESP_ONLY, 6, "pair", "response_only", LOSS, 0, "responses")                          \
 	X(L6_RESP_OLD, 6, "pair", "asked_before_start", LOSS, 1, "responses")                      \
-	X(L6_RESP_UNASKED, 6, "pair", "unasked", LOSS, 1, "responses")                             \
 	X(L6_RESP_CRASH, 6, "pair", "lost_in_crash", LOSS, 0, "responses")                         \
 	X(L6_DROPPED, 6, "pair", "no_request", LOSS, 1, "exchanges")                               \
 	X(L6_PUSH_IN, 6, "pushes", "pushes", IN, 0, "pushes")                                      \

@@ -360,15 +360,12 @@ static void finish_push(struct pipeline *p, struct conn *c, struct exchange *x, 
 	exchange_put_back(&p->pair, x);
 }
 
-/* The first answer on a connection that is older than the agent is to a request that is, too. Where
- * all that was asked has been read, nobody asked: a server that ends an idle connection with a 408. */
+/* The first answer on a connection that is older than the agent is to a request that is, too. */
 static enum ledger_id fate_of_answer(const struct conn *c, const struct exchange *x)
 {
 	if (x->msg[MSG_REQUEST].begun)
 		return L6_RESP_OUT;
-	if (c->old)
-		return c->n_rows ? L6_RESP_ONLY : L6_RESP_OLD;
-	return c->dir[0].gap_ns || c->dir[1].gap_ns ? L6_RESP_ONLY : L6_RESP_UNASKED;
+	return c->old && !c->n_rows ? L6_RESP_OLD : L6_RESP_ONLY;
 }
 
 /* Takes the exchange off its connection, as a row when it has a request. */
@@ -389,11 +386,11 @@ static void finish(struct pipeline *p, struct conn *c, struct exchange *x, const
 			emit(p, c, x, outcome);
 	}
 	if (x->msg[MSG_RESPONSE].begun) {
+		/* An answer to nobody may have been the answer to what is still open. */
+		if (!x->msg[MSG_REQUEST].begun)
+			c->dir[dir_other(c->request_dir)].gap_ns = p->now_ns;
 		pr->n_open_answers--;
 		count(p, fate_of_answer(c, x), 1);
-		/* An answer to nobody may have been the answer to what is still open. */
-		if (!x->msg[MSG_REQUEST].begun && c->n_open)
-			c->dir[dir_other(c->request_dir)].gap_ns = p->now_ns;
 	}
 	exchange_put_back(pr, x);
 }

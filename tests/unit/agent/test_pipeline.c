@@ -230,8 +230,7 @@ static void expect_balanced(void)
 		    L4_REST } },
 		{ { L5_IN }, { L5_OUT, L5_RESYNCED } },
 		{ { L6_IN }, { L6_OUT, L6_HELD, L6_EVICTED } },
-		{ { L6_RESP_IN },
-		  { L6_RESP_OUT, L6_RESP_HELD, L6_RESP_ONLY, L6_RESP_OLD, L6_RESP_UNASKED } },
+		{ { L6_RESP_IN }, { L6_RESP_OUT, L6_RESP_HELD, L6_RESP_ONLY, L6_RESP_OLD } },
 		{ { L7_IN }, { L7_OUT, L7_QUEUE_FULL, L7_TOO_BIG } },
 	};
 
@@ -491,7 +490,7 @@ static void test_pipeline__a_farewell_answers_no_later_request(void)
 	EXPECT_STR(text_of(&r, COL_STATUS), "(null)");
 	EXPECT_STR(text_of(&r, COL_OUTCOME), "closed_by_client"); /* who closed first is not told */
 	pipeline_commit(t.p);
-	EXPECT_EQ(ledger_get(&t.ledger, L6_RESP_UNASKED), 1);
+	EXPECT_EQ(ledger_get(&t.ledger, L6_RESP_ONLY), 1);
 	finish();
 }
 
@@ -514,7 +513,7 @@ static void test_pipeline__what_waits_at_the_end_is_read(void)
 	give_close(CLIENT_ID, rx, tx, 0);
 	pipeline_commit(t.p);
 	EXPECT_EQ(ledger_get(&t.ledger, L4_REST), 0);
-	EXPECT_EQ(ledger_get(&t.ledger, L6_RESP_UNASKED), 1);
+	EXPECT_EQ(ledger_get(&t.ledger, L6_RESP_ONLY), 1);
 	finish();
 }
 
