@@ -1,0 +1,165 @@
+#include "agent/pods.h"
+
+#include <errno.h>
+
+/* What is there of an identity: its last containers are not. */
+static size_t bytes_of(const struct k8s_identity *id)
+{
+	return offsetof(struct k8s_identity, containers) +
+	       id->n_containers * sizeof(id->containers[0]);
+}
+
+static uint64_t key_of(const struct k8s_uid *uid)
+{
+	uint64_t word[2];
+
+	memcpy(word, uid->bytes, sizeof(word));
+	return word[0] ^ hash_u64(word[1]);
+}
+
+void pods_init(struct pods *p)
+{
+	*p = (struct pods){ 0 };
+	hashmap_init(&p->by_uid, (size_t)2 * PODS_MAX);
+}
+
+/* A static pod's API object is made anew under another uid, with the hash of the one before. */
+static void unlist(struct pods *p, const struct k8s_uid *uid, const struct pod_entry *e)
+{
+	uint64_t at;
+
+	if (hashmap_get(&p->by_uid, key_of(uid), &at) && &p->entries[at - 1] == e)
+		(void)hashmap_del(&p->by_uid, key_of(uid));
+}
+
+static void list(struct pods *p, const struct k8s_uid *uid, const struct pod_entry *e)
+{
+	if (!k8s_uid_none(uid))
+		(void)hashmap_put(&p->by_uid, key_of(uid), (uint64_t)(e - p->entries) + 1);
+}
+
+static void drop(struct pods *p, struct pod_entry *e)
+{
+	unlist(p, &e->id->uid, e);
+	unlist(p, &e->id->config_hash, e);
+	p->n--;
+	p->n_gone -= e->gone != 0;
+	free(e->id);
+	*e = (struct pod_entry){ 0 };
+}
+
+void pods_done(struct pods *p)
+{
+	for (size_t i = 0; i < PODS_MAX; i++)
+		if (p->entries[i].id)
+			drop(p, &p->entries[i]);
+	hashmap_done(&p->by_uid);
+}
+
+static struct pod_entry *find(const struct pods *p, const struct k8s_uid *uid)
+{
+	uint64_t at;
+	struct pod_entry *e;
+
+	if (k8s_uid_none(uid) || !hashmap_get(&p->by_uid, key_of(uid), &at))
+		return NULL;
+	e = (struct pod_entry *)(uintptr_t)&p->entries[at - 1];
+	return k8s_uid_is(&e->id->uid, uid) || k8s_uid_is(&e->id->config_hash, uid) ? e : NULL;
+}
+
+/* A free place, or the one of the pod that went first. */
+static struct pod_entry *place(struct pods *p)
+{
+	struct pod_entry *oldest = NULL;
+
+	for (size_t i = 0; i < PODS_MAX; i++) {
+		struct pod_entry *e = &p->entries[i];
+
+		if (!e->id)
+			return e;
+		if (e->gone && (!oldest || e->gone < oldest->gone))
+			oldest = e;
+	}
+	if (oldest)
+		drop(p, oldest);
+	return oldest;
+}
+
+static void come_back(struct pods *p, struct pod_entry *e)
+{
+	p->n_gone -= e->gone != 0;
+	e->gone = 0;
+	e->round = p->round;
+}
+
+int pods_put(struct pods *p, const struct k8s_identity *id)
+{
+	struct k8s_identity *copy;
+	struct pod_entry *e;
+
+	if (!k8s_identity_ok(id))
+		return -EINVAL;
+	copy = malloc(bytes_of(id));
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, id, bytes_of(id));
+	e = find(p, &id->uid);
+	if (e)
+		drop(p, e);
+	else
+		e = place(p);
+	if (!e) {
+		p->refused++;
+		free(copy);
+		return -ENOSPC;
+	}
+	e->id = copy;
+	p->n++;
+	come_back(p, e);
+	list(p, &id->uid, e);
+	list(p, &id->config_hash, e);
+	return 0;
+}
+
+static void go(struct pods *p, struct pod_entry *e)
+{
+	if (e->gone)
+		return;
+	e->gone = ++p->order;
+	p->n_gone++;
+}
+
+void pods_gone(struct pods *p, const struct k8s_uid *uid)
+{
+	struct pod_entry *e = find(p, uid);
+
+	if (e)
+		go(p, e);
+}
+
+void pods_replace_begin(struct pods *p)
+{
+	p->round++;
+}
+
+void pods_replace_end(struct pods *p)
+{
+	for (size_t i = 0; i < PODS_MAX; i++)
+		if (p->entries[i].id && p->entries[i].round != p->round)
+			go(p, &p->entries[i]);
+}
+
+const struct k8s_identity *pods_find(const struct pods *p, const struct k8s_uid *uid)
+{
+	const struct pod_entry *e = find(p, uid);
+
+	return e ? e->id : NULL;
+}
+
+const char *pods_container(const struct k8s_identity *pod, const char *id)
+{
+	for (size_t i = 0; id[0] && i < pod->n_containers; i++)
+		if (strcmp(pod->containers[i].id, id) == 0)
+			return pod->containers[i].name;
+	return "";
+}
