@@ -4,8 +4,8 @@ import re
 import subprocess
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MODULES = ("base", "protocols", "config", "proto", "transport", "storage", "query", "agent", "collector",
-           "cli")
+MODULES = ("base", "protocols", "config", "proto", "k8s", "transport", "storage", "query", "agent",
+           "collector", "cli")
 TOKEN = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.S)
 
 
