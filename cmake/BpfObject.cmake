@@ -20,6 +20,7 @@ function(bpf_object name)
 			COMMAND ${BPF_CLANG} -g -O2 -std=gnu17 -target bpf -mcpu=v2 -D__TARGET_ARCH_${arch}
 				${B_DEFINES} -Wall -Wextra -Werror
 				-Wno-gnu-variable-sized-type-not-at-end -I${CMAKE_SOURCE_DIR}
+				-ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -fdebug-compilation-dir=.
 				-c ${CMAKE_CURRENT_SOURCE_DIR}/${B_SOURCE} -o ${obj}
 			DEPENDS ${B_SOURCE} ${B_DEPENDS}
 			COMMENT "BPF ${name} (${arch})" VERBATIM)
