@@ -9,7 +9,7 @@ KERNELS ?= 6.1
 export LC_ALL := C.UTF-8
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test lint asan tsan fuzz fuzz-long bench soak test-kernels install fmt clean \
+.PHONY: help deps build run test lint asan tsan fuzz fuzz-long bench soak test-kernels image install fmt clean \
 	deps-run deps-test deps-lint deps-bench deps-kernels
 
 help: ## this list
@@ -66,6 +66,9 @@ soak: deps-run ## two hours of load while memory, descriptors and threads are wa
 test-kernels: deps-kernels ## boot Debian's own kernels (KERNELS=6.1; also 5.10 6.12) in QEMU and run the smoke test
 	@scripts/build release programs
 	@tests/kernels/run $(KERNELS)
+
+image: build ## one small OCI image with the three programs, build/kelpie-image.tar; no container engine needed
+	@deploy/image/build build/bin build/kelpie-image.tar
 
 install: ## install under DESTDIR and PREFIX (/usr/local) what `make build` built
 	@scripts/deps build
