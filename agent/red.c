@@ -7,7 +7,8 @@
 
 struct red_entry {
 	char *texts; /* RED_TEXTS strings, each with its NUL */
-	uint64_t requests, errors, client_errors;
+	uint64_t requests, errors, client_errors, request_bytes, response_bytes;
+	uint64_t answers, total_ns, max_ns; /* of those with a latency */
 	struct sketch latency;
 };
 
@@ -131,8 +132,14 @@ void red_add(struct red *r, const struct red_sample *sample)
 	e->requests++;
 	e->errors += s->failed;
 	e->client_errors += s->client_error;
-	if (s->latency_ns >= 0)
-		(void)sketch_add(&e->latency, (double)s->latency_ns, 1);
+	e->request_bytes += s->request_bytes;
+	e->response_bytes += s->response_bytes;
+	if (s->latency_ns < 0)
+		return;
+	e->answers++;
+	e->total_ns += (uint64_t)s->latency_ns;
+	e->max_ns = MAX(e->max_ns, (uint64_t)s->latency_ns);
+	(void)sketch_add(&e->latency, (double)s->latency_ns, 1);
 }
 
 static int put_row(const struct red_slot *slot, const struct red_entry *e, const char *node,
@@ -152,6 +159,12 @@ static int put_row(const struct red_slot *slot, const struct red_entry *e, const
 	row_int(b, COL_REQUESTS, (int64_t)e->requests);
 	row_int(b, COL_ERRORS, (int64_t)e->errors);
 	row_int(b, COL_CLIENT_ERRORS, (int64_t)e->client_errors);
+	row_int(b, COL_REQUEST_BYTES, (int64_t)e->request_bytes);
+	row_int(b, COL_RESPONSE_BYTES, (int64_t)e->response_bytes);
+	if (e->answers) {
+		row_int(b, COL_TOTAL_NS, (int64_t)e->total_ns);
+		row_int(b, COL_MAX_NS, (int64_t)e->max_ns);
+	}
 	row_text(b, COL_NODE, slice_str(node));
 	sketch_put(&bytes, &e->latency);
 	strbuf_adds(&text, SKETCH_TEXT_PREFIX);

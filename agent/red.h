@@ -1,5 +1,5 @@
-/* Running rate, errors and duration: a few minutes of slots of a few seconds, each with counts and
- * a latency sketch per (server, client, protocol, method, resource). What `top` and live views
+/* Running rate, errors, duration and bytes: a few minutes of slots of a few seconds, each with counts,
+ * sums and a latency sketch per (server, client, protocol, method, resource). What `top` and live views
  * read, so that they never scan: the table kelpie_red.
  */
 #ifndef AGENT_RED_H
@@ -42,6 +42,7 @@ struct red_sample {
 	struct slice texts[RED_TEXTS];
 	uint64_t end_ns;
 	int64_t latency_ns;
+	uint64_t request_bytes, response_bytes;
 	bool failed, client_error;
 };
 void red_add(struct red *r, const struct red_sample *s);

@@ -108,6 +108,8 @@ void small_add_red(struct store_proc *sp, const struct row *r)
 			   cell_text(sp, r, COL_RESOURCE) },
 		.end_ns = r->hdr->end_ns,
 		.latency_ns = cell_int(r, COL_LATENCY_NS, -1),
+		.request_bytes = (uint64_t)cell_int(r, COL_REQUEST_BYTES, 0),
+		.response_bytes = (uint64_t)cell_int(r, COL_RESPONSE_BYTES, 0),
 		.failed = cell_int(r, COL_FAILED, 0) == 1,
 		.client_error = cell_int(r, COL_CLIENT_ERROR, 0) == 1,
 	};

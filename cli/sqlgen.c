@@ -214,8 +214,6 @@ bool sqlgen_top_can_run(const struct question *range, const struct options *o, u
 					FILTER_PROTOCOL, FILTER_METHOD, FILTER_RESOURCE };
 
 	if (o->output != OUTPUT_TABLE || o->until || top_by_parse(o->by) == TOP_POD ||
-	    (o->sort_by && (strstr(o->sort_by, "bytes") || strstr(o->sort_by, "max_ns") ||
-			    strstr(o->sort_by, "total_ns"))) ||
 	    range->from_ns + SQLGEN_RANGE_NS + NSEC_PER_SEC < now_ns)
 		return false;
 	for (size_t i = 0; i < o->n_filters; i++)
@@ -227,13 +225,12 @@ bool sqlgen_top_can_run(const struct question *range, const struct options *o, u
 
 /* What both sources of top name alike, so that views and orders do not care. */
 static const struct {
-	const char *count, *errors, *client_errors, *latency, *rest;
+	const char *count, *errors, *client_errors, *latency, *total, *max;
 } top_source[] = {
 	{ "count(*)", "sum(coalesce(failed, 0))", "sum(coalesce(client_error, 0))", "latency_ns",
-	  ", sum(latency_ns) AS total_ns, max(latency_ns) AS max_ns, sum(request_bytes) AS "
-	  "request_bytes, "
-	  "sum(response_bytes) AS response_bytes" },
-	{ "sum(requests)", "sum(errors)", "sum(client_errors)", "latency_sketch", "" },
+	  "latency_ns", "latency_ns" },
+	{ "sum(requests)", "sum(errors)", "sum(client_errors)", "latency_sketch", "total_ns",
+	  "max_ns" },
 };
 
 int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bool running,
@@ -255,10 +252,11 @@ int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bo
 		    ", 6) AS rate_per_s, %s AS errors, round(100.0 * %s / %s, 2) AS error_pct, "
 		    "%s AS client_errors, round(100.0 * %s / %s, 2) AS client_error_pct, p50(%s) "
 		    "AS p50_ns, p90(%s) AS p90_ns, p99(%s) AS "
-		    "p99_ns%s FROM %s",
+		    "p99_ns, sum(%s) AS total_ns, max(%s) AS max_ns, sum(request_bytes) AS "
+		    "request_bytes, sum(response_bytes) AS response_bytes FROM %s",
 		    top_source[running].errors, top_source[running].errors, n,
 		    top_source[running].client_errors, top_source[running].client_errors, n,
-		    latency, latency, latency, top_source[running].rest,
+		    latency, latency, latency, top_source[running].total, top_source[running].max,
 		    running ? "kelpie_red" : table_of(o));
 	r = sqlgen_where(q, o, SQL_REQUESTS, why);
 	if (r < 0)

@@ -27,8 +27,7 @@ int sqlgen_where(struct question *q, const struct options *o, enum sql_target ta
 int sqlgen_range(struct question *q, const struct options *o, uint64_t now_ns, uint64_t default_ns,
 		 struct strbuf *why);
 
-/* span_ns: what rates are divided by. running: from the running counts (kelpie_red), without bytes.
- */
+/* span_ns: what rates are divided by. running: from the running counts (kelpie_red). */
 int sqlgen_top(struct question *q, const struct options *o, uint64_t span_ns, bool running,
 	       struct strbuf *why);
 /* Whether the running counts can answer: a table of the last minutes, grouped and filtered by what

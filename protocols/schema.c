@@ -220,6 +220,8 @@ static const struct column columns[] = {
 	INT(COL_REQUESTS, "requests", UNIT_COUNT, 0, NULL, ""),
 	INT(COL_ERRORS, "errors", UNIT_COUNT, 0, NULL, "failed = 1"),
 	INT(COL_CLIENT_ERRORS, "client_errors", UNIT_COUNT, 0, NULL, "client_error = 1"),
+	INT(COL_TOTAL_NS, "total_ns", UNIT_DURATION_NS, 0, NULL, "sum of latency_ns"),
+	INT(COL_MAX_NS, "max_ns", UNIT_DURATION_NS, 0, NULL, "largest latency_ns"),
 	TEXT(COL_SKETCH, "latency_sketch", 16384, 0, NULL, "DDSketch of latency_ns, base64"),
 };
 
@@ -320,10 +322,11 @@ static const uint16_t ledger_ids[] = { COL_NODE,	COL_EPOCH_TEXT, COL_HOP,
 				       COL_STAGE,	COL_COUNTER,	COL_LEDGER_KIND,
 				       COL_INTENTIONAL, COL_UNIT,	COL_VALUE };
 static const uint16_t status_ids[] = { COL_NODE, COL_KEY, COL_TEXT_VALUE };
-static const uint16_t red_ids[] = { COL_END_TIME, COL_SERVER_NAME, COL_CLIENT_NAME,
-				    COL_PROTOCOL, COL_METHOD,	   COL_RESOURCE,
-				    COL_REQUESTS, COL_ERRORS,	   COL_CLIENT_ERRORS,
-				    COL_SKETCH,	  COL_NODE };
+static const uint16_t red_ids[] = { COL_END_TIME,      COL_SERVER_NAME,	   COL_CLIENT_NAME,
+				    COL_PROTOCOL,      COL_METHOD,	   COL_RESOURCE,
+				    COL_REQUESTS,      COL_ERRORS,	   COL_CLIENT_ERRORS,
+				    COL_SKETCH,	       COL_TOTAL_NS,	   COL_MAX_NS,
+				    COL_REQUEST_BYTES, COL_RESPONSE_BYTES, COL_NODE };
 
 #define LIST_MAX 96
 static const struct column *by_id[_COL_MAX];
@@ -340,7 +343,7 @@ static const struct table_schema tables[_TABLE_MAX] = {
 	TABLE(TABLE_LEDGER, 1, 0, "kelpie_ledger", ledger_ids,
 	      "what came in, went out, is held and was lost at each hop"),
 	TABLE(TABLE_STATUS, 1, 0, "kelpie_status", status_ids, "the agent about itself"),
-	TABLE(TABLE_RED, 1, 0, "kelpie_red", red_ids,
+	TABLE(TABLE_RED, 2, 0, "kelpie_red", red_ids,
 	      "running seconds of rate, errors and duration by server, client and resource"),
 	TABLE(TABLE_PGSQL, 1, TABLE_F_EXCHANGES, "pgsql", pgsql_ids, "PostgreSQL statements"),
 	TABLE(TABLE_MYSQL, 1, TABLE_F_EXCHANGES, "mysql", mysql_ids,

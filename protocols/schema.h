@@ -204,6 +204,8 @@ enum col_id {
 	COL_SKETCH = 247, /* DDSketch of latency_ns, base64 */
 	COL_CLIENT_ERRORS = 248,
 	COL_EPOCH_TEXT = 249,
+	COL_TOTAL_NS = 250,
+	COL_MAX_NS = 251,
 
 	_COL_MAX = 256, /* numbers are below this */
 };

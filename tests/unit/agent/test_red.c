@@ -113,5 +113,42 @@ static void test_red__one_server_cannot_fill_it(void)
 	red_done(&r);
 }
 
+static int64_t only_cell(const struct mem_rows *rows, uint16_t col)
+{
+	struct row row = row_of(rows->rows[0].bytes);
+	const struct cell *c = row_find(&row, col);
+
+	return c ? c->v.i : -1;
+}
+
+/* What `top` shows as TOTAL, MAX, IN and OUT; an exchange without an answer has bytes, and no time. */
+static void test_red__sums(void)
+{
+	static const struct {
+		int64_t latency_ns, total_ns, max_ns;
+	} steps[] = { { -1, -1, -1 }, { 40, 40, 40 }, { 2, 42, 40 } };
+	static struct red r;
+	struct mem_rows rows;
+
+	red_init(&r);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		struct red_sample s = { .end_ns = NOW_NS,
+					.latency_ns = steps[i].latency_ns,
+					.request_bytes = 10,
+					.response_bytes = 200 };
+
+		red_add(&r, &s);
+		mem_rows_init(&rows, 10);
+		EXPECT_EQ(red_rows(&r, 0, UINT64_MAX, "node", &rows), 0);
+		EXPECT_EQ(rows.n, 1);
+		EXPECT_EQ(only_cell(&rows, COL_TOTAL_NS), steps[i].total_ns);
+		EXPECT_EQ(only_cell(&rows, COL_MAX_NS), steps[i].max_ns);
+		EXPECT_EQ(only_cell(&rows, COL_REQUEST_BYTES), (int64_t)(10 * (i + 1)));
+		EXPECT_EQ(only_cell(&rows, COL_RESPONSE_BYTES), (int64_t)(200 * (i + 1)));
+		mem_rows_done(&rows);
+	}
+	red_done(&r);
+}
+
 TEST_MAIN(TEST(test_red__keeps_a_lap), TEST(test_red__the_future_does_not_stay),
-	  TEST(test_red__one_server_cannot_fill_it))
+	  TEST(test_red__one_server_cannot_fill_it), TEST(test_red__sums))
