@@ -48,7 +48,8 @@ struct k8s_meta {
 enum k8s_container_kind { K8S_MAIN, K8S_INIT, K8S_SIDECAR, K8S_EPHEMERAL };
 
 struct k8s_container {
-	struct slice name, image, id; /* id: 64 hex digits without the runtime's scheme */
+	struct slice name, image, id;	 /* id: 64 hex digits without the runtime's scheme */
+	int64_t started_ns, finished_ns; /* of its present state; finished: it has terminated */
 	uint32_t restarts;
 	enum k8s_container_kind kind;
 };
@@ -85,6 +86,7 @@ struct k8s_endpoint {
 struct k8s_endpoint_slice {
 	struct k8s_endpoint endpoints[K8S_ENDPOINTS_MAX]; /* one per address */
 	struct k8s_port ports[K8S_PORTS_MAX];
+	struct slice addr_type; /* IPv4, IPv6 or FQDN */
 	uint8_t n_endpoints, n_ports;
 };
 
