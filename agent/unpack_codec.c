@@ -16,6 +16,7 @@ struct codec {
 	bool over;	/* its end has come, or what is none of it */
 	z_stream z;
 	ZSTD_DCtx *zstd;
+	size_t hint; /* bytes that zstd asked for: up to the end of the block, and the next one's header */
 };
 
 bool codec_kind_of(uint8_t first, enum codec_kind *ret)
@@ -84,6 +85,7 @@ struct codec *codec_take(struct unpack_pool *p, enum codec_kind kind, uint32_t p
 	if (!c)
 		return NULL;
 	c->over = false;
+	c->hint = 0;
 	c->bytes = bytes;
 	p->bytes += bytes;
 	if (kind == CODEC_ZLIB)
@@ -128,14 +130,25 @@ static size_t zlib_run(struct codec *c, struct slice *in, uint8_t *out, size_t m
 	return max - c->z.avail_out;
 }
 
+/* A call of zstd that meets damage says nothing of what came out in it. So that this is the same however the
+ * input is cut, each call can meet either: a block is given without its last byte, of which nothing comes out
+ * but what was stored, then byte by byte, so that it comes out before the header behind it is looked at. */
+#define ZSTD_APART 4
 static size_t zstd_run(struct codec *c, struct slice *in, uint8_t *out, size_t max)
 {
-	ZSTD_inBuffer from = { in->p, in->n, 0 };
 	ZSTD_outBuffer to = { out, max, 0 };
-	size_t r = ZSTD_decompressStream(c->zstd, &to, &from);
+	ZSTD_inBuffer from;
+	size_t before;
 
-	*in = slice_from(*in, from.pos);
-	c->over = r == 0 || ZSTD_isError(r);
+	do {
+		before = to.pos;
+		from = (ZSTD_inBuffer){ in->p,
+					MIN(in->n, c->hint > ZSTD_APART ? c->hint - ZSTD_APART : 1),
+					0 };
+		c->hint = ZSTD_decompressStream(c->zstd, &to, &from);
+		*in = slice_from(*in, from.pos);
+		c->over = c->hint == 0 || ZSTD_isError(c->hint);
+	} while (!c->over && to.pos < max && (from.pos > 0 || to.pos > before));
 	return to.pos;
 }
 
