@@ -1,0 +1,35 @@
+/* What cluster.c (objects as they come and go) and cluster_of.c (one object's entities) share. */
+#ifndef K8S_CLUSTER_INT_H
+#define K8S_CLUSTER_INT_H
+
+#include "k8s/cluster.h"
+
+/* What one object says. Its texts are the object's own slices until thing_keep() has copied them. */
+struct thing {
+	enum k8s_kind kind;
+	bool own_service; /* pod: an annotation names it, slices do not count */
+	struct slice uid, ns;
+	struct slice name;    /* job; of a pod its Job's, where it has one */
+	struct slice service; /* slice: whose endpoints these are */
+	struct slice cronjob; /* job: its controller */
+	struct slice *pods;   /* slice: uids of the pods in it, each once */
+	size_t n_pods;
+	struct k8s_entity *entities; /* in the order of thing_order() */
+	size_t n_entities;
+	uint64_t refused; /* entities that found no room */
+	char *texts;	  /* behind all slices, once kept */
+	/* Of a pod, what others say about it; owned. */
+	char *told_service, *told_cronjob;
+};
+
+/* Fills *ret from the object; texts stay the object's, the arrays are *ret's. 0 or -ENOMEM; *ret can be
+ * given to thing_done() either way. */
+int thing_of(const struct k8s_object *o, struct thing *ret);
+/* Copies all texts into memory of its own. 0 or -ENOMEM. */
+int thing_keep(struct thing *t);
+void thing_done(struct thing *t);
+
+/* By place: address, port, protocol, kind. Entities of one object and place are the same one. */
+int thing_order(const struct k8s_entity *a, const struct k8s_entity *b);
+
+#endif
