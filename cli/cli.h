@@ -9,6 +9,7 @@
 #define CLI_ARGS_MAX	8
 #define CLI_FILTERS_MAX 64
 #define CLI_FORWARD_MAX 16 /* options handed on to the agent */
+#define CLI_KUBE_MAX	24 /* options handed on to kubectl */
 
 enum cli_exit {
 	EXIT_OK = 0,
@@ -39,6 +40,7 @@ enum filter_kind {
 	FILTER_NODE,
 	FILTER_FROM,
 	FILTER_TO,
+	FILTER_ABOUT,
 	FILTER_PROTOCOL,
 	FILTER_PID,
 	FILTER_PORT,
@@ -54,6 +56,7 @@ enum filter_kind {
 struct filter {
 	uint8_t kind; /* enum filter_kind */
 	bool negate;
+	bool implied;	   /* nobody typed it: kubectl's namespace */
 	const char *value; /* comma list as given; borrowed from argv */
 };
 
@@ -63,6 +66,16 @@ struct filter {
 struct match {
 	const char *column; /* or an expression of columns; constant */
 	const char *value;  /* NULL: the column is NULL */
+};
+
+struct kube_flag {
+	const char *name, *value; /* "context", "prod"; value NULL: takes none */
+};
+
+/* Of kubectl's context; kube.h. */
+struct options_scope {
+	char context[256];
+	char ns[64]; /* "": not asked yet */
 };
 
 /* What the flags said; texts are borrowed from argv. NULL and 0: not given. */
@@ -96,6 +109,12 @@ struct options {
 		*forward[CLI_FORWARD_MAX]; /* "--hook", "sys_exit", ...: handed on to the agent */
 	size_t n_forward;
 
+	struct kube_flag kube[CLI_KUBE_MAX]; /* handed on to kubectl */
+	size_t n_kube;
+	const char *kelpie_namespace;
+	struct options_scope scope;
+	bool scoped; /* rows of the scope's namespace alone */
+
 	const char *args[CLI_ARGS_MAX];
 	size_t n_args;
 };
@@ -107,7 +126,7 @@ enum flag_group {
 	GROUP_FILTER = 1 << 2,
 	GROUP_RANGE = 1 << 3,  /* --since, --until */
 	GROUP_LIST = 1 << 4,   /* --limit, --last, --sort-by, --follow */
-	GROUP_SOURCE = 1 << 5, /* --server, --data-dir */
+	GROUP_SOURCE = 1 << 5, /* --server, --data-dir, kubectl's */
 	GROUP_RUN = 1 << 6,
 	GROUP_TOP = 1 << 7,
 	GROUP_SQL = 1 << 8,
@@ -123,7 +142,7 @@ struct command {
 	const char *name;
 	int (*fn)(const struct options *o); /* returns enum cli_exit */
 	unsigned int groups;		    /* enum flag_group */
-	const char *args;		    /* "[TABLE]", "" for none */
+	const char *args; /* "[TABLE]", "" for none; of a command with filters they are --about */
 	size_t args_min, args_max;
 	const char *summary; /* one line, no full stop */
 	const char *examples[2];

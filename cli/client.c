@@ -3,6 +3,8 @@
 #include "cli/cli.h"
 #include "cli/interrupt.h"
 #include "cli/json.h"
+#include "cli/kube.h"
+#include "cli/lines.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -11,6 +13,7 @@
 #define CONNECT_TIMEOUT_MS 3000L
 
 struct client {
+	struct kube *kube; /* of a Kelpie in a cluster; nothing else is set then */
 	CURL *easy;
 	CURLM *multi;
 	char *address;
@@ -20,11 +23,9 @@ struct client {
 };
 
 struct transfer {
-	const struct client_request *req;
 	CURL *easy;
-	struct strbuf line;
+	struct line_split lines;
 	struct strbuf error_body;
-	int status; /* first error of a line */
 };
 
 static int set_address(struct client *c, const char *address, struct trouble *t)
@@ -73,10 +74,24 @@ int client_new(const char *address, struct client **ret, struct trouble *t)
 	return 0;
 }
 
+int client_new_kube(struct kube *kube, struct client **ret, struct trouble *t)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		kube_free(kube);
+		return trouble_set(t, EXIT_ERROR, "out of memory");
+	}
+	c->kube = kube;
+	*ret = c;
+	return 0;
+}
+
 void client_free(struct client *c)
 {
 	if (!c)
 		return;
+	kube_free(c->kube);
 	curl_easy_cleanup(c->easy);
 	curl_multi_cleanup(c->multi);
 	free(c->address);
@@ -93,43 +108,17 @@ static bool is_error(struct transfer *x)
 	return status < 200 || status > 299;
 }
 
-static int deliver(struct transfer *x)
-{
-	struct slice line = strbuf_slice(&x->line);
-
-	if (line.n && line.p[line.n - 1] == '\r')
-		line = slice_head(line, line.n - 1);
-	if (line.n && !x->status)
-		x->status = x->req->line(x->req->ctx, line);
-	strbuf_reset(&x->line);
-	return x->status;
-}
-
 static size_t on_data(char *data, size_t size, size_t n, void *ctx)
 {
 	struct transfer *x = ctx;
-	struct slice rest = slice_of(data, size * n);
+	struct slice bytes = slice_of(data, size * n);
 
 	if (is_error(x)) {
-		strbuf_add(&x->error_body, rest.p,
-			   MIN(rest.n, x->error_body.max - x->error_body.len));
-		return size * n;
+		strbuf_add(&x->error_body, bytes.p,
+			   MIN(bytes.n, x->error_body.max - x->error_body.len));
+		return bytes.n;
 	}
-	while (rest.n) {
-		size_t end = slice_find(rest, '\n');
-
-		strbuf_add(&x->line, rest.p, end);
-		if (x->line.failed) {
-			x->status = -EMSGSIZE;
-			return 0;
-		}
-		if (end == rest.n)
-			break;
-		if (deliver(x) < 0)
-			return 0;
-		rest = slice_from(rest, end + 1);
-	}
-	return size * n;
+	return line_split_add(&x->lines, bytes) < 0 ? 0 : bytes.n;
 }
 
 static int unreachable(const struct client *c, CURLcode code, struct trouble *t)
@@ -196,7 +185,7 @@ static int run_transfer(struct client *c, struct transfer *x, CURLcode *ret)
 	while ((msg = curl_multi_info_read(c->multi, &left)))
 		if (msg->msg == CURLMSG_DONE)
 			*ret = msg->data.result;
-	return x->status;
+	return x->lines.status;
 }
 
 static struct curl_slist *headers_for(const struct client_request *req)
@@ -246,12 +235,14 @@ int client_do(struct client *c, const struct client_request *req, struct trouble
 {
 	_cleanup_(strbuf_done) struct strbuf url = STRBUF_INIT(256 * KIB);
 	struct curl_slist *headers = headers_for(req);
-	struct transfer x = { .req = req, .easy = c->easy };
+	struct transfer x = { .easy = c->easy, .lines = { .fn = req->line, .ctx = req->ctx } };
 	CURLcode code;
 	long status = 0;
 	int r;
 
-	strbuf_init(&x.line, CLIENT_LINE_MAX);
+	if (c->kube)
+		return kube_do(c->kube, req, t);
+	strbuf_init(&x.lines.line, CLIENT_LINE_MAX);
 	strbuf_init(&x.error_body, CLIENT_ERROR_MAX);
 	strbuf_addf(&url, "%s%s", c->base, req->path);
 	set_options(c, req, &x, strbuf_str(&url), headers);
@@ -263,12 +254,12 @@ int client_do(struct client *c, const struct client_request *req, struct trouble
 	else if (r == 0 && (status < 200 || status > 299))
 		r = api_error(c, status, strbuf_slice(&x.error_body), t);
 	else if (r == 0)
-		r = deliver(&x);
+		r = line_split_end(&x.lines);
 	if (r == -EMSGSIZE)
 		r = trouble_set(t, EXIT_ERROR, "%s sent a line that is too long", c->address);
 	curl_multi_remove_handle(c->multi, c->easy);
 	curl_slist_free_all(headers);
-	strbuf_done(&x.line);
+	strbuf_done(&x.lines.line);
 	strbuf_done(&x.error_body);
 	return r;
 }

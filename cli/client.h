@@ -1,4 +1,4 @@
-/* HTTP to the collector: over a Unix socket or TCP, one request at a time, streamed. */
+/* HTTP to the collector: over a Unix socket, TCP or kubectl, one request at a time, streamed. */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
 
@@ -9,9 +9,12 @@
 #define CLIENT_ERROR_MAX (64 * KIB) /* kept of an error's body */
 
 struct client;
+struct kube;
 
 /* address: "unix:PATH", "ADDR:PORT", "http://...". 0 or -EIO with *t set. */
 int client_new(const char *address, struct client **ret, struct trouble *t);
+/* Through kubectl; takes kube over, also on failure. */
+int client_new_kube(struct kube *kube, struct client **ret, struct trouble *t);
 void client_free(struct client *c);
 DEFINE_CLEANUP(struct client, client_free)
 

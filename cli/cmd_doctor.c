@@ -1,5 +1,6 @@
 /* doctor: what this machine allows, how the running instance is, and whether a request that is made
- * now is found in the store. Each check has an id that stays.
+ * now is found in the store; of a cluster how its collector and agents are. Each check has an id that
+ * stays.
  */
 #include "cli/canary.h"
 #include "cli/interrupt.h"
@@ -39,6 +40,7 @@ struct doctor {
 struct check {
 	const char *id, *name;
 	bool needs_server;
+	bool of_machine; /* this one's: says nothing of a cluster */
 	void (*fn)(struct doctor *d, struct finding *f);
 };
 
@@ -373,19 +375,19 @@ static void check_canary6(struct doctor *d, struct finding *f)
 }
 
 static const struct check checks[] = {
-	{ "K001", "kernel", false, check_kernel },
-	{ "K002", "kernel types (BTF)", false, check_btf },
-	{ "K003", "privilege", false, check_privilege },
-	{ "K004", "lockdown", false, check_lockdown },
-	{ "K005", "control groups", false, check_cgroup },
-	{ "S001", "collector", false, check_server },
-	{ "S002", "versions", true, check_version },
-	{ "S003", "agents", true, check_agents },
-	{ "S004", "pause", true, check_paused },
-	{ "L001", "ledger", true, check_ledger },
-	{ "L002", "losses", true, check_loss },
-	{ "C001", "canary over IPv4", true, check_canary4 },
-	{ "C002", "canary over IPv6", true, check_canary6 },
+	{ "K001", "kernel", false, true, check_kernel },
+	{ "K002", "kernel types (BTF)", false, true, check_btf },
+	{ "K003", "privilege", false, true, check_privilege },
+	{ "K004", "lockdown", false, true, check_lockdown },
+	{ "K005", "control groups", false, true, check_cgroup },
+	{ "S001", "collector", false, false, check_server },
+	{ "S002", "versions", true, false, check_version },
+	{ "S003", "agents", true, false, check_agents },
+	{ "S004", "pause", true, false, check_paused },
+	{ "L001", "ledger", true, false, check_ledger },
+	{ "L002", "losses", true, false, check_loss },
+	{ "C001", "canary over IPv4", true, true, check_canary4 },
+	{ "C002", "canary over IPv6", true, true, check_canary6 },
 };
 
 static const struct view_col doctor_cols[] = {
@@ -425,6 +427,7 @@ int cmd_doctor(const struct options *o)
 						  { .name = "fix", .type = "TEXT" } };
 	_cleanup_(printer_freep) struct printer *p = NULL;
 	struct doctor d = { .o = o };
+	bool cluster = source_is_cluster(o);
 	struct print_opts print;
 
 	interrupt_install();
@@ -436,7 +439,8 @@ int cmd_doctor(const struct options *o)
 	d.sink.columns(d.sink.ctx, cols, ARRAY_SIZE(cols));
 	fetch_status(&d);
 	for (size_t i = 0; i < ARRAY_SIZE(checks) && !interrupted(); i++)
-		if (!checks[i].needs_server || d.have_status)
+		if ((!checks[i].needs_server || d.have_status) &&
+		    !(cluster && checks[i].of_machine))
 			run_check(&d, &checks[i]);
 	print_end(p);
 	source_free(d.source);

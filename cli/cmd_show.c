@@ -51,8 +51,9 @@ static int look_up(struct source *source, const char *sql, const char *id, struc
 }
 
 /* The statement that shows all of it: with the protocol's own columns where its table has the row.
- * Payload columns stand in no `*`. */
-static void full_statement(const struct found *exchange, bool connection, struct strbuf *out)
+ * Payload columns stand in no `*`; a cluster's collector gives none of them. */
+static void full_statement(const struct found *exchange, bool connection, bool payloads,
+			   struct strbuf *out)
 {
 	const struct table_schema *t = schema_table_by_name(exchange->protocol);
 
@@ -66,7 +67,7 @@ static void full_statement(const struct found *exchange, bool connection, struct
 		return;
 	}
 	strbuf_adds(out, "SELECT *");
-	for (size_t i = 0; i < t->n_columns; i++)
+	for (size_t i = 0; i < t->n_columns && payloads; i++)
 		if (t->columns[i]->flags & COL_F_PAYLOAD)
 			strbuf_addf(out, ", %s", t->columns[i]->name);
 	strbuf_addf(out, " FROM %s WHERE id = ", t->name);
@@ -97,7 +98,7 @@ int show_id(const struct options *o, struct source *source, const char *id,
 			    id, source_name(source));
 		return t->code;
 	}
-	full_statement(&exchange, connection.row, &q.sql);
+	full_statement(&exchange, connection.row, !source_is_cluster(o), &q.sql);
 	question_bind_text(&q, slice_str(id));
 	return print->output <= OUTPUT_WIDE ? record_answer(&s, footer, t)
 					    : show_answer(&s, footer, t);

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "cli/screen.h"
+#include "cli/source.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -39,41 +40,41 @@ static const struct command commands[] = {
 	{ "top",
 	  cmd_top,
 	  VIEW | GROUP_TOP,
-	  "",
+	  "[TYPE/NAME...]",
 	  0,
-	  0,
+	  CLI_ARGS_MAX,
 	  "rate, errors and latency, worst first",
 	  { "kelpie top", "kelpie top --by endpoint --service orders --since 10m" } },
 	{ "tap",
 	  cmd_tap,
 	  VIEW,
-	  "",
+	  "[TYPE/NAME...]",
 	  0,
-	  0,
+	  CLI_ARGS_MAX,
 	  "requests as they happen",
 	  { "kelpie tap", "kelpie tap --status '5xx,404' --path '/orders/*'" } },
 	{ "slow",
 	  cmd_slow,
 	  VIEW,
-	  "",
+	  "[TYPE/NAME...]",
 	  0,
-	  0,
+	  CLI_ARGS_MAX,
 	  "the slowest requests",
 	  { "kelpie slow", "kelpie slow --min-latency 100ms --since 1h" } },
 	{ "errors",
 	  cmd_errors,
 	  VIEW,
-	  "",
+	  "[TYPE/NAME...]",
 	  0,
-	  0,
+	  CLI_ARGS_MAX,
 	  "failed requests and connections",
 	  { "kelpie errors", "kelpie errors --to service/orders --not --status 404" } },
 	{ "conns",
 	  cmd_conns,
 	  VIEW,
-	  "",
+	  "[TYPE/NAME...]",
 	  0,
-	  0,
+	  CLI_ARGS_MAX,
 	  "connections, live and closed, and why one is unreadable",
 	  { "kelpie conns", "kelpie conns --port 5432 -o wide" } },
 	{ "show",
@@ -178,6 +179,8 @@ static const struct command commands[] = {
 	  { "kelpie help", "kelpie help top" } },
 };
 
+static bool plugin; /* started as kubectl-kelpie: texts say `kubectl kelpie` */
+
 const struct command *cli_commands(size_t *ret_n)
 {
 	*ret_n = ARRAY_SIZE(commands);
@@ -192,12 +195,27 @@ const struct command *cli_command(const char *name)
 	return NULL;
 }
 
+/* Our own texts name the program by the name that it was started by. */
+static void add_text(struct slice text, const char *before, struct strbuf *out)
+{
+	static const char name[] = "kelpie ";
+
+	for (size_t i = 0; i < text.n; i++) {
+		if (plugin && slice_starts(slice_from(text, i), SLICE_LIT(name)) &&
+		    (i == 0 ? before[0] == '\n' : strchr(before, text.p[i - 1]) != NULL))
+			strbuf_adds(out, "kubectl ");
+		strbuf_addch(out, (char)text.p[i]);
+	}
+}
+
 static void say(const char *prefix, const char *fmt, va_list ap)
 {
-	_cleanup_(strbuf_done) struct strbuf raw = STRBUF_INIT(64 * KIB);
-	_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(512 * KIB);
+	_cleanup_(strbuf_done) struct strbuf own = STRBUF_INIT(64 * KIB);
+	_cleanup_(strbuf_done) struct strbuf raw = STRBUF_INIT(128 * KIB);
+	_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(MIB);
 
-	strbuf_vaddf(&raw, fmt, ap);
+	strbuf_vaddf(&own, fmt, ap);
+	add_text(strbuf_slice(&own), "`", &raw);
 	strbuf_adds(&out, prefix);
 	/* messages may have several lines of their own; each is escaped apart */
 	for (struct slice rest = strbuf_slice(&raw); rest.n;) {
@@ -248,28 +266,40 @@ static void add_flag(const struct flag *f, struct strbuf *out)
 	strbuf_addf(out, "  %-25s %s\n", strbuf_str(&left), f->doc);
 }
 
+#define WORD_STARTS "\n (`"
+
 void cli_help(const struct command *cmd, struct strbuf *out)
 {
+	_cleanup_(strbuf_done) struct strbuf text = STRBUF_INIT(64 * KIB);
 	size_t n;
 	const struct flag *flags = cli_flags(&n);
 
-	strbuf_addf(out, "kelpie %s%s%s%s: %s\n\nExamples:\n  %s\n  %s\n", cmd->name,
+	strbuf_addf(&text, "kelpie %s%s%s%s: %s\n\nExamples:\n  %s\n  %s\n", cmd->name,
 		    cmd->args[0] ? " " : "", cmd->args, cmd->groups ? " [flags]" : "", cmd->summary,
 		    cmd->examples[0], cmd->examples[1]);
+	add_text(strbuf_slice(&text), WORD_STARTS, out);
 	strbuf_adds(out, "\nFlags:\n");
 	for (size_t i = 0; i < n; i++)
 		if (!flags[i].hidden && (flags[i].groups & (cmd->groups | GROUP_GLOBAL)))
 			add_flag(&flags[i], out);
+	if (cmd->groups & GROUP_SOURCE)
+		strbuf_adds(out, "For a cluster also kubectl's --kubeconfig, --user, --token, "
+				 "--as and the like.\n");
 }
 
 void cli_help_all(struct strbuf *out)
 {
-	strbuf_adds(out, "kelpie: every request between your programs, live and in SQL\n\n"
-			 "Usage: kelpie COMMAND [flags]\n\nCommands:\n");
+	_cleanup_(strbuf_done) struct strbuf text = STRBUF_INIT(64 * KIB);
+
+	strbuf_adds(&text, "kelpie: every request between your programs, live and in SQL\n\n"
+			   "Usage: kelpie COMMAND [flags]\n\nCommands:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		strbuf_addf(out, "  %-11s %s\n", commands[i].name, commands[i].summary);
-	strbuf_adds(out, "\nStart with `kelpie run`, then `kelpie top` in another terminal.\n"
-			 "`kelpie help COMMAND` shows a command's flags and two examples.\n");
+		strbuf_addf(&text, "  %-11s %s\n", commands[i].name, commands[i].summary);
+	strbuf_adds(&text, plugin ? "\nIt asks the cluster of kubectl's context: `kelpie top`.\n"
+				  : "\nStart with `kelpie run`, then `kelpie top` in another "
+				    "terminal.\n");
+	strbuf_adds(&text, "`kelpie help COMMAND` shows a command's flags and two examples.\n");
+	add_text(strbuf_slice(&text), WORD_STARTS, out);
 }
 
 int cmd_help(const struct options *o)
@@ -316,13 +346,22 @@ static const char *verb_of(const char *arg)
 	return arg;
 }
 
+/* kubectl starts a plug-in by its name. */
+static bool as_plugin(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	plugin = strncmp(slash ? slash + 1 : name, "kubectl-", 8) == 0;
+	return plugin;
+}
+
 int cli_main(int argc, char **argv)
 {
 	_cleanup_(strbuf_done) struct strbuf why = STRBUF_INIT(4096);
 	_cleanup_(strbuf_done) struct strbuf help = STRBUF_INIT(64 * KIB);
 	const struct command *cmd;
-	struct options o = { 0 };
-	const char *base;
+	struct options o = { .kubectl = as_plugin(argc ? argv[0] : "") };
+	struct trouble t;
 	int code;
 
 	if (argc < 2) {
@@ -330,8 +369,6 @@ int cli_main(int argc, char **argv)
 		fputs(strbuf_str(&help), stderr);
 		return EXIT_USAGE;
 	}
-	base = strrchr(argv[0], '/');
-	o.kubectl = strncmp(base ? base + 1 : argv[0], "kubectl-", 8) == 0;
 	cmd = cli_command(verb_of(argv[1]));
 	if (!cmd)
 		return unknown_command(argv[1]);
@@ -343,6 +380,8 @@ int cli_main(int argc, char **argv)
 		fputs(strbuf_str(&help), stdout);
 		return EXIT_OK;
 	}
+	if ((cmd->groups & GROUP_FILTER) && source_scope(&o, &t) < 0)
+		return trouble_fail(&t);
 	code = cmd->fn(&o);
 	if (fflush(stdout) != 0 && code == EXIT_OK && errno != EPIPE)
 		return cli_fail(EXIT_ERROR, "cannot write the output: %s", strerror(errno));

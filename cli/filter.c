@@ -160,6 +160,7 @@ static const struct {
 	{ "namespace", "namespace", NULL },
 	{ "ns", "namespace", NULL },
 	{ "node", "node", NULL },
+	{ "no", "node", NULL },
 	{ "workload", "workload", NULL },
 	{ "deploy", "workload", "Deployment" },
 	{ "deployment", "workload", "Deployment" },
@@ -169,11 +170,21 @@ static const struct {
 	{ "daemonset", "workload", "DaemonSet" },
 	{ "job", "workload", "Job" },
 	{ "cronjob", "workload", "CronJob" },
+	{ "cj", "workload", "CronJob" },
 	{ "comm", "comm", NULL },
 	{ "addr", "addr", NULL },
 	{ "ip", "addr", NULL },
 	{ "container", "container", NULL },
 };
+
+/* As kubectl has it, a type may stand in the plural. */
+static bool is_type(struct slice typed, const char *type)
+{
+	size_t n = strlen(type);
+
+	return slice_eq_str(slice_head(typed, n), type) &&
+	       (typed.n == n || (typed.n == n + 1 && typed.p[n] == 's'));
+}
 
 /* One TYPE/NAME of --from or --to; a bare NAME is the best name. */
 static int add_end(struct compile *c, const char *end, struct slice v)
@@ -189,7 +200,7 @@ static int add_end(struct compile *c, const char *end, struct slice v)
 
 		suffix = NULL;
 		for (size_t i = 0; i < ARRAY_SIZE(ends) && !suffix; i++)
-			if (slice_eq_str(type, ends[i].type)) {
+			if (is_type(type, ends[i].type)) {
 				suffix = ends[i].suffix;
 				kind = ends[i].kind;
 			}
@@ -239,6 +250,16 @@ static int on_from(struct compile *c, struct slice v)
 
 static int on_to(struct compile *c, struct slice v)
 {
+	return add_ends(c, "server", v);
+}
+
+static int on_about(struct compile *c, struct slice v)
+{
+	int r = add_ends(c, "client", v);
+
+	if (r < 0)
+		return r;
+	strbuf_adds(&c->q->sql, " OR ");
 	return add_ends(c, "server", v);
 }
 
@@ -399,6 +420,7 @@ static const struct {
 	[FILTER_NODE] = { on_node, true },
 	[FILTER_FROM] = { on_from, true },
 	[FILTER_TO] = { on_to, true },
+	[FILTER_ABOUT] = { on_about, true },
 	[FILTER_PROTOCOL] = { on_protocol, true },
 	[FILTER_PID] = { on_pid, true },
 	[FILTER_PORT] = { on_port, true },

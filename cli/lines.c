@@ -2,6 +2,8 @@
 
 #include "base/util.h"
 
+#include <errno.h>
+
 struct slice line_next(struct slice *rest)
 {
 	struct slice line = slice_head(*rest, slice_find(*rest, '\n'));
@@ -47,4 +49,32 @@ bool line_has_words(struct slice line, struct slice words)
 		words = slice_from(words, MIN(word.n + 1, words.n));
 	}
 	return true;
+}
+
+int line_split_end(struct line_split *s)
+{
+	struct slice line = strbuf_slice(&s->line);
+
+	if (line.n && line.p[line.n - 1] == '\r')
+		line = slice_head(line, line.n - 1);
+	if (line.n && !s->status)
+		s->status = s->fn(s->ctx, line);
+	strbuf_reset(&s->line);
+	return s->status;
+}
+
+int line_split_add(struct line_split *s, struct slice bytes)
+{
+	while (bytes.n && !s->status) {
+		size_t end = slice_find(bytes, '\n');
+
+		strbuf_add(&s->line, bytes.p, end);
+		if (s->line.failed)
+			s->status = -EMSGSIZE;
+		if (s->line.failed || end == bytes.n)
+			break;
+		line_split_end(s);
+		bytes = slice_from(bytes, end + 1);
+	}
+	return s->status;
 }

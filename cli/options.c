@@ -16,6 +16,7 @@ enum flag_kind {
 	FLAG_COLOR,
 	FLAG_OPTIONAL, /* --wait or --wait=30s: a bool and, after it, a text */
 	FLAG_FORWARD,
+	FLAG_KUBE, /* handed on to kubectl */
 	_FLAG_MAX,
 };
 
@@ -25,10 +26,16 @@ enum flag_kind {
 		name, shortcut, FLAG_FILTER, GROUP_FILTER, kind, arg, doc, false                   \
 	}
 
+/* Of kubectl's own flags those that say which cluster, and as whom. */
+#define KUBE_FLAG(name, arg, doc, hidden)                                                          \
+	{                                                                                          \
+		name, 0, FLAG_KUBE, GROUP_SOURCE, 0, arg, doc, hidden                              \
+	}
+
 static const struct flag flags[] = {
 	FILTER_FLAG("namespace", 'n', FILTER_NAMESPACE, "NS", "either end is in this namespace"),
 	{ "all-namespaces", 'A', FLAG_BOOL, GROUP_FILTER, AT(all_namespaces), NULL,
-	  "every namespace (the default on one machine)", false },
+	  "every namespace (kubectl kelpie: else the context's)", false },
 	FILTER_FLAG("pod", 0, FILTER_POD, "POD", "either end is this pod"),
 	FILTER_FLAG("service", 0, FILTER_SERVICE, "NAME", "either end has this name"),
 	FILTER_FLAG("workload", 0, FILTER_WORKLOAD, "NAME", "either end is of this workload"),
@@ -36,6 +43,8 @@ static const struct flag flags[] = {
 	FILTER_FLAG("from", 0, FILTER_FROM, "TYPE/NAME",
 		    "the client: pod/x, deploy/x, comm/curl, addr/::1"),
 	FILTER_FLAG("to", 0, FILTER_TO, "TYPE/NAME", "the server, in the same way"),
+	FILTER_FLAG("about", 0, FILTER_ABOUT, "TYPE/NAME",
+		    "either end; the same as TYPE/NAME without a flag"),
 	FILTER_FLAG("protocol", 0, FILTER_PROTOCOL, "NAME", "http, pgsql, redis, ..."),
 	FILTER_FLAG("pid", 0, FILTER_PID, "PID", "either end is this process"),
 	FILTER_FLAG("port", 0, FILTER_PORT, "PORT", "either end has this port"),
@@ -90,8 +99,24 @@ static const struct flag flags[] = {
 	{ "simulate", 0, FLAG_FORWARD, GROUP_RUN, 0, "WHAT", "a fault, for tests", true },
 	{ "simulate-leak", 0, FLAG_FORWARD, GROUP_RUN, 0, "HOP",
 	  "lose one unit at a hop, for tests", true },
-	{ "server", 0, FLAG_TEXT, GROUP_SOURCE, AT(server), "ADDRESS",
+	{ "server", 's', FLAG_TEXT, GROUP_SOURCE, AT(server), "ADDRESS",
 	  "unix:PATH or ADDR:PORT ($KELPIE_SERVER)", false },
+	KUBE_FLAG("context", "NAME", "the cluster: a context of kubectl", false),
+	{ "kelpie-namespace", 0, FLAG_TEXT, GROUP_SOURCE, AT(kelpie_namespace), "NS",
+	  "where Kelpie is installed in the cluster", false },
+	KUBE_FLAG("kubeconfig", "FILE", "as of kubectl", true),
+	KUBE_FLAG("cluster", "NAME", "as of kubectl", true),
+	KUBE_FLAG("user", "NAME", "as of kubectl", true),
+	KUBE_FLAG("token", "TOKEN", "as of kubectl", true),
+	KUBE_FLAG("as", "USER", "as of kubectl", true),
+	KUBE_FLAG("as-group", "GROUP", "as of kubectl", true),
+	KUBE_FLAG("as-uid", "UID", "as of kubectl", true),
+	KUBE_FLAG("request-timeout", "TIME", "as of kubectl", true),
+	KUBE_FLAG("certificate-authority", "FILE", "as of kubectl", true),
+	KUBE_FLAG("client-certificate", "FILE", "as of kubectl", true),
+	KUBE_FLAG("client-key", "FILE", "as of kubectl", true),
+	KUBE_FLAG("tls-server-name", "NAME", "as of kubectl", true),
+	KUBE_FLAG("insecure-skip-tls-verify", NULL, "as of kubectl", true),
 
 	{ "output", 'o', FLAG_OUTPUT, GROUP_OUTPUT, AT(output), "FORMAT",
 	  "table, wide, json, jsonl, csv, name", false },
@@ -234,10 +259,21 @@ static int set_forward(struct parse *p, const struct flag *f, const char *value)
 	return 0;
 }
 
+static int set_kube(struct parse *p, const struct flag *f, const char *value)
+{
+	if (p->o->n_kube == CLI_KUBE_MAX) {
+		strbuf_adds(p->why, "too many options for kubectl");
+		return -EINVAL;
+	}
+	p->o->kube[p->o->n_kube++] = (struct kube_flag){ f->name, value };
+	return 0;
+}
+
 static int (*const setters[_FLAG_MAX])(struct parse *, const struct flag *, const char *) = {
 	[FLAG_BOOL] = set_bool,	    [FLAG_TEXT] = set_text,	    [FLAG_COUNT] = set_count,
 	[FLAG_FILTER] = set_filter, [FLAG_NOT] = set_not,	    [FLAG_OUTPUT] = set_output,
 	[FLAG_COLOR] = set_color,   [FLAG_OPTIONAL] = set_optional, [FLAG_FORWARD] = set_forward,
+	[FLAG_KUBE] = set_kube,
 };
 
 static bool belongs(const struct parse *p, const struct flag *f)
@@ -314,9 +350,16 @@ static int take_flag(struct parse *p, int argc, char **argv, int *at)
 
 static int take_arg(struct parse *p, const char *arg)
 {
-	if (p->o->n_args >= p->cmd->args_max || p->o->n_args == CLI_ARGS_MAX) {
+	static const struct flag about = { .name = "about", .offset = FILTER_ABOUT };
+	bool filters = (p->cmd->groups & GROUP_FILTER) && p->cmd->args_max;
+
+	if (filters && strchr(arg, '/'))
+		return set_filter(p, &about, arg);
+	if (filters || p->o->n_args >= p->cmd->args_max || p->o->n_args == CLI_ARGS_MAX) {
 		strbuf_addf(p->why, "what is '%s' for? %s takes %s", arg, p->cmd->name,
-			    p->cmd->args[0] ? p->cmd->args : "flags only");
+			    filters	      ? "flags and TYPE/NAME, such as pod/x"
+			    : p->cmd->args[0] ? p->cmd->args
+					      : "flags only");
 		return -EINVAL;
 	}
 	p->o->args[p->o->n_args++] = arg;
@@ -448,7 +491,7 @@ static void format_flag(const struct flag *f, const struct options *o, struct st
 
 void cli_format(const struct command *cmd, const struct options *o, struct strbuf *out)
 {
-	strbuf_addf(out, "kelpie %s", cmd->name);
+	strbuf_addf(out, "%skelpie %s", o->kubectl ? "kubectl " : "", cmd->name);
 	for (size_t i = 0; i < o->n_args; i++) {
 		strbuf_addch(out, ' ');
 		cli_quote(slice_str(o->args[i]), out);
@@ -456,6 +499,8 @@ void cli_format(const struct command *cmd, const struct options *o, struct strbu
 	for (size_t i = 0; i < o->n_filters; i++) {
 		const struct filter *f = &o->filters[i];
 
+		if (f->implied)
+			continue;
 		strbuf_addf(out, "%s --%s", f->negate ? " --not" : "",
 			    filter_name((enum filter_kind)f->kind));
 		if (f->value) {
@@ -466,4 +511,11 @@ void cli_format(const struct command *cmd, const struct options *o, struct strbu
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		if (flags[i].groups & cmd->groups)
 			format_flag(&flags[i], o, out);
+	for (size_t i = 0; i < o->n_kube; i++) {
+		strbuf_addf(out, " --%s", o->kube[i].name);
+		if (!o->kube[i].value)
+			continue;
+		strbuf_addch(out, ' ');
+		cli_quote(slice_str(o->kube[i].value), out);
+	}
 }

@@ -1,6 +1,7 @@
 #include "cli/source.h"
 
 #include "cli/json.h"
+#include "cli/kube.h"
 #include "config/config.h"
 #include "base/text.h"
 
@@ -103,29 +104,87 @@ static int open_data_dir(struct source *s, const struct options *o, struct troub
 	return local_open(dir, &s->local, t);
 }
 
-int source_open(const struct options *o, struct source **ret, struct trouble *t)
+/* kubectl's --server is a URL; Kelpie's own address is one only as http://. */
+static bool is_api_server(const struct options *o)
+{
+	return o->server && (strncmp(o->server, "https://", 8) == 0 ||
+			     (o->kubectl && strncmp(o->server, "http://", 7) == 0));
+}
+
+bool source_is_cluster(const struct options *o)
 {
 	const char *env = getenv("KELPIE_SERVER");
+
+	if (o->data_dir || (o->server && !is_api_server(o)))
+		return false;
+	if (o->server || o->n_kube || o->kelpie_namespace)
+		return true;
+	if (env && *env)
+		return false;
+	return o->kubectl ||
+	       (access(LOCAL_SOCKET + strlen("unix:"), F_OK) < 0 && kube_configured());
+}
+
+int source_scope(struct options *o, struct trouble *t)
+{
+	int r;
+
+	for (size_t i = 0; i < o->n_filters; i++)
+		if (o->filters[i].kind == FILTER_NAMESPACE)
+			return 0;
+	if (!o->kubectl || o->all_namespaces || !source_is_cluster(o))
+		return 0;
+	if (o->n_filters == CLI_FILTERS_MAX)
+		return trouble_set(t, EXIT_USAGE, "more than %d filters", CLI_FILTERS_MAX - 1);
+	r = kube_context(o, &o->scope, t);
+	if (r < 0)
+		return r;
+	o->filters[o->n_filters++] =
+		(struct filter){ .kind = FILTER_NAMESPACE, .implied = true, .value = o->scope.ns };
+	o->scoped = true;
+	return 0;
+}
+
+static int open_cluster(struct source *s, const struct options *o, struct trouble *t)
+{
+	struct kube *kube = NULL;
+	int r = kube_new(o, &kube, t);
+
+	if (r < 0)
+		return r;
+	s->name = strdup(kube_name(kube));
+	r = client_new_kube(kube, &s->client, t);
+	return r < 0 || s->name ? r : trouble_set(t, EXIT_ERROR, "out of memory");
+}
+
+static int open_by(struct source *s, const struct options *o, struct trouble *t)
+{
+	const char *env = getenv("KELPIE_SERVER");
+
+	if (o->data_dir && !*o->data_dir)
+		return trouble_set(t, EXIT_USAGE, "--data-dir is empty");
+	if (o->data_dir)
+		return open_data_dir(s, o, t);
+	if (source_is_cluster(o))
+		return open_cluster(s, o, t);
+	return open_client(s, o->server ? o->server : env && *env ? env : LOCAL_SOCKET, t);
+}
+
+int source_open(const struct options *o, struct source **ret, struct trouble *t)
+{
+	bool cluster = o->n_kube || o->kelpie_namespace;
 	struct source *s;
 	int r;
 
-	if (o->server && o->data_dir)
-		return trouble_set(t, EXIT_USAGE,
-				   "--server and --data-dir are two sources; give one");
-	if (o->kubectl && !o->server && !o->data_dir && !(env && *env))
-		return trouble_set(
-			t, EXIT_UNREACHABLE,
-			"clusters are not supported yet; --server names a collector, and "
-			"`kelpie` without kubectl asks this machine");
+	if ((o->server && o->data_dir) ||
+	    (cluster && (o->data_dir || (o->server && !is_api_server(o)))))
+		return trouble_set(t, EXIT_USAGE, "%s and %s are two sources; give one",
+				   o->server ? "--server" : "--data-dir",
+				   o->server && o->data_dir ? "--data-dir" : "a cluster's flags");
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return trouble_set(t, EXIT_ERROR, "out of memory");
-	if (o->data_dir && !*o->data_dir)
-		r = trouble_set(t, EXIT_USAGE, "--data-dir is empty");
-	else if (o->data_dir)
-		r = open_data_dir(s, o, t);
-	else
-		r = open_client(s, o->server ? o->server : env && *env ? env : LOCAL_SOCKET, t);
+	r = open_by(s, o, t);
 	if (r < 0) {
 		source_free(s);
 		return r;

@@ -13,12 +13,18 @@
 
 struct source;
 
+/* Whether a cluster is asked: as kubectl kelpie, or with one of kubectl's flags, or as kelpie where
+ * nothing else is there to be asked. */
+bool source_is_cluster(const struct options *o);
+/* A command of a kubectl plug-in is about one namespace, the context's, unless it says another: as one
+ * more filter. 0 or -EIO with *t set. */
+int source_scope(struct options *o, struct trouble *t);
 /* --server, --data-dir (the socket of a live instance on it, else its files), $KELPIE_SERVER, the
- * local socket. 0 or -EIO with *t set. */
+ * local socket, kubectl's context. 0 or -EIO with *t set. */
 int source_open(const struct options *o, struct source **ret, struct trouble *t);
 void source_free(struct source *s);
 DEFINE_CLEANUP(struct source, source_free)
-/* For footers: "unix:/run/kelpie/kelpie.sock", "/var/lib/kelpie". Borrowed. */
+/* For footers: "unix:/run/kelpie/kelpie.sock", "/var/lib/kelpie", "context prod, ...". Borrowed. */
 const char *source_name(const struct source *s);
 /* NULL when it is a directory that is read in this process. */
 struct client *source_client(const struct source *s);

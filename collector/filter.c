@@ -155,6 +155,7 @@ static const struct {
 	{ "namespace", END_NAMESPACE, NULL },
 	{ "ns", END_NAMESPACE, NULL },
 	{ "node", END_NODE, NULL },
+	{ "no", END_NODE, NULL },
 	{ "workload", END_WORKLOAD, NULL },
 	{ "deployment", END_WORKLOAD, "Deployment" },
 	{ "deploy", END_WORKLOAD, "Deployment" },
@@ -164,11 +165,21 @@ static const struct {
 	{ "ds", END_WORKLOAD, "DaemonSet" },
 	{ "job", END_WORKLOAD, "Job" },
 	{ "cronjob", END_WORKLOAD, "CronJob" },
+	{ "cj", END_WORKLOAD, "CronJob" },
 	{ "comm", END_COMM, NULL },
 	{ "addr", END_ADDR, NULL },
 	{ "ip", END_ADDR, NULL },
 	{ "container", END_CONTAINER, NULL },
 };
+
+/* As kubectl has it, a type may stand in the plural. */
+static bool is_type(struct slice typed, const char *type)
+{
+	size_t n = strlen(type);
+
+	return slice_eq_str(slice_head(typed, n), type) &&
+	       (typed.n == n || (typed.n == n + 1 && typed.p[n] == 's'));
+}
 
 /* TYPE/NAME, or a bare name. */
 static int on_end(struct filter_set *s, const struct filter *f, struct slice v)
@@ -181,7 +192,7 @@ static int on_end(struct filter_set *s, const struct filter *f, struct slice v)
 		err = begin_term(s);
 		return err < 0 ? err : test_text(s, end[END_NAME], v);
 	}
-	while (t < ARRAY_SIZE(types) && !slice_eq_str(slice_head(v, slash), types[t].type))
+	while (t < ARRAY_SIZE(types) && !is_type(slice_head(v, slash), types[t].type))
 		t++;
 	if (t == ARRAY_SIZE(types))
 		return refuse(s, f->name, v,
@@ -193,6 +204,16 @@ static int on_end(struct filter_set *s, const struct filter *f, struct slice v)
 	if (err == 0 && types[t].kind)
 		err = test_text(s, end[END_KIND], slice_str(types[t].kind));
 	return err;
+}
+
+/* Either end. */
+static int on_about(struct filter_set *s, const struct filter *f, struct slice v)
+{
+	const struct filter client = { f->name, on_end, { 0 }, 0 };
+	const struct filter server = { f->name, on_end, { 1 }, 0 };
+	int err = on_end(s, &client, v);
+
+	return err < 0 ? err : on_end(s, &server, v);
 }
 
 static const struct {
@@ -307,6 +328,7 @@ static const struct filter filters[] = {
 	{ "node", on_texts, { COL_CLIENT_NODE, COL_SERVER_NODE, COL_NODE }, 0 },
 	{ "from", on_end, { 0 }, 0 },
 	{ "to", on_end, { 1 }, 0 },
+	{ "about", on_about, { 0 }, 0 },
 	{ "protocol", on_texts, { COL_PROTOCOL }, 0 },
 	{ "pid", on_numbers, { COL_CLIENT_PID, COL_SERVER_PID }, INT32_MAX },
 	{ "port", on_numbers, { COL_CLIENT_PORT, COL_SERVER_PORT }, 65535 },

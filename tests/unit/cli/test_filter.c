@@ -78,6 +78,12 @@ static void test_filter__ends(void)
 		"server_comm = 'nginx')",
 		"slow", "--to", "deploy/c*,comm/nginx");
 	EXPECT_WHERE(" WHERE (server_name = 'cart')", "slow", "--to", "svc/cart");
+	EXPECT_WHERE(" WHERE (server_name = 'cart')", "slow", "--to", "services/cart");
+	EXPECT_WHERE(
+		" WHERE ((client_workload_kind = 'Deployment' AND client_workload = 'web') OR "
+		"(server_workload_kind = 'Deployment' AND server_workload = 'web')) AND "
+		"(client_pod = 'x' OR client_pod = 'y' OR server_pod = 'x' OR server_pod = 'y')",
+		"slow", "deployments/web", "pod/x,po/y");
 	EXPECT_WHERE(" WHERE (client_addr = '::1')", "slow", "--from", "addr/::1");
 	EXPECT_WHERE(
 		"--to 'nod/x' has an unknown type; known: pod, service, name, namespace, node, "
@@ -140,7 +146,11 @@ static void test_filter__refused(void)
 	EXPECT_WHERE("unknown flag --stauts; did you mean --status?", "slow", "--stauts", "5xx");
 	EXPECT_WHERE("--since needs a value: TIME", "slow", "--since");
 	EXPECT_WHERE("--failed takes no value", "slow", "--failed=1");
-	EXPECT_WHERE("what is 'x' for? slow takes flags only", "slow", "x");
+	EXPECT_WHERE("what is 'x' for? slow takes flags and TYPE/NAME, such as pod/x", "slow", "x");
+	EXPECT_WHERE(
+		"--about 'nod/x' has an unknown type; known: pod, service, name, namespace, node, "
+		"workload, deploy, sts, ds, job, comm, addr, container",
+		"slow", "nod/x");
 	EXPECT_WHERE("--limit '0' is no number from 1 to 10000000", "slow", "--limit", "0");
 }
 

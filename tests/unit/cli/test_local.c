@@ -177,8 +177,8 @@ static void test_local__counts(void)
 
 static void test_local__filters(void)
 {
-	static const struct filter filters[] = { { FILTER_SERVICE, false, "shop" },
-						 { FILTER_STATUS, false, "5xx" } };
+	static const struct filter filters[] = { { .kind = FILTER_SERVICE, .value = "shop" },
+						 { .kind = FILTER_STATUS, .value = "5xx" } };
 	_cleanup_(strbuf_done) struct strbuf why = STRBUF_INIT(1024);
 	struct options o = { .n_filters = 2 };
 	struct question q;
