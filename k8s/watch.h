@@ -12,14 +12,14 @@
 #define K8S_WATCH_H
 
 #include "k8s/client.h"
+#include "k8s/known.h"
 #include "k8s/objects.h"
 
 #define K8S_RESOURCES_MAX 8
 #define K8S_SELECTOR_MAX  300 /* bytes of a field selector with NUL */
-#define K8S_KNOWN_MAX                                                                              \
-	(1u << 19) /* objects of one resource; more are told, their vanishing unseen is not */
+(1u << 19) /* objects of one resource; more are told, their vanishing unseen is not */
 
-struct k8s_watch;
+	struct k8s_watch;
 
 enum k8s_event { K8S_PUT = 1, K8S_GONE };
 
