@@ -324,10 +324,10 @@ static int confine(void)
 				     .syscalls = calls_attacher,
 				     .for_children = children };
 	const char *what = "capabilities";
-	int r = sandbox_keep_caps(attacher_caps);
+	int r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 
-	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		r = -errno;
+	if (r == 0)
+		r = sandbox_keep_caps(attacher_caps);
 	if (r == 0)
 		r = sandbox_filter(&box, &what);
 	if (r < 0)

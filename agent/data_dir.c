@@ -47,10 +47,23 @@ static int complain(int err, const char *what, const char *dir, const char *hint
 	return err;
 }
 
+/* Root's, and the store's group may do all in it. */
+static int hand_over(int fd, const struct run_as_ids *store)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((st.st_uid != 0 || st.st_gid != store->gid) && fchown(fd, 0, store->gid) < 0)
+		return -errno;
+	return (st.st_mode & 07777) != 0770 && fchmod(fd, 0770) < 0 ? -errno : 0;
+}
+
 int data_dir_make(const char *dir, const struct run_as_ids *store)
 {
 	_cleanup_(closep) int fd = -1;
-	int err = 0;
+	char hint[128];
+	int err;
 
 	if (mkdir(dir, 0770) < 0 && errno != EEXIST)
 		return complain(-errno, "make the data directory", dir,
@@ -60,9 +73,11 @@ int data_dir_make(const char *dir, const struct run_as_ids *store)
 	if (fd < 0)
 		return complain(-errno, "use the data directory", dir,
 				"; it must be a directory and no symbolic link to one");
-	if (fchown(fd, 0, store->gid) < 0 || fchmod(fd, 0770) < 0)
-		err = -errno;
+	err = hand_over(fd, store);
 	if (err == 0)
 		err = adopt_files(fd, store);
-	return err < 0 ? complain(err, "hand over to the store", dir, "") : 0;
+	snprintf(hint, sizeof(hint), "; that takes CAP_CHOWN, or root in the group %u",
+		 (unsigned int)store->gid);
+	return err < 0 ? complain(err, "hand over to the store", dir, err == -EPERM ? hint : "")
+		       : 0;
 }

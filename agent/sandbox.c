@@ -25,15 +25,17 @@
 
 int sandbox_keep_caps(const int *numbers)
 {
-	uint64_t mask = 0;
+	uint64_t have, mask = 0;
 	int r;
 
 	for (; *numbers >= 0; numbers++)
 		mask |= 1ULL << *numbers;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return -errno;
-	r = caps_bound(mask);
-	return r < 0 ? r : caps_set(mask);
+	r = caps_get(&have);
+	if (r == 0)
+		r = caps_bound(mask);
+	return r < 0 ? r : caps_set(have & mask);
 }
 
 static int drop_identity(const struct sandbox *s)
@@ -183,15 +185,16 @@ int sandbox_filter(const struct sandbox *s, const char **ret_what)
 
 int sandbox_enter(const struct sandbox *s, const char **ret_what)
 {
-	/* The bounding set needs CAP_SETPCAP, so it goes while the identity is still root's. */
+	/* The bounding set needs CAP_SETPCAP, so it goes while the identity is still root's; or
+	 * no_new_privs. */
 	static const struct {
 		const char *what;
 		int (*step)(const struct sandbox *s);
 	} steps[] = {
+		{ "no_new_privs", no_new_privs },
 		{ "capability bounding set", drop_bounds },
 		{ "user and group", drop_identity },
 		{ "capabilities", drop_caps },
-		{ "no_new_privs", no_new_privs },
 		{ "resource limits", limits },
 		{ "landlock", landlock },
 		{ "seccomp", filter },

@@ -21,8 +21,8 @@ struct sandbox {
 	size_t address_space_bytes;	/* RLIMIT_AS, 0: as it is */
 };
 
-/* Irrevocably confines the process: gid, uid, all capability sets empty, bounding set empty,
- * no_new_privs, no core dumps, Landlock, seccomp (a refused call kills the process with SIGSYS; all
+/* Irrevocably confines the process: gid, uid, all capability sets empty, bounding set empty (as
+ * caps_bound() can), no_new_privs, no core dumps, Landlock, seccomp (a refused call kills the process with SIGSYS; all
  * threads). Whatever is listed: no memory becomes code, sockets are Unix sockets, tgkill() reaches
  * the process itself. 0, or negative errno with the failed step in *ret_what. */
 int sandbox_enter(const struct sandbox *s, const char **ret_what);
@@ -30,8 +30,8 @@ int sandbox_enter(const struct sandbox *s, const char **ret_what);
 /* The last step alone, for a process that needs more calls until it serves. */
 int sandbox_filter(const struct sandbox *s, const char **ret_what);
 
-/* For the attacher: keeps only the capabilities that capture needs. numbers: capability numbers,
- * ends with -1. */
+/* For the attacher: keeps only the capabilities that capture needs, of those that it has. numbers:
+ * capability numbers, ends with -1. */
 int sandbox_keep_caps(const int *numbers);
 
 /* For a forked child: dies with its parent; has no standard input; loses every descriptor above 2

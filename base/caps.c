@@ -43,7 +43,10 @@ int caps_bound(uint64_t keep)
 	for (int cap = 0; cap < CAPS_MAX; cap++) {
 		if (keep & 1ULL << cap || prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 1)
 			continue;
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+			continue;
+		/* A container may leave us no SETPCAP. */
+		if (errno != EPERM || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 			return -errno;
 	}
 	return 0;

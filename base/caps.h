@@ -10,8 +10,9 @@ int caps_get(uint64_t *ret);
 int caps_set(uint64_t mask);
 /* Takes one, CAP_x, if it is there; what is permitted becomes what is effective. 0 or a negative errno. */
 int caps_drop(int number);
-/* Takes all but `keep` from the bounding set: nothing that is started gets them back. Needs
- * CAP_SETPCAP where there is something to take. 0 or a negative errno. */
+/* Takes all but `keep` from the bounding set: nothing that is started gets them back. Where that needs
+ * CAP_SETPCAP and it is missing the set stays as it is, if no_new_privs is on: then nothing that is started
+ * gets more than its starter has, whatever the set holds. 0 or a negative errno. */
 int caps_bound(uint64_t keep);
 
 #endif
