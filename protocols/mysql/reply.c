@@ -326,11 +326,9 @@ static enum step first_packet(struct walk *w, const struct packet *p, struct sli
 	}
 }
 
-/* Behind a file only its OK or an error can come, and the client's end of it came before that. */
+/* Behind a file only its OK or an error can come. */
 static enum step file_packet(struct walk *w, const struct packet *p, struct slice head)
 {
-	if (w->m->file && !w->in->force && !w->in->settled)
-		return STEP_WAIT;
 	if (head.p[0] == 0xff)
 		return error_packet(w, p, head);
 	w->m->file = false;

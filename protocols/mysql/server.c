@@ -290,6 +290,16 @@ static bool answers_nothing(const struct walk *w)
 	       (w->half->lost || m->half[m->client].lost);
 }
 
+/* What the client has sent came before what is here: the command that waits, the end of the file. */
+static bool came_later(const struct walk *w)
+{
+	const struct mysql *m = w->m;
+
+	if (w->in->force || m->phase != PHASE_COMMANDS)
+		return false;
+	return (m->blocked && m->n_pending == 0) || (m->file && !w->in->settled);
+}
+
 enum step server_start(struct walk *w)
 {
 	struct mysql *m = w->m;
@@ -297,8 +307,8 @@ enum step server_start(struct walk *w)
 
 	if (drop_one(m, w->out))
 		return STEP_ENDED;
-	if (m->blocked && m->phase == PHASE_COMMANDS && m->n_pending == 0 && !w->in->force)
-		return rest(w).n ? STEP_WAIT : STEP_MORE; /* the command came before what is here */
+	if (came_later(w))
+		return rest(w).n ? STEP_WAIT : STEP_MORE;
 	if (answers_nothing(w))
 		return rest(w).n ? STEP_LOST : STEP_MORE;
 	if (!peek_packet(w, &p))
