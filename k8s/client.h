@@ -20,16 +20,16 @@
 #define K8S_POST_NS	   (10 * NSEC_PER_SEC) /* until a POST is answered */
 #define K8S_CONNECT_NS	   (10 * NSEC_PER_SEC)
 #define K8S_TOKEN_FRESH_NS (60 * NSEC_PER_SEC) /* the token's file is read again after so long */
-#define K8S_SILENT_NS                                                                              \
-	(180 * NSEC_PER_SEC) /* a watch that says nothing is given up; bookmarks come each 60 s */
+/* A watch that says nothing is given up; bookmarks come each 60 s. */
+#define K8S_SILENT_NS (180 * NSEC_PER_SEC)
 
 /* Where the API server is and who we are. "" = none. */
 struct k8s_config {
-	char server
-		[K8S_SERVER_MAX]; /* https://HOST:PORT, no slash at the end; http:// is for tests */
+	/* https://HOST:PORT, no slash at the end; http:// is for tests. */
+	char server[K8S_SERVER_MAX];
 	char ca_file[K8S_PATH_MAX]; /* read at each new connection */
-	char token_file
-		[K8S_PATH_MAX]; /* read each minute, and when the server refused what was shown */
+	/* Read each minute, and when the server refused what was shown. */
+	char token_file[K8S_PATH_MAX];
 	char cert_file[K8S_PATH_MAX], key_file[K8S_PATH_MAX]; /* of a client certificate */
 	uint64_t silent_ns;				      /* 0: K8S_SILENT_NS */
 };

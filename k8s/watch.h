@@ -6,6 +6,7 @@
  *     an object is told again only when its resourceVersion is a newer one;
  *   - what vanished while nobody watched is told as K8S_GONE before the next synced(); such an object has
  *     its kind and meta.uid, nothing else, and at_unix_ns is the latest time at which it was there no more;
+ *   - beyond K8S_KNOWN_MAX objects of one resource more are told, but not that they vanished unseen;
  *   - objects that leave a field selector come as K8S_GONE, those that enter it as K8S_PUT.
  */
 #ifndef K8S_WATCH_H
@@ -17,9 +18,8 @@
 
 #define K8S_RESOURCES_MAX 8
 #define K8S_SELECTOR_MAX  300 /* bytes of a field selector with NUL */
-(1u << 19) /* objects of one resource; more are told, their vanishing unseen is not */
 
-	struct k8s_watch;
+struct k8s_watch;
 
 enum k8s_event { K8S_PUT = 1, K8S_GONE };
 
@@ -45,8 +45,8 @@ struct k8s_watch_opts {
 	size_t n_resources;
 	const struct k8s_watch_ops *ops; /* borrowed */
 	void *ctx;
-	uint64_t
-		start_within_ns; /* the first requests are spread over so long: a fleet that starts at once */
+	/* The first requests are spread over so long, for a fleet that starts at once. */
+	uint64_t start_within_ns;
 };
 
 /* 0, -EINVAL (too many resources, a selector too long), -ENOMEM. It works inside k8s_client_turn(). */
