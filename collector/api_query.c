@@ -276,7 +276,12 @@ static void explain(const struct fan *fan, struct query_error *e)
 {
 	if (strcmp(e->code, "source") != 0)
 		return;
-	if (fan->asked_nobody) {
+	if (fan->refused) {
+		snprintf(e->code, sizeof(e->code), "not_allowed");
+		snprintf(e->message, sizeof(e->message),
+			 "payloads are not shown through the service proxy: %s", fan->refused);
+		snprintf(e->hint, sizeof(e->hint), "leave that column out of the statement");
+	} else if (fan->asked_nobody) {
 		snprintf(e->code, sizeof(e->code), "no_agents");
 		snprintf(e->message, sizeof(e->message), "no agent is connected");
 		snprintf(e->hint, sizeof(e->hint), "see kelpie status; is kelpie-agent running?");
@@ -339,6 +344,7 @@ static void run(struct ask *a)
 		return;
 	}
 	fan_init(&fan, r->cfg->hub, start_ns + a->timeout_ns / 100 * FAN_SHARE_PCT, q.cancel);
+	fan.no_payloads = r->cfg->service_proxy;
 	result_init(res, r->out, a->format, start_ns + a->timeout_ns);
 	sink = result_sink(res);
 	err = worker_run(r->cfg->pool, &fan.source, &q, &sink, &cov, &e);

@@ -110,7 +110,11 @@ static int choose_columns(struct tap *t, struct slice list)
 	while (list.n && err == 0) {
 		struct slice name = slice_head(list, slice_find(list, ','));
 
-		err = add_column(t, column_named(name));
+		const struct column *c = column_named(name);
+
+		if (c && (c->flags & COL_F_PAYLOAD) && t->r->cfg->service_proxy)
+			c = NULL;
+		err = add_column(t, c);
 		if (err < 0)
 			snprintf(t->filters.why, sizeof(t->filters.why), "unknown column '%.*s'",
 				 (int)MIN(name.n, (size_t)80), (const char *)name.p);

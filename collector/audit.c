@@ -41,8 +41,12 @@ static void begin(struct strbuf *line, const struct request *r, const char *verb
 
 	format_time_utc(clock_unix_ns(), now);
 	strbuf_addf(line, "audit time=%s verb=%s source=%s", now, verb,
-		    r->cfg->listener->is_unix ? "unix" : "tcp");
-	if (r->user == UINT64_MAX)
+		    r->cfg->service_proxy	? "service-proxy"
+		    : r->cfg->listener->is_unix ? "unix"
+						: "tcp");
+	if (r->cfg->service_proxy)
+		strbuf_adds(line, " user=unknown");
+	else if (r->user == UINT64_MAX)
 		strbuf_adds(line, " user=token");
 	else
 		strbuf_addf(line, " uid=%llu pid=%d", (unsigned long long)r->user, (int)r->pid);

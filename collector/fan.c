@@ -386,6 +386,19 @@ static int ask_nodes(struct fan_scan *s, const struct scan_plan *plan)
 	return err;
 }
 
+/* Showing them and comparing them are the same: an answer to "does it contain x" tells of it. */
+static const char *payload_in(const struct scan_plan *plan)
+{
+	for (size_t i = 0; i < plan->n_cols + plan->n_preds; i++) {
+		uint16_t id = i < plan->n_cols ? plan->cols[i] : plan->preds[i - plan->n_cols].col;
+		const struct column *col = schema_column(id);
+
+		if (col && (col->flags & COL_F_PAYLOAD))
+			return col->name;
+	}
+	return NULL;
+}
+
 static int fan_open(struct scan_source *src, const struct scan_plan *plan, struct scan **ret)
 {
 	struct fan *f = container_of(src, struct fan, source);
@@ -394,6 +407,10 @@ static int fan_open(struct scan_source *src, const struct scan_plan *plan, struc
 
 	if (err < 0)
 		return err;
+	if (f->no_payloads && !f->refused)
+		f->refused = payload_in(plan);
+	if (f->refused)
+		return -EACCES;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;

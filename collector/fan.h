@@ -15,6 +15,7 @@ struct fan {
 	struct hub *hub;
 	uint64_t deadline_ns; /* CLOCK_MONOTONIC; nodes that have not answered then are missing */
 	const atomic_bool *cancel; /* may be NULL */
+	bool no_payloads;	   /* a plan that names such a column is refused */
 
 	struct query_list asked;   /* names of all known nodes */
 	struct query_list missing; /* of these, who did not answer fully */
@@ -22,6 +23,7 @@ struct fan {
 	bool asked_nobody;	   /* a scan found no node at all */
 	bool all_failed;	   /* a scan got an answer from none */
 	bool timed_out;		   /* a node was waited for until the deadline */
+	const char *refused;	   /* name of the payload column for which a plan was; NULL: none */
 };
 
 void fan_init(struct fan *f, struct hub *hub, uint64_t deadline_ns, const atomic_bool *cancel);

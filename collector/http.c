@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/clock.h"
+#include "collector/audit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <pthread.h>
 
 #define WATCH_MS	  100 /* how soon a client's going is noticed while its answer is made */
+#define HTTPS_PRIORITIES  "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define TLS_OPTIONS	  3
 #define JOB_STACK_BYTES	  (1 * MIB)
 #define CONN_MEMORY_BYTES (64 * KIB) /* of one connection: headers and read buffer */
 
@@ -32,18 +35,18 @@ struct http {
 };
 
 static const struct http_route routes[] = {
-	{ "POST", "/api/v1/query", api_query, HTTP_LIMIT_QUERY, false },
-	{ "GET", "/api/v1/query", api_query, HTTP_LIMIT_QUERY, false },
-	{ "GET", "/api/v1/tap", api_tap, HTTP_LIMIT_TAP, false },
-	{ "GET", "/api/v1/schema", api_schema, HTTP_LIMIT_NONE, false },
-	{ "GET", "/api/v1/scripts", api_scripts, HTTP_LIMIT_NONE, false },
-	{ "GET", "/api/v1/status", api_status, HTTP_LIMIT_JOB, false },
-	{ "POST", "/api/v1/control/pause", api_control, HTTP_LIMIT_JOB, false },
-	{ "POST", "/api/v1/control/resume", api_control, HTTP_LIMIT_JOB, false },
-	{ "POST", "/api/v1/control/purge", api_control, HTTP_LIMIT_JOB, false },
-	{ "GET", "/healthz", api_healthz, HTTP_LIMIT_NONE, true },
-	{ "GET", "/readyz", api_readyz, HTTP_LIMIT_NONE, true },
-	{ "GET", "/metrics", api_metrics, HTTP_LIMIT_JOB, false },
+	{ "POST", "/api/v1/query", api_query, HTTP_LIMIT_QUERY, false, false },
+	{ "GET", "/api/v1/query", api_query, HTTP_LIMIT_QUERY, false, false },
+	{ "GET", "/api/v1/tap", api_tap, HTTP_LIMIT_TAP, false, false },
+	{ "GET", "/api/v1/schema", api_schema, HTTP_LIMIT_NONE, false, false },
+	{ "GET", "/api/v1/scripts", api_scripts, HTTP_LIMIT_NONE, false, false },
+	{ "GET", "/api/v1/status", api_status, HTTP_LIMIT_JOB, false, false },
+	{ "POST", "/api/v1/control/pause", api_control, HTTP_LIMIT_JOB, false, true },
+	{ "POST", "/api/v1/control/resume", api_control, HTTP_LIMIT_JOB, false, true },
+	{ "POST", "/api/v1/control/purge", api_control, HTTP_LIMIT_JOB, false, true },
+	{ "GET", "/healthz", api_healthz, HTTP_LIMIT_NONE, true, false },
+	{ "GET", "/readyz", api_readyz, HTTP_LIMIT_NONE, true, false },
+	{ "GET", "/metrics", api_metrics, HTTP_LIMIT_JOB, false, false },
 };
 
 static const struct {
@@ -79,12 +82,41 @@ void request_reply(struct request *r, unsigned int status, const char *type, str
 	out_replace(r->out, status, type, strbuf_slice(body));
 }
 
+/* What kubectl shows of an error: one line, that says that it is ours and not the API server's. */
+static void add_status(struct strbuf *b, unsigned int status, const char *message, const char *hint,
+		       int position)
+{
+	struct strbuf line = STRBUF_INIT(8 * KIB);
+
+	strbuf_addf(&line, "kelpie: %s%s%s", message, hint && hint[0] ? "; " : "",
+		    hint ? hint : "");
+	if (position >= 0)
+		strbuf_addf(&line, " (at byte %d)", position);
+	for (size_t i = 0; i < line.len; i++)
+		if ((uint8_t)line.p[i] < ' ')
+			line.p[i] = ' ';
+	strbuf_addf(b,
+		    "\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
+		    "\"status\":\"Failure\",\"code\":%u,\"reason\":\"%s\",\"message\":",
+		    status,
+		    status == MHD_HTTP_FORBIDDEN	     ? "Forbidden"
+		    : status == MHD_HTTP_SERVICE_UNAVAILABLE ? "ServiceUnavailable"
+		    : status < 500			     ? "BadRequest"
+							     : "InternalError");
+	strbuf_add_json(b, strbuf_slice(&line));
+	strbuf_addch(b, ',');
+	strbuf_done(&line);
+}
+
 void request_error(struct request *r, unsigned int status, const char *code, const char *message,
 		   const char *hint, int position)
 {
-	struct strbuf b = STRBUF_INIT(16 * KIB);
+	struct strbuf b = STRBUF_INIT(32 * KIB);
 
-	strbuf_adds(&b, "{\"error\":{\"code\":");
+	strbuf_addch(&b, '{');
+	if (r->cfg->service_proxy)
+		add_status(&b, status, message, hint, position);
+	strbuf_adds(&b, "\"error\":{\"code\":");
 	strbuf_add_json(&b, slice_str(code));
 	strbuf_adds(&b, ",\"message\":");
 	strbuf_add_json(&b, slice_str(message));
@@ -290,6 +322,12 @@ static enum MHD_Result copy_param(void *cls, enum MHD_ValueKind kind, const char
 	return MHD_YES;
 }
 
+/* The people behind the service proxy are one user to us, and many. */
+static size_t user_limit(const struct http *h, enum http_limit l)
+{
+	return h->cfg.service_proxy ? limits[l].all : limits[l].user;
+}
+
 /* With lock. A slot for one more of this kind: false when the user or everybody has enough. */
 static bool count_in(struct http *h, struct request *r)
 {
@@ -305,7 +343,7 @@ static bool count_in(struct http *h, struct request *r)
 			slot = i;
 	}
 	slot = slot == SIZE_MAX ? free_slot : slot;
-	if (slot == SIZE_MAX || h->users[l][slot].n >= limits[l].user)
+	if (slot == SIZE_MAX || h->users[l][slot].n >= user_limit(h, l))
 		return false;
 	h->users[l][slot].user = r->user;
 	h->users[l][slot].n++;
@@ -401,7 +439,7 @@ static void check_and_start(struct http *h, struct request *r, struct MHD_Connec
 	bool path_known;
 
 	r->route = find_route(method, url, &path_known);
-	if (!h->cfg.listener->is_unix && !host_ok(conn)) {
+	if (!h->cfg.listener->is_unix && !h->cfg.service_proxy && !host_ok(conn)) {
 		request_error(r, MHD_HTTP_FORBIDDEN, "bad_host", "this Host is not answered",
 			      "use localhost or the address itself", -1);
 	} else if (h->cfg.token[0] && !(r->route && r->route->open) &&
@@ -415,6 +453,11 @@ static void check_and_start(struct http *h, struct request *r, struct MHD_Connec
 	} else if (!r->route) {
 		request_error(r, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
 			      "this path has another method", NULL, -1);
+	} else if (r->route->changes && h->cfg.service_proxy) {
+		request_error(r, MHD_HTTP_FORBIDDEN, "not_allowed",
+			      "nothing can be changed through the service proxy",
+			      "it hides who asks; use the collector's own socket", -1);
+		audit_verb(r, strrchr(r->route->path, '/') + 1, "not_allowed", 0, 0);
 	} else if (r->too_large || r->body.failed) {
 		request_error(r, MHD_HTTP_CONTENT_TOO_LARGE, "too_large",
 			      "the request is longer than 512 KiB", NULL, -1);
@@ -544,7 +587,13 @@ static void http_free(struct http *h)
 static int start_daemon(struct http *h)
 {
 	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-			     MHD_USE_ERROR_LOG | MHD_USE_ITC;
+			     MHD_USE_ERROR_LOG | MHD_USE_ITC | (h->cfg.tls_key ? MHD_USE_TLS : 0);
+	struct MHD_OptionItem tls[] = {
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)h->cfg.tls_cert },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)h->cfg.tls_key },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)HTTPS_PRIORITIES },
+		{ MHD_OPTION_END, 0, NULL },
+	};
 
 	h->daemon = MHD_start_daemon(
 		flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
@@ -552,7 +601,10 @@ static int start_daemon(struct http *h)
 		on_completed, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS_MAX,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned int)HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)CONN_MEMORY_BYTES, MHD_OPTION_END);
+		(size_t)CONN_MEMORY_BYTES, MHD_OPTION_ARRAY,
+		h->cfg.tls_key ? tls : &tls[TLS_OPTIONS], MHD_OPTION_END);
+	/* The library has read them. */
+	h->cfg.tls_cert = h->cfg.tls_key = NULL;
 	return h->daemon ? 0 : -EIO;
 }
 

@@ -38,6 +38,8 @@ struct http_config {
 	int statm_fd;			      /* /proc/self/statm, -1: none */
 	int audit_fd;			      /* where audit lines go, -1: nowhere */
 	const struct gate_counts *gate;	      /* of the door to the network; NULL: there is none */
+	bool service_proxy;		      /* everybody is the one role of front.h */
+	const char *tls_cert, *tls_key;	      /* PEM texts: HTTPS; NULL: HTTP */
 };
 
 struct http_param {
@@ -64,7 +66,7 @@ struct request {
 	struct strbuf body;
 	struct http_param params[HTTP_PARAMS_MAX];
 	size_t n_params;
-	uint64_t user; /* whose limits count: uid, or UINT64_MAX for the token's bearer */
+	uint64_t user; /* whose limits count: uid, or UINT64_MAX for everybody over TCP */
 	pid_t pid;     /* of the client, 0 over TCP */
 	/* http.c's own */
 	struct request *next, *prev;
@@ -78,6 +80,7 @@ struct http_route {
 	void (*fn)(struct request *r);
 	enum http_limit limit; /* other than NONE: runs as a job */
 	bool open;	       /* needs no token */
+	bool changes;	       /* something: not for the service proxy */
 };
 
 /* 0 or negative errno. */

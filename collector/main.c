@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "base/clock.h"
 #include "collector/door.h"
+#include "collector/front.h"
 #include "collector/guard.h"
 #include "collector/http.h"
 #include "config/config.h"
@@ -33,6 +34,8 @@ static const char usage[] =
 	"  --agents-cert FILE   PEM certificate with its chain\n"
 	"  --agents-key FILE    its private key\n"
 	"  --agents-token FILE  the token that agents show; who knows it may be any node\n"
+	"  --proxy ADDR:PORT    where a cluster's API server asks for people (HTTPS); needs:\n"
+	"  --proxy-cert FILE, --proxy-key FILE   as those of --agents-net; may be the same\n"
 	"  --config FILE        configuration (default: $KELPIE_CONFIG, " CONFIG_FILE ")\n"
 	"  --user NAME          whom to become when started as root (kelpie-collector)\n"
 	"  --agent-uid UID      a user whose processes are agents, beside root and our own\n"
@@ -44,6 +47,7 @@ static const char usage[] =
 struct program {
 	const char *listen, *agents, *config, *user, *audit;
 	struct door_config door_cfg;
+	struct front_config front_cfg;
 	uint64_t default_range_ns;
 	uid_t agent_uids[HUB_UIDS_MAX];
 	size_t n_agent_uids;
@@ -52,6 +56,7 @@ struct program {
 	struct config cfg;
 	struct listener api, hub_listener;
 	struct door door;
+	struct front front;
 	struct http_config http_cfg;
 	struct worker_pool *pool;
 	struct hub *hub;
@@ -102,6 +107,9 @@ enum option_id {
 	OPT_CERT,
 	OPT_KEY,
 	OPT_TOKEN,
+	OPT_PROXY,
+	OPT_PROXY_CERT,
+	OPT_PROXY_KEY,
 	OPT_RANGE,
 	OPT_AUDIT,
 	OPT_READY_FD,
@@ -119,6 +127,9 @@ static const struct option options[] = {
 	{ "agents-cert", required_argument, NULL, OPT_CERT },
 	{ "agents-key", required_argument, NULL, OPT_KEY },
 	{ "agents-token", required_argument, NULL, OPT_TOKEN },
+	{ "proxy", required_argument, NULL, OPT_PROXY },
+	{ "proxy-cert", required_argument, NULL, OPT_PROXY_CERT },
+	{ "proxy-key", required_argument, NULL, OPT_PROXY_KEY },
 	{ "default-range", required_argument, NULL, OPT_RANGE },
 	{ "audit-log", required_argument, NULL, OPT_AUDIT },
 	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
@@ -127,37 +138,33 @@ static const struct option options[] = {
 	{ 0 },
 };
 
+static const struct {
+	int opt;
+	size_t to; /* a text of struct program */
+} texts[] = {
+	{ OPT_LISTEN, offsetof(struct program, listen) },
+	{ OPT_AGENTS, offsetof(struct program, agents) },
+	{ OPT_CONFIG, offsetof(struct program, config) },
+	{ OPT_USER, offsetof(struct program, user) },
+	{ OPT_AUDIT, offsetof(struct program, audit) },
+	{ OPT_NET, offsetof(struct program, door_cfg.address) },
+	{ OPT_CERT, offsetof(struct program, door_cfg.cert_file) },
+	{ OPT_KEY, offsetof(struct program, door_cfg.key_file) },
+	{ OPT_TOKEN, offsetof(struct program, door_cfg.token_file) },
+	{ OPT_PROXY, offsetof(struct program, front_cfg.address) },
+	{ OPT_PROXY_CERT, offsetof(struct program, front_cfg.cert_file) },
+	{ OPT_PROXY_KEY, offsetof(struct program, front_cfg.key_file) },
+};
+
 /* 0: go on; 1: done; -EINVAL. */
 static int take_option(struct program *p, int opt)
 {
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (texts[i].opt == opt) {
+			memcpy((uint8_t *)p + texts[i].to, &optarg, sizeof(optarg));
+			return 0;
+		}
 	switch (opt) {
-	case OPT_LISTEN:
-		p->listen = optarg;
-		return 0;
-	case OPT_AGENTS:
-		p->agents = optarg;
-		return 0;
-	case OPT_CONFIG:
-		p->config = optarg;
-		return 0;
-	case OPT_USER:
-		p->user = optarg;
-		return 0;
-	case OPT_AUDIT:
-		p->audit = optarg;
-		return 0;
-	case OPT_NET:
-		p->door_cfg.address = optarg;
-		return 0;
-	case OPT_CERT:
-		p->door_cfg.cert_file = optarg;
-		return 0;
-	case OPT_KEY:
-		p->door_cfg.key_file = optarg;
-		return 0;
-	case OPT_TOKEN:
-		p->door_cfg.token_file = optarg;
-		return 0;
 	case OPT_AGENT_UID:
 		return set_uid(p, optarg);
 	case OPT_RANGE:
@@ -191,6 +198,8 @@ static int read_options(struct program *p, int argc, char **argv)
 	if (p->door_cfg.address &&
 	    (!p->door_cfg.cert_file || !p->door_cfg.key_file || !p->door_cfg.token_file))
 		return fail("--agents-net", "needs --agents-cert, --agents-key and --agents-token");
+	if (p->front_cfg.address && (!p->front_cfg.cert_file || !p->front_cfg.key_file))
+		return fail("--proxy", "needs --proxy-cert and --proxy-key");
 	return 0;
 }
 
@@ -357,15 +366,18 @@ static int start_services(struct program *p)
 	p->http_cfg.hub = p->hub;
 	p->http_cfg.pool = p->pool;
 	err = http_start(&p->http_cfg, &p->http);
-	return err < 0 ? fail("cannot serve HTTP", strerrordesc_np(-err)) : 0;
+	if (err < 0)
+		return fail("cannot serve HTTP", strerrordesc_np(-err));
+	return front_start(&p->front, &p->http_cfg);
 }
 
 static void tell_ready(struct program *p)
 {
 	if (p->http_cfg.token[0])
 		fprintf(stderr, "kelpie-collector: token %s\n", p->http_cfg.token);
-	log_info("serving: listen=%s agents=%s%s%s", p->api.text, p->hub_listener.text,
-		 p->door.pid ? " agents-net=" : "", p->door.pid ? p->door.listener.text : "");
+	log_info("serving: listen=%s agents=%s%s%s%s%s", p->api.text, p->hub_listener.text,
+		 p->door.pid ? " agents-net=" : "", p->door.pid ? p->door.listener.text : "",
+		 p->front.http ? " proxy=" : "", p->front.http ? p->front.listener.text : "");
 	if (p->ready_fd >= 0) {
 		dprintf(p->ready_fd, "%s\n", p->api.text);
 		close(p->ready_fd);
@@ -386,6 +398,7 @@ static void reload(struct program *p)
 		p->cfg = *fresh;
 		take_config(p);
 		http_reconfigure(p->http, &p->http_cfg);
+		front_reconfigure(&p->front, &p->http_cfg);
 		log_info("configuration read again");
 	}
 	free(fresh);
@@ -416,7 +429,10 @@ static int wait_for_signals(struct program *p, const sigset_t *set)
 
 static void stop(struct program *p)
 {
-	bool quiet = !p->http || http_stop(p->http, clock_mono_ns() + STOP_NS);
+	uint64_t until_ns = clock_mono_ns() + STOP_NS;
+	bool quiet = front_stop(&p->front, until_ns);
+
+	quiet = (!p->http || http_stop(p->http, until_ns)) && quiet;
 
 	listener_close(&p->api);
 	listener_close(&p->hub_listener);
@@ -440,6 +456,8 @@ static int serve(struct program *p)
 	if (geteuid() == 0 && guard_find_user(p->user, &user) < 0)
 		return fail(p->user, "no such user");
 	err = open_sockets(p, &user);
+	if (err == 0)
+		err = front_open(&p->front_cfg, &p->front);
 	if (err == 0)
 		err = open_audit(p);
 	if (err == 0)
@@ -477,6 +495,7 @@ int main(int argc, char **argv)
 		.api.fd = -1,
 		.hub_listener.fd = -1,
 		.door.listener.fd = -1,
+		.front.listener.fd = -1,
 		.http_cfg = { .statm_fd = -1, .audit_fd = -1 },
 	};
 	char why[512] = "";
