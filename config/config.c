@@ -26,7 +26,7 @@ static const struct config_key keys[] = {
 	{ "listen", CONFIG_ADDRESS, 0, AT(listen), "unix:/run/kelpie/kelpie.sock", 0, 0, NULL,
 	  "address of the HTTP API: unix:PATH, or ADDR:PORT (then with a printed token)" },
 	{ "node", CONFIG_TEXT, 0, AT(node), "", 0, 0, NULL,
-	  "name of this node in every row; empty: the host's name" },
+	  "name of this node in every row; empty: in a pod $NODE_NAME, else the host's name" },
 	{ "capture.hook", CONFIG_TEXT, CONFIG_NOT_EMPTY, AT(capture.hook), "auto", 0, 0,
 	  "auto socklen sysexit rawtp tracepoint", "auto, or one rung of the hook ladder" },
 	{ "capture.unixSockets", CONFIG_BOOL, 0, AT(capture.unix_sockets), "true", 0, 0, NULL,
@@ -87,6 +87,15 @@ static const struct config_key keys[] = {
 	  "file with the token that the agent shows; read anew for each call" },
 	{ "collector.serverName", CONFIG_TEXT, 0, AT(collector.server_name), "", 0, 0, NULL,
 	  "name in the collector's certificate; empty: the host of collector.address" },
+	{ "kubernetes.enabled", CONFIG_WORD, 0, AT(kubernetes.enabled), "auto", 0, 0,
+	  "auto true false",
+	  "ask the API server for the names of this node's pods; auto: in a pod with $NODE_NAME" },
+	{ "kubernetes.server", CONFIG_TEXT, 0, AT(kubernetes.server), "", 0, 0, NULL,
+	  "URL of the API server; empty: the one of the cluster that the agent's pod is in" },
+	{ "kubernetes.caFile", CONFIG_PATH, 0, AT(kubernetes.ca_file), "", 0, 0, NULL,
+	  "authorities that its certificate must come from; empty: the pod's" },
+	{ "kubernetes.tokenFile", CONFIG_PATH, 0, AT(kubernetes.token_file), "", 0, 0, NULL,
+	  "file with the token to show; read anew every minute; empty: the pod's" },
 	{ "log.level", CONFIG_WORD, 0, AT(log.level), "info", 0, 0, "debug info warn error",
 	  "least level of a log line" },
 	{ "log.format", CONFIG_WORD, 0, AT(log.format), "logfmt", 0, 0, "logfmt json",
@@ -272,6 +281,20 @@ static int check_together(const struct config *c, struct config_diag *reterr)
 	return 0;
 }
 
+/* The host name of a pod is the pod's. */
+static void name_node(struct config *c, char *const *env)
+{
+	const char *node = env_get(env, "KUBERNETES_SERVICE_HOST") ? env_get(env, "NODE_NAME")
+								   : NULL;
+
+	if (c->node[0])
+		return;
+	if (node && *node && strlen(node) < sizeof(c->node))
+		memcpy(c->node, node, strlen(node) + 1);
+	else if (gethostname(c->node, sizeof(c->node) - 1) < 0)
+		memcpy(c->node, "localhost", sizeof("localhost"));
+}
+
 int config_load(const struct config_opts *opts, struct config *ret, struct config_diag *reterr)
 {
 	_cleanup_(freep) struct config *c = calloc(1, sizeof(*c));
@@ -294,8 +317,7 @@ int config_load(const struct config_opts *opts, struct config *ret, struct confi
 		r = check_together(c, reterr);
 	if (r)
 		return r;
-	if (!c->node[0] && gethostname(c->node, sizeof(c->node) - 1) < 0)
-		memcpy(c->node, "localhost", sizeof("localhost"));
+	name_node(c, env);
 	*ret = *c;
 	return 0;
 }

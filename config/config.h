@@ -40,6 +40,7 @@ enum config_protocol {
 	_CONFIG_PROTOCOL_MAX,
 };
 
+enum config_auto { CONFIG_AUTO, CONFIG_ON, CONFIG_OFF };
 enum config_log_format { CONFIG_LOG_LOGFMT, CONFIG_LOG_JSON };
 enum config_from { CONFIG_FROM_DEFAULT, CONFIG_FROM_FILE, CONFIG_FROM_ENV, CONFIG_FROM_FLAG };
 
@@ -51,7 +52,8 @@ struct config_origin {
 struct config {
 	char data_dir[CONFIG_PATH_MAX];
 	char listen[CONFIG_PATH_MAX]; /* "unix:/path" or "ADDR:PORT", "[ADDR6]:PORT" */
-	char node[CONFIG_TEXT_MAX]; /* "" in the file and defaults: the host's name is filled in */
+	char node[CONFIG_TEXT_MAX];   /* "" in the file and defaults: filled in: in a pod
+				     * $NODE_NAME, else the host's name */
 
 	struct {
 		char hook[CONFIG_TEXT_MAX]; /* "auto", or the name of a rung of the agent's ladder
@@ -90,6 +92,11 @@ struct config {
 		char ca_file[CONFIG_PATH_MAX], token_file[CONFIG_PATH_MAX];
 		char server_name[CONFIG_TEXT_MAX]; /* "": the host of address */
 	} collector;
+	struct {
+		uint8_t enabled;	      /* enum config_auto */
+		char server[CONFIG_TEXT_MAX]; /* "": the cluster's that this pod is in */
+		char ca_file[CONFIG_PATH_MAX], token_file[CONFIG_PATH_MAX]; /* "": the pod's */
+	} kubernetes;
 	struct {
 		uint8_t level;	/* enum log_level of base/log.h */
 		uint8_t format; /* enum config_log_format, the same order as enum log_format */

@@ -34,6 +34,19 @@ static int load(const struct strbuf *text, struct config *ret, struct config_dia
 	return r;
 }
 
+/* One of words that stand with spaces between them. */
+static void one_word(const char *words, struct strbuf *out)
+{
+	struct slice left = slice_str(words), word;
+	uint64_t skip = rng(4);
+
+	do {
+		word = slice_head(left, slice_find(left, ' '));
+		left = slice_from(left, word.n + 1);
+	} while (skip-- && left.n);
+	strbuf_add(out, word.p, word.n);
+}
+
 static void add_value(struct strbuf *out, const struct config_key *key)
 {
 	static const char *const addresses[] = { "'unix:/run/k.sock'", "'10.0.0.1:8080'",
@@ -54,9 +67,7 @@ static void add_value(struct strbuf *out, const struct config_key *key)
 		strbuf_adds(out, addresses[rng(ARRAY_SIZE(addresses))]);
 		break;
 	case CONFIG_WORD:
-		v = rng(2);
-		strbuf_adds(out, strcmp(key->name, "log.level") ? (v ? "json" : "logfmt")
-								: (v ? "warn" : "debug"));
+		one_word(key->words, out);
 		break;
 	case CONFIG_BOOL:
 		strbuf_adds(out, rng(2) ? "true" : "false");
