@@ -315,8 +315,11 @@ static void fill(struct k8s_entities_writer *w, struct entity_slot *s, enum k8s_
 {
 	set_text(w, s, TEXT_NS, e->ns);
 	set_text(w, s, TEXT_NAME, e->name);
-	set_text(w, s, TEXT_KIND, e->workload_kind);
-	set_text(w, s, TEXT_WORKLOAD, e->workload);
+	/* The cluster knows a Job's CronJob, the node does not. */
+	if (from == K8S_FROM_CLUSTER || !s->text[TEXT_WORKLOAD]) {
+		set_text(w, s, TEXT_KIND, e->workload_kind);
+		set_text(w, s, TEXT_WORKLOAD, e->workload);
+	}
 	set_text(w, s, TEXT_NODE, e->node);
 	set_service(w, s, from, e->service);
 	if (from == K8S_FROM_NODE || s->source != K8S_FROM_NODE) {
@@ -432,6 +435,36 @@ int k8s_entities_put(struct k8s_entities_writer *w, enum k8s_entity_source from,
 	return r;
 }
 
+/* One change of many: readers look in between. */
+static void end_slot(struct k8s_entities_writer *w, struct entity_slot *s, uint64_t to_ns)
+{
+	k8s_entities_begin(w);
+	close_slot(w->image, s, to_ns);
+	k8s_entities_end(w);
+}
+
+static bool among(const uint8_t addr[16], const uint8_t (*addrs)[16], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(addr, addrs[i], 16) == 0)
+			return true;
+	return false;
+}
+
+void k8s_entities_leave(struct k8s_entities_writer *w, struct slice uid, const uint8_t (*addrs)[16],
+			size_t n_addrs, uint64_t to_ns)
+{
+	struct k8s_entities *m = w->image;
+	uint64_t hash = hash_bytes(&m->key, uid);
+
+	for (uint32_t i = 0; i < m->n_used; i++) {
+		struct entity_slot *s = &m->slots[i];
+
+		if (s->kind && !s->to_ns && s->uid == hash && !among(s->addr, addrs, n_addrs))
+			end_slot(w, s, to_ns);
+	}
+}
+
 void k8s_entities_replace_begin(struct k8s_entities_writer *w, enum k8s_entity_source from)
 {
 	w->round[from]++;
@@ -442,12 +475,10 @@ void k8s_entities_replace_end(struct k8s_entities_writer *w, enum k8s_entity_sou
 {
 	struct k8s_entities *m = w->image;
 
-	k8s_entities_begin(w);
 	for (uint32_t i = 0; i < m->n_used; i++) {
 		struct entity_slot *s = &m->slots[i];
 
 		if (s->kind && !s->to_ns && s->source == from && s->round != w->round[from])
-			close_slot(m, s, now_ns);
+			end_slot(w, s, now_ns);
 	}
-	k8s_entities_end(w);
 }

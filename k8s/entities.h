@@ -84,6 +84,10 @@ void k8s_entities_end(struct k8s_entities_writer *w);
  * kind, a text that is no name; -ENOSPC: no room, counted in `refused`. now_ns: unix time. */
 int k8s_entities_put(struct k8s_entities_writer *w, enum k8s_entity_source from,
 		     const struct k8s_entity *e, uint64_t now_ns);
+/* Closes the open intervals of an object at all addresses but these: it moved, or with none of them it is
+ * gone. Looks at every interval. */
+void k8s_entities_leave(struct k8s_entities_writer *w, struct slice uid, const uint8_t (*addrs)[16],
+			size_t n_addrs, uint64_t to_ns);
 /* Between the two all that the source knows is put; what was not has ended by now_ns. */
 void k8s_entities_replace_begin(struct k8s_entities_writer *w, enum k8s_entity_source from);
 void k8s_entities_replace_end(struct k8s_entities_writer *w, enum k8s_entity_source from,

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #define TRIES_MAX 3
+#define LOOKS_MAX 500 /* at a writer at work: some microseconds, what one change takes */
 
 /* The memory may change while it is read, and whoever writes there may mean harm: every number is
  * copied once, then checked. */
@@ -173,14 +174,24 @@ static void search(struct search *s)
 	}
 }
 
+/* The number of the state that is there; odd: the writer is at work. */
+static uint32_t look(const _Atomic uint32_t *seq)
+{
+	uint32_t now = atomic_load_explicit(seq, memory_order_acquire);
+
+	for (int i = 0; i < LOOKS_MAX && now & 1; i++)
+		now = atomic_load_explicit(seq, memory_order_acquire);
+	return now;
+}
+
 int k8s_entities_find(const struct k8s_entities *image, const struct k8s_question *q,
 		      struct k8s_answer *ret)
 {
-	_Atomic uint32_t *seq = &((struct k8s_entities *)(uintptr_t)image)->seq;
+	const _Atomic uint32_t *seq = &image->seq;
 
 	for (int i = 0; i < TRIES_MAX; i++) {
 		struct search s = { .m = image, .q = q, .ret = ret };
-		uint32_t before = atomic_load_explicit(seq, memory_order_acquire);
+		uint32_t before = look(seq);
 
 		memset(ret, 0, sizeof(*ret));
 		if (before & 1)

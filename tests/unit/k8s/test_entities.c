@@ -291,9 +291,13 @@ static void test_entities__two_sources(void)
 	e.ns = SLICE_LIT("shop");
 	e.name = SLICE_LIT("cart-1");
 	e.service = SLICE_LIT("cart");
+	e.workload_kind = SLICE_LIT("CronJob");
+	e.workload = SLICE_LIT("nightly");
 	EXPECT_EQ(k8s_entities_put(&f.w, WIDE, &e, T0), 0);
 	put_pod(&f, NODE, "10.0.0.5", "cart-1", 900 * S, 0);
 	EXPECT_STR(ask(&f, "10.0.0.5", 0, T0), "pod shop/cart-1 cart");
+	EXPECT_STR(f.got.workload_kind, "CronJob");
+	EXPECT_STR(f.got.workload, "nightly");
 	e.service = SLICE_LIT("said-so");
 	EXPECT_EQ(k8s_entities_put(&f.w, NODE, &e, T0), 0);
 	e.service = SLICE_LIT("cart");
@@ -310,6 +314,26 @@ static void test_entities__two_sources(void)
 	k8s_entities_replace_end(&f.w, NODE, 1100 * S);
 	EXPECT_STR(ask(&f, "10.0.0.5", 0, 1099 * S), "pod shop/cart-1 ");
 	EXPECT_STR(ask(&f, "10.0.0.5", 0, 1200 * S), "");
+	teardown(&f);
+}
+
+static void test_entities__moves_and_leaves(void)
+{
+	uint8_t addr[1][16];
+	struct fixture f;
+
+	setup(&f);
+	put_pod(&f, NODE, "10.0.0.5", "a", 900 * S, 0);
+	put_pod(&f, NODE, "10.0.0.6", "a", 900 * S, 0);
+	put_pod(&f, NODE, "10.0.0.7", "b", 900 * S, 0);
+	EXPECT(k8s_addr_parse(SLICE_LIT("10.0.0.6"), addr[0]));
+	k8s_entities_leave(&f.w, SLICE_LIT("a"), addr, 1, 1100 * S);
+	EXPECT_STR(ask(&f, "10.0.0.5", 0, 1200 * S), "");
+	EXPECT_STR(ask(&f, "10.0.0.6", 0, 1200 * S), "pod shop/a ");
+	k8s_entities_leave(&f.w, SLICE_LIT("a"), NULL, 0, 1300 * S);
+	EXPECT_STR(ask(&f, "10.0.0.6", 0, 1200 * S), "pod shop/a ");
+	EXPECT_STR(ask(&f, "10.0.0.6", 0, 1400 * S), "");
+	EXPECT_STR(ask(&f, "10.0.0.7", 0, 1400 * S), "pod shop/b ");
 	teardown(&f);
 }
 
@@ -502,6 +526,7 @@ TEST_MAIN(TEST(test_entities__pod_over_its_life), TEST(test_entities__address_us
 	  TEST(test_entities__external_address), TEST(test_entities__endpoints),
 	  TEST(test_entities__host_network), TEST(test_entities__dual_stack_and_spellings),
 	  TEST(test_entities__two_sources), TEST(test_entities__replaced),
-	  TEST(test_entities__refused), TEST(test_entities__full),
-	  TEST(test_entities__texts_come_and_go), TEST(test_entities__one_address_again_and_again),
+	  TEST(test_entities__moves_and_leaves), TEST(test_entities__refused),
+	  TEST(test_entities__full), TEST(test_entities__texts_come_and_go),
+	  TEST(test_entities__one_address_again_and_again),
 	  TEST(test_entities__reader_does_not_wait), TEST(test_entities__hostile_image))
