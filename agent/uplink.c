@@ -133,6 +133,31 @@ static void on_ping(struct uplink *u, const Kelpie__Ping *req)
 	uplink_push(u, 0, &m, SIZE_MAX);
 }
 
+static void ask_names(struct uplink *u)
+{
+	Kelpie__AgentMessage m = KELPIE__AGENT_MESSAGE__INIT;
+	Kelpie__NamesWanted wanted = KELPIE__NAMES_WANTED__INIT;
+
+	if (!u->cfg.ops->names || !u->cfg.ops->names(u->cfg.ctx, NULL))
+		return;
+	wanted.version = u->names_version;
+	m.kind_case = KELPIE__AGENT_MESSAGE__KIND_NAMES_WANTED;
+	m.names_wanted = &wanted;
+	uplink_push(u, 0, &m, SIZE_MAX);
+}
+
+/* A set that breaks off is asked for anew. */
+static void on_names(struct uplink *u, const Kelpie__Names *m)
+{
+	if (!u->cfg.ops->names || m->n_entities > UPLINK_ENTITIES_MAX ||
+	    !u->cfg.ops->names(u->cfg.ctx, m))
+		return;
+	if (m->first)
+		u->names_whole = false;
+	u->names_whole |= m->last;
+	u->names_version = u->names_whole ? m->version : 0;
+}
+
 /* 0; -EPERM when the collector refuses us. *msg is taken over when it is set to NULL. */
 static int dispatch(struct uplink *u, Kelpie__CollectorMessage **msg)
 {
@@ -146,6 +171,7 @@ static int dispatch(struct uplink *u, Kelpie__CollectorMessage **msg)
 			return -EPERM;
 		}
 		atomic_store(&u->connected, true);
+		ask_names(u);
 		return 0;
 	case KELPIE__COLLECTOR_MESSAGE__KIND_SCAN:
 		uplink_scan_request(u, m->scan);
@@ -171,6 +197,9 @@ static int dispatch(struct uplink *u, Kelpie__CollectorMessage **msg)
 		return 0;
 	case KELPIE__COLLECTOR_MESSAGE__KIND_PING:
 		on_ping(u, m->ping);
+		return 0;
+	case KELPIE__COLLECTOR_MESSAGE__KIND_NAMES:
+		on_names(u, m->names);
 		return 0;
 	default: /* of a later version */
 		return 0;

@@ -24,6 +24,8 @@
 #include "storage/scan.h"
 #include "base/util.h"
 
+#include <kelpie.pb-c.h>
+
 #define UPLINK_SCANS_MAX 2
 /* A query of `requests` asks for a scan of each protocol's table at once. */
 #define UPLINK_QUEUE_MAX     128
@@ -50,6 +52,9 @@ struct uplink_ops {
 	/* The text of CELL_SYM number sym in the row that uplink_tail_row() is looking at (called
 	 * on its thread, inside it). Empty when unknown. */
 	struct slice (*symbol)(void *ctx, uint32_t sym);
+	/* What addresses of the cluster stand for, new, changed or all of it: not checked yet. False, and
+	 * NULL: it is not asked for. Called with NULL to know whether. */
+	bool (*names)(void *ctx, const Kelpie__Names *m);
 };
 
 /* Strings and pointers are borrowed until uplink_stop(). */

@@ -16,6 +16,7 @@
 
 #define UPLINK_PROTO_VERSION	1
 #define UPLINK_QUEUE_SOFT_BYTES (4 * MIB)   /* scans and tails stop here: the rest is for answers */
+#define UPLINK_ENTITIES_MAX	4096	    /* of one Names */
 #define UPLINK_BATCH_BYTES	(512 * KIB) /* payload of one Batch aimed at; one row may pass it */
 
 enum uplink_scan_state { SCAN_FREE, SCAN_QUEUED, SCAN_RUNNING };
@@ -59,6 +60,10 @@ struct uplink {
 
 	pthread_mutex_t tails_lock;
 	struct uplink_tail tails[UPLINK_TAILS_MAX];
+
+	/* Of what the collector told, over streams; the stream's thread only. */
+	uint64_t names_version;
+	bool names_whole; /* the last set that began has ended */
 
 	atomic_uint n_tails;
 	atomic_bool connected, wake_sent;
