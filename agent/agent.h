@@ -30,15 +30,37 @@ enum agent_msg_type {
 	MSG_RESYMS = 6,	    /* attacher -> parser: the store is new, announce all texts again */
 	MSG_WANT_TOKEN = 7, /* shipper -> attacher */
 	MSG_TOKEN = 8, /* attacher -> shipper: with the open file; without, it cannot be opened */
+	/* struct agent_pod_msg: a pod of this node, new or changed; `over`: it is gone. shipper ->
+	 * attacher -> parser, store */
+	MSG_POD = 9,
+	MSG_PODS_BEGIN = 10, /* shipper -> attacher: all pods that there are follow, */
+	MSG_PODS_END = 11,   /* these were all */
+	MSG_KUBERNETES = 12, /* shipper -> attacher: how the watch is, text says what is wrong */
 };
+
+/* Files that only the attacher may open, by the number in MSG_WANT_TOKEN and MSG_TOKEN. */
+enum agent_file { FILE_COLLECTOR_TOKEN, FILE_KUBERNETES_TOKEN, FILE_KUBERNETES_CA, _FILE_MAX };
 
 struct agent_msg {
 	uint32_t type;
-	uint32_t pad;
+	uint32_t number; /* MSG_WANT_TOKEN, MSG_TOKEN: enum agent_file; MSG_KUBERNETES: 1 synced */
 	union {
 		struct proc_identity proc;
 		char text[400];
 	};
+};
+
+struct agent_pod_msg {
+	uint32_t type;
+	uint32_t over; /* 1: gone */
+	struct k8s_identity pod;
+};
+
+/* What may come from a child, told apart by its length. */
+union agent_any_msg {
+	uint32_t type;
+	struct agent_msg msg;
+	struct agent_pod_msg pod;
 };
 
 struct parser_args {
@@ -46,6 +68,7 @@ struct parser_args {
 	const struct ledger_fds *ledger;
 	struct run_as_ids ids;
 	int data_ring_fd, ctl_ring_fd, conn_ctl_fd;
+	int entities_fd; /* who addresses are (k8s/entities.h), for reading; -1: nobody says */
 	uint64_t data_ring_bytes, ctl_ring_bytes, conn_ctl_bytes;
 	uint32_t n_ctl;
 	const struct config *cfg;
@@ -59,6 +82,7 @@ struct parser_args {
 
 struct store_args {
 	int attacher_fd, row_ring_fd, bpf_counters_fd;
+	int entities_fd; /* as the parser's, for writing; -1: no Kubernetes */
 	const struct ledger_fds *ledger;
 	struct run_as_ids ids;
 	size_t n_cpus;		   /* entries of bpf_counters */
@@ -72,7 +96,9 @@ struct store_args {
 };
 
 struct shipper_args {
-	int attacher_fd, listen_fd; /* the store connects there */
+	int attacher_fd;
+	int listen_fd;	 /* the store connects there; -1: no collector on the network */
+	bool kubernetes; /* it watches this node's pods */
 	struct run_as_ids ids;
 	const struct config *cfg;
 };
@@ -95,8 +121,12 @@ int parser_main(const struct parser_args *a);
 int store_main(const struct store_args *a);
 int shipper_main(const struct shipper_args *a);
 
-/* Reads /proc for who tgid is; fields that cannot be read stay empty. */
-void proc_identify(uint32_t tgid, struct proc_identity *ret);
+/* Whether Kubernetes is to be asked for names: kubernetes.enabled, and what a pod's environment says. */
+bool agent_in_kubernetes(const struct config *cfg);
+
+/* Who the process was that was seen in a control group (cgroup v2 id, 0: not known): from the group's
+ * path, and from /proc where it is still there. What cannot be read stays empty. */
+void proc_identify(uint32_t tgid, uint64_t cgroup, struct proc_identity *ret);
 
 /* agent/replay.c: `kelpie-agent --replay FILE`: exit code. */
 int replay_main(const struct config *cfg, const char *file);

@@ -7,6 +7,7 @@
 #include "agent/capture.h"
 #include "agent/children.h"
 #include "agent/data_dir.h"
+#include "agent/kube.h"
 #include "agent/sandbox.h"
 #include "base/caps.h"
 #include "base/clock.h"
@@ -42,6 +43,7 @@ struct attacher {
 	char shipper_path[CONFIG_SOCKET_MAX];
 	char rung[64];
 	struct children children;
+	struct kube kube;
 	struct budget budget;
 	int signal_fd;
 	bool stop;
@@ -78,35 +80,42 @@ static void send_with(int to, struct agent_msg *m, int pass)
 static void tell_proc(int to, struct agent_msg *m)
 {
 	m->type = MSG_PROC;
-	proc_identify(m->proc.tgid, &m->proc);
+	proc_identify(m->proc.tgid, m->proc.cgroup, &m->proc);
 	send_with(to, m, -1);
 }
 
-/* The shipper may not read the file; and it changes, where the token is one of Kubernetes'. */
+/* The shipper may not read the file; and it changes, where it is one of Kubernetes'. */
 static void tell_token(int to, struct agent_msg *m)
 {
-	const char *path = at.cfg->collector.token_file;
-	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	const char *path = kube_file(at.cfg, m->number);
+	_cleanup_(closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
 
-	if (fd < 0)
-		log_error("collector.tokenFile: %s: %s", path, strerror(errno));
-	*m = (struct agent_msg){ .type = MSG_TOKEN };
+	if (path && fd < 0)
+		log_error("%s cannot be opened for the shipper: %s", path, strerror(errno));
+	*m = (struct agent_msg){ .type = MSG_TOKEN, .number = m->number };
 	send_with(to, m, fd);
 }
 
 /* A child asks only what is its to ask: others' questions are passed over. */
-static void answer(enum child_id id, enum agent_msg_type question,
-		   void (*tell)(int to, struct agent_msg *m))
+static void answer(enum child_id id)
 {
 	const struct child *c = &at.children.child[id];
-	struct agent_msg m;
+	static union agent_any_msg m;
+	ssize_t n;
 
 	/* Not more at once than it may keep us from signals and from its own end. */
 	for (int i = 0;
-	     i < ANSWERS_MAX && c->fd >= 0 && recv(c->fd, &m, sizeof(m), MSG_DONTWAIT) == sizeof(m);
-	     i++)
-		if (m.type == question)
-			tell(c->fd, &m);
+	     i < ANSWERS_MAX && c->fd >= 0 && (n = recv(c->fd, &m, sizeof(m), MSG_DONTWAIT)) > 0;
+	     i++) {
+		if (id == CHILD_SHIPPER && kube_hear(&at.kube, &at.ledger->attacher, &m, (size_t)n))
+			continue;
+		if ((size_t)n != sizeof(m.msg))
+			continue;
+		if (id == CHILD_PARSER && m.type == MSG_WANT_PROC)
+			tell_proc(c->fd, &m.msg);
+		else if (id == CHILD_SHIPPER && m.type == MSG_WANT_TOKEN)
+			tell_token(c->fd, &m.msg);
+	}
 }
 
 static void take_signals(void)
@@ -174,8 +183,11 @@ static void run(void)
 		    errno != EINTR)
 			break;
 		take_signals();
-		answer(CHILD_PARSER, MSG_WANT_PROC, tell_proc);
-		answer(CHILD_SHIPPER, MSG_WANT_TOKEN, tell_token);
+		answer(CHILD_PARSER);
+		answer(CHILD_SHIPPER);
+		kube_tell(&at.kube,
+			  (const int[PODS_LISTENERS]){ at.children.child[CHILD_PARSER].fd,
+						       at.children.child[CHILD_STORE].fd });
 		children_tend(&at.children);
 		keep_budget();
 		sweep(&swept_ns);
@@ -314,13 +326,18 @@ static void watch_signals(void)
 static const int attacher_caps[] = { CAP_BPF,	 CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
 				     CAP_SETUID, CAP_SETGID,  CAP_SETPCAP,    -1 };
 
+/* Whether there is something to do on the network. */
+static bool ships(void)
+{
+	return at.shipper_fd >= 0 || at.kube.wanted;
+}
+
 static int confine(void)
 {
-	const bool ships = at.shipper_fd >= 0;
-	const int *const children[] = { calls_parser, calls_store, ships ? calls_shipper : NULL,
+	const int *const children[] = { calls_parser, calls_store, ships() ? calls_shipper : NULL,
 					NULL };
 	const struct sandbox box = { .name = "attacher",
-				     .network = ships,
+				     .network = ships(),
 				     .syscalls = calls_attacher,
 				     .for_children = children };
 	const char *what = "capabilities";
@@ -374,7 +391,11 @@ static void fill_children(void)
 	};
 	run_as_find(RUN_AS_PARSER, &all->parser.ids);
 	hash_key_random(&all->parser.id_key);
-	all->shipper = (struct shipper_args){ .listen_fd = at.shipper_fd, .cfg = at.cfg };
+	all->parser.entities_fd = at.kube.entities_read;
+	all->store.entities_fd = at.kube.entities_write;
+	all->shipper = (struct shipper_args){ .listen_fd = at.shipper_fd,
+					      .kubernetes = at.kube.wanted,
+					      .cfg = at.cfg };
 	run_as_find(RUN_AS_SHIPPER, &all->shipper.ids);
 }
 
@@ -384,7 +405,7 @@ static int start_children(void)
 
 	if (err == 0)
 		err = children_start(&at.children, CHILD_PARSER);
-	if (err == 0 && at.shipper_fd >= 0)
+	if (err == 0 && ships())
 		err = children_start(&at.children, CHILD_SHIPPER);
 	return err;
 }
@@ -396,8 +417,11 @@ static int start(void)
 	watch_signals();
 	run_as_find(RUN_AS_STORE, &at.children.store.ids);
 	if ((err = data_dir_make(at.cfg->data_dir, &at.children.store.ids)) < 0 ||
-	    (err = make_shared()) < 0 || (err = open_shipper()) < 0 || (err = load_capture()) < 0)
+	    (err = make_shared()) < 0 || (err = kube_open(&at.kube, at.cfg)) < 0 ||
+	    (err = open_shipper()) < 0 || (err = load_capture()) < 0)
 		return err;
+	atomic_store(&at.ledger->attacher.kubernetes,
+		     at.kube.wanted ? KUBERNETES_STARTING : KUBERNETES_OFF);
 	fill_children();
 	if ((err = start_children()) < 0 || (err = attach()) < 0 || (err = confine()) < 0)
 		return err;

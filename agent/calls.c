@@ -156,7 +156,8 @@ const int calls_shipper[] = {
 const int calls_attacher[] = {
 	/* the programs and their maps; a walk over the open connections */
 	SCMP_SYS(bpf),
-	/* /proc, signals, the children, their processor time */
+	/* /proc, control groups by number, signals, the children, their processor time */
+	SCMP_SYS(open_by_handle_at),
 	SCMP_SYS(clock_getres),
 	SCMP_SYS(readlink),
 	SCMP_SYS(readlinkat),

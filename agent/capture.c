@@ -1,4 +1,5 @@
 #include "agent/capture.h"
+#include "agent/cgroup.h"
 #include "agent/probe_table.h"
 #include "base/strbuf.h"
 
@@ -461,26 +462,9 @@ static int attach_rung(struct capture *c)
 	return 0;
 }
 
-/* The topmost directory of cgroup v2 that can be seen. */
-static int cgroup_root(void)
-{
-	FILE *f = fopen("/proc/self/mounts", "re");
-	char line[1024], dir[512] = "";
-
-	if (!f)
-		return -errno;
-	while (!dir[0] && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%*s %511s cgroup2", dir) != 1 || !strstr(line, " cgroup2 "))
-			dir[0] = 0;
-	fclose(f);
-	if (!dir[0])
-		return -ENOENT;
-	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
 static void attach_cgroup(struct capture *c)
 {
-	_cleanup_(closep) int root = cgroup_root();
+	_cleanup_(closep) int root = cgroup_open_root();
 
 	if (root < 0) {
 		why_add(c, "senders of datagrams: no cgroup v2\n");

@@ -39,8 +39,8 @@ static int run_store(const struct children *all, int fd)
 	a.attacher_fd = fd;
 	a.attacher = getppid();
 	ledger_fds_of(all->ledger_fds, LEDGER_STORE, l);
-	if (become("kelpie-store",
-		   (const int[]){ l[0], l[1], l[2], fd, a.row_ring_fd, a.bpf_counters_fd, -1 }) < 0)
+	if (become("kelpie-store", (const int[]){ l[0], l[1], l[2], fd, a.row_ring_fd,
+						  a.bpf_counters_fd, a.entities_fd, -1 }) < 0)
 		return 1;
 	return store_main(&a);
 }
@@ -57,7 +57,7 @@ static int run_parser(const struct children *all, int fd)
 	ledger_fds_of(all->ledger_fds, LEDGER_PARSER, l);
 	if (become("kelpie-parser",
 		   (const int[]){ l[0], l[1], l[2], fd, a.row_ring_fd, a.data_ring_fd,
-				  a.ctl_ring_fd, a.conn_ctl_fd, -1 }) < 0)
+				  a.ctl_ring_fd, a.conn_ctl_fd, a.entities_fd, -1 }) < 0)
 		return 1;
 	return parser_main(&a);
 }

@@ -183,6 +183,7 @@ void conn_del(struct conn_table *t, struct conn *c)
 		c->peer->peer_rows_to = c->rows_to;
 		c->peer->peer_read_to = c->dir[c->request_dir].seen;
 		c->peer->peer_tgid = c->tgid;
+		c->peer->peer_cgroup = c->cgroup;
 		memcpy(c->peer->peer_comm, c->comm, sizeof(c->comm));
 		c->peer->peer = NULL;
 	} else if (c->hash && hashmap_get_ptr(&t->by_hash, c->hash) == c) {

@@ -110,15 +110,19 @@ struct conn {
 	uint64_t answered_ns, answer_from_ns;
 
 	/* hop 7: interned identity of both ends, made at the first row, again when more is known */
-	uint64_t names_gen; /* of join.gen; 0: never made */
+	uint64_t names_gen;		     /* of join.gen; 0: never made */
+	uint64_t names_from_ns, names_to_ns; /* unix times that they hold for; to 0: and on */
 	uint32_t client_syms[IDENTITY_SYMS], server_syms[IDENTITY_SYMS];
 	uint32_t conn_sym;
+	uint8_t ends_in_pods,
+		ends_named; /* ends whose process is in a pod; of which the pod is known */
 
 	struct conn *peer; /* the other end on this node, or NULL */
 	/* What was known of it when it went away before this end. */
 	bool peer_was_readable;
 	uint64_t peer_rows_to;
 	uint64_t peer_read_to; /* requests from this position on were never read there */
+	uint64_t peer_cgroup;
 	uint32_t peer_tgid;
 	char peer_comm[EV_COMM_LEN];
 	uint32_t told; /* number of the last snapshot that has it */

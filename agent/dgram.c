@@ -136,6 +136,7 @@ static void twin_note(struct pipeline *p, const struct dgram *g)
 	t->last_ns = g->ev->h.ts_ns;
 	end->n++;
 	end->tgid = g->ev->tgid;
+	end->cgroup = g->ev->cgroup;
 	end->netns = g->ev->netns;
 	memcpy(end->other, g->ev->remote, sizeof(end->other));
 	memcpy(end->comm, g->ev->comm, sizeof(end->comm));
@@ -174,9 +175,11 @@ void dgram_ends(struct pipeline *p, struct conn *c, const struct exchange *x)
 		return;
 	other = c->request_dir == DIR_RX ? &t->client : &t->server;
 	own_address(c, other);
-	if (other->n < x->twin_nth || other->tgid == c->peer_tgid)
+	if (other->n < x->twin_nth ||
+	    (other->tgid == c->peer_tgid && other->cgroup == c->peer_cgroup))
 		return;
 	c->peer_tgid = other->tgid;
+	c->peer_cgroup = other->cgroup;
 	memcpy(c->peer_comm, other->comm, sizeof(c->peer_comm));
 	c->names_gen = 0;
 }
@@ -290,6 +293,8 @@ static struct conn *make_flow(struct pipeline *p, const struct dgram *g, uint64_
 	c->poisoned = pipeline_poisoned(p, id);
 	if (c->why_unreadable || c->poisoned)
 		c->state = CONN_IGNORED;
+	else
+		(void)join_find_proc(p, c->tgid, c->cgroup); /* known by its first row */
 	return c;
 }
 

@@ -36,6 +36,7 @@ struct dgram_known {
 
 /* One end of an exchange. */
 struct twin_end {
+	uint64_t cgroup;
 	uint32_t n; /* how often that query has passed here */
 	uint32_t tgid, netns;
 	uint8_t other[16]; /* address of the other end, as this one has it */

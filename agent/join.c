@@ -12,6 +12,7 @@ int join_init(struct join *j)
 	*j = (struct join){ .gen = 1 };
 	hash_key_random(&j->key);
 	hashmap_init(&j->procs, PROCS_MAX);
+	pods_init(&j->pods);
 	j->table = calloc(2 * SYM_MAX, sizeof(*j->table));
 	j->arena = malloc(SYM_ARENA_MAX);
 	if (!j->table || !j->arena) {
@@ -31,6 +32,7 @@ static void forget_procs(struct join *j)
 void join_done(struct join *j)
 {
 	forget_procs(j);
+	pods_done(&j->pods);
 	free(j->table);
 	free(j->arena);
 	*j = (struct join){ 0 };
@@ -153,21 +155,43 @@ void join_literal(struct pipeline *p, struct row_builder *b, uint16_t col, const
 	row_sym(b, col, l->sym);
 }
 
-/* ---- processes ---- */
+/* ---- processes and pods ---- */
 
-const struct proc_identity *join_find_proc(struct pipeline *p, uint32_t tgid)
+/* The same number is another process's later, and one process may be in another cgroup. */
+static uint64_t proc_key(uint32_t tgid, uint64_t cgroup)
 {
-	uint64_t v;
+	return hash_u64(cgroup) << 32 | tgid;
+}
+
+const struct proc_identity *join_find_proc(struct pipeline *p, uint32_t tgid, uint64_t cgroup)
+{
+	const struct proc_identity *id;
+	uint64_t v, key = proc_key(tgid, cgroup);
 
 	if (!tgid)
 		return NULL;
-	if (hashmap_get(&p->join.procs, tgid, &v))
-		return (const struct proc_identity *)(uintptr_t)v;
+	if (hashmap_get(&p->join.procs, key, &v)) {
+		id = (const struct proc_identity *)(uintptr_t)v;
+		return id && id->cgroup == cgroup ? id : NULL;
+	}
 	if (p->join.procs.len == PROCS_MAX)
 		forget_procs(&p->join);
-	if (p->opts.out.want_proc && hashmap_put(&p->join.procs, tgid, 0) == 0)
-		p->opts.out.want_proc(p->opts.out.ctx, tgid);
+	if (p->opts.out.want_proc && hashmap_put(&p->join.procs, key, 0) == 0)
+		p->opts.out.want_proc(p->opts.out.ctx, tgid, cgroup);
 	return NULL;
+}
+
+const struct k8s_identity *join_find_pod(struct pipeline *p, const struct proc_identity *id)
+{
+	return pods_find(&p->join.pods, &id->pod_uid);
+}
+
+void join_pod(struct pipeline *p, const struct k8s_identity *pod, bool gone)
+{
+	if (gone)
+		pods_gone(&p->join.pods, &pod->uid);
+	else if (pods_put(&p->join.pods, pod) == 0)
+		p->join.gen++;
 }
 
 static void emit_process(struct pipeline *p, const struct proc_identity *id)
@@ -196,10 +220,10 @@ static void emit_process(struct pipeline *p, const struct proc_identity *id)
 
 void join_proc(struct pipeline *p, const struct proc_identity *id)
 {
+	uint64_t v = 0, key = proc_key(id->tgid, id->cgroup);
 	struct proc_identity *copy;
-	uint64_t v = 0;
 
-	if (!hashmap_get(&p->join.procs, id->tgid, &v))
+	if (!hashmap_get(&p->join.procs, key, &v))
 		return; /* not asked for */
 	copy = v ? (struct proc_identity *)(uintptr_t)v : malloc(sizeof(*copy));
 	if (!copy)
@@ -209,222 +233,9 @@ void join_proc(struct pipeline *p, const struct proc_identity *id)
 	copy->container[sizeof(copy->container) - 1] = 0;
 	copy->unit[sizeof(copy->unit) - 1] = 0;
 	copy->exe[sizeof(copy->exe) - 1] = 0;
-	(void)hashmap_put_ptr(&p->join.procs, id->tgid, copy);
+	(void)hashmap_put_ptr(&p->join.procs, key, copy);
 	p->join.gen++;
 	emit_process(p, copy);
-}
-
-/* ---- the ends of a connection ---- */
-
-/* Order of the identity columns; both ends have the same at consecutive numbers. */
-enum {
-	ID_ADDR,
-	ID_PORT,
-	ID_PID,
-	ID_COMM,
-	ID_CONTAINER,
-	ID_NAMESPACE,
-	ID_POD,
-	ID_WORKLOAD_KIND,
-	ID_WORKLOAD,
-	ID_SERVICE,
-	ID_NODE,
-	ID_NAME
-};
-_Static_assert(COL_CLIENT_NAME - COL_CLIENT_ADDR == ID_NAME, "client columns");
-_Static_assert(COL_SERVER_NAME - COL_SERVER_ADDR == ID_NAME, "server columns");
-_Static_assert(IDENTITY_SYMS == ID_NAME + 1, "identity columns");
-
-#define NAME_TEXT_MAX (EV_COMM_LEN + 1 + UNIX_ADDR_TEXT_MAX + DNS_NAME_KEPT)
-
-struct end {
-	const struct conn *conn;
-	bool remote;	  /* the end of that connection which is not its owner's */
-	uint16_t port;	  /* 0: a UNIX socket's */
-	uint32_t tgid;	  /* 0: not on this node, or unknown */
-	const char *comm; /* "" unknown; not longer than EV_COMM_LEN, perhaps without NUL */
-	bool here;	  /* on this node */
-	struct slice dns; /* name that the other end knows it by, not on this node */
-	bool dns_shared;  /* not asked for by that process itself */
-};
-
-bool join_owner_is_server(const struct conn *c)
-{
-	return c->role_known ? c->request_dir == DIR_RX : c->initiator == EV_INITIATOR_REMOTE;
-}
-
-/* An end on this node. */
-static struct end end_here(const struct conn *c, bool remote, uint32_t tgid, const char *comm)
-{
-	return (struct end){ .conn = c,
-			     .remote = remote,
-			     .port = remote ? c->remote_port : c->local_port,
-			     .tgid = tgid,
-			     .comm = comm,
-			     .here = true };
-}
-
-static struct end own_end(const struct conn *c)
-{
-	return end_here(c, false, c->tgid, c->comm);
-}
-
-/* Of a connection that the owner opened, the name it had for where it went. */
-static struct end far_end(struct pipeline *p, const struct conn *c)
-{
-	struct end e = { .conn = c,
-			 .remote = true,
-			 .port = c->remote_port,
-			 .comm = "",
-			 .here = c->names != NULL };
-	struct dns_asker who = { c->netns, c->tgid };
-
-	if (!c->names && c->initiator == EV_INITIATOR_LOCAL && c->opened_ns)
-		e.dns = dns_names_find(&p->names, &who, c->remote, c->opened_ns, &e.dns_shared);
-	return e;
-}
-
-static struct end other_end(struct pipeline *p, const struct conn *c)
-{
-	if (c->peer)
-		return end_here(c, true, c->peer->tgid, c->peer->comm);
-	if (c->peer_tgid)
-		return end_here(c, true, c->peer_tgid, c->peer_comm);
-	return far_end(p, c);
-}
-
-static struct slice end_addr(const struct end *e, char *out)
-{
-	return slice_of(out, conn_addr(e->conn, e->remote, out));
-}
-
-uint64_t conn_server_number(const struct conn *c)
-{
-	static const struct hash_key key;
-	bool remote = !join_owner_is_server(c);
-	const char *name;
-
-	if (!c->names)
-		return remote ? c->remote_port : c->local_port;
-	name = remote ? c->names->remote : c->names->local;
-	return hash_bytes(&key, slice_str(name)) | 1 << 16; /* no port */
-}
-
-static struct slice comm_of(const char *comm)
-{
-	return slice_of(comm, strnlen(comm, EV_COMM_LEN));
-}
-
-/* The best name there is for an end. out: NAME_TEXT_MAX bytes. */
-static struct slice best_name(const struct end *e, bool server, const struct proc_identity *id,
-			      char *out)
-{
-	struct slice comm = comm_of(e->comm);
-	char text[UNIX_ADDR_TEXT_MAX];
-	int n;
-
-	if (e->dns.n) {
-		n = snprintf(out, NAME_TEXT_MAX, "%.*s%s", (int)e->dns.n, (const char *)e->dns.p,
-			     e->dns_shared ? "?" : "");
-		return slice_of(out, (size_t)n);
-	}
-	if (id && id->unit[0])
-		return slice_str(id->unit);
-	if (id && id->container[0])
-		return slice_head(slice_str(id->container), 12);
-	if (!comm.n)
-		return slice_str(e->here ? "unknown" : "external");
-	n = snprintf(out, NAME_TEXT_MAX, "%.*s", (int)comm.n, (const char *)comm.p);
-	/* A client's port is different every time and names nothing. */
-	if (server && e->conn->names) {
-		struct slice addr = end_addr(e, text);
-
-		if (addr.n > 5) /* a name behind "unix:" */
-			n += snprintf(out + n, NAME_TEXT_MAX - (size_t)n, ":%s", text + 5);
-	} else if (server) {
-		n += snprintf(out + n, NAME_TEXT_MAX - (size_t)n, ":%u", e->port);
-	}
-	return slice_of(out, (size_t)n);
-}
-
-static void intern_end(struct pipeline *p, const struct end *e, bool server, uint32_t *syms)
-{
-	const struct proc_identity *id = join_find_proc(p, e->tgid);
-	char addr[UNIX_ADDR_TEXT_MAX], name[NAME_TEXT_MAX];
-
-	for (size_t i = 0; i < IDENTITY_SYMS; i++)
-		syms[i] = SYM_NONE;
-	syms[ID_ADDR] = join_sym(p, end_addr(e, addr));
-	syms[ID_COMM] = join_sym(p, comm_of(e->comm));
-	if (id && id->container[0])
-		syms[ID_CONTAINER] = join_sym(p, slice_str(id->container));
-	if (e->here)
-		syms[ID_NODE] = join_sym(p, slice_str(p->opts.node));
-	syms[ID_NAME] = join_sym(p, best_name(e, server, id, name));
-}
-
-static void put_end(struct row_builder *b, uint16_t first_col, const struct end *e,
-		    const uint32_t *syms)
-{
-	char addr[UNIX_ADDR_TEXT_MAX];
-
-	if (e->port)
-		row_int(b, (uint16_t)(first_col + ID_PORT), e->port);
-	if (e->tgid)
-		row_int(b, (uint16_t)(first_col + ID_PID), e->tgid);
-	for (uint16_t i = 0; i < IDENTITY_SYMS; i++)
-		if (syms[i] != SYM_NONE)
-			row_sym(b, (uint16_t)(first_col + i), syms[i]);
-	if (syms[ID_ADDR] == SYM_NONE) {
-		struct slice text = end_addr(e, addr);
-
-		if (text.n)
-			row_text(b, first_col, text);
-	}
-}
-
-static void put_conn_id(struct pipeline *p, struct conn *c, struct row_builder *b)
-{
-	char hex[17];
-
-	if (!c->hash)
-		return;
-	if (c->conn_sym != SYM_NONE) {
-		row_sym(b, COL_CONN_ID, c->conn_sym);
-		return;
-	}
-	snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)c->hash);
-	/* One row on most connections of some clients: worth a number from the second row on. Of
-	 * datagrams it is the exchange's. */
-	if (c->n_rows > 1 && !c->datagram)
-		c->conn_sym = join_sym(p, slice_str(hex));
-	if (c->conn_sym != SYM_NONE)
-		row_sym(b, COL_CONN_ID, c->conn_sym);
-	else
-		row_text(b, COL_CONN_ID, slice_str(hex));
-}
-
-void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b)
-{
-	bool server_here = join_owner_is_server(c);
-	struct end own = own_end(c), other = other_end(p, c);
-	const struct end *client = server_here ? &other : &own;
-	const struct end *server = server_here ? &own : &other;
-	uint64_t gen = (uint64_t)p->join.gen << 1 | (c->peer || c->peer_tgid);
-
-	if (c->names_gen != gen) {
-		p->join.refused = false;
-		intern_end(p, client, false, c->client_syms);
-		intern_end(p, server, true, c->server_syms);
-		if (c->names_gen >> 1 != gen >> 1)
-			c->conn_sym = SYM_NONE;
-		/* What had no room in the queue is interned again with the next row. */
-		c->names_gen = p->join.refused ? 0 : gen;
-	}
-	put_end(b, COL_CLIENT_ADDR, client, c->client_syms);
-	put_end(b, COL_SERVER_ADDR, server, c->server_syms);
-	join_literal(p, b, COL_NODE, p->opts.node);
-	put_conn_id(p, c, b);
 }
 
 /* ---- rows ---- */

@@ -5,7 +5,9 @@
 #define AGENT_JOIN_H
 
 #include "agent/pipeline.h"
+#include "agent/pods.h"
 #include "base/hashmap.h"
+#include "k8s/entities.h"
 #include "protocols/record.h"
 
 #define SYM_MAX	      65536	 /* interned texts; then all are forgotten and numbered anew */
@@ -40,9 +42,12 @@ struct join {
 	} literals[JOIN_LITERALS];
 	bool stale;   /* the numbers are to begin anew, and the queue had no room to say so */
 	bool refused; /* since last cleared, a text could not be announced */
-	uint32_t gen; /* grows when numbers were forgotten or a process became known */
-	struct hashmap procs;	/* tgid -> struct proc_identity, NULL while asked for */
-	struct row_builder row; /* the row in hand */
+	uint32_t gen; /* grows when numbers were forgotten, or more became known of who is who */
+	struct hashmap procs; /* tgid, cgroup -> struct proc_identity, NULL while asked for */
+	struct pods pods;     /* of this node */
+	uint64_t entities;    /* version of opts.entities that gen knows */
+	struct k8s_answer answers[2]; /* about the ends in hand */
+	struct row_builder row;	      /* the row in hand */
 };
 
 int join_init(struct join *j);
@@ -62,8 +67,10 @@ void join_str(struct pipeline *p, struct row_builder *b, uint16_t col, const cha
 /* The same for a text that lives, unchanged, as long as the program. */
 void join_literal(struct pipeline *p, struct row_builder *b, uint16_t col, const char *text);
 
-/* The identity columns of both ends, conn_id and node. */
-void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b);
+/* The identity columns of both ends as they were at that boot time, conn_id and node (join_ends.c). */
+void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b, uint64_t at_ns);
+/* Takes note of what has become known of addresses. */
+void join_look(struct pipeline *p);
 /* Whether the connection's owner is its server; from the protocol, else from who opened it. */
 bool join_owner_is_server(const struct conn *c);
 
@@ -78,6 +85,10 @@ void join_emit(struct pipeline *p, struct row_builder *b, uint64_t end_unix_ns,
 	       enum pipe_frame type);
 
 void join_proc(struct pipeline *p, const struct proc_identity *id);
-const struct proc_identity *join_find_proc(struct pipeline *p, uint32_t tgid);
+/* NULL: not known yet, and asked for. cgroup: of the process when it was seen. */
+const struct proc_identity *join_find_proc(struct pipeline *p, uint32_t tgid, uint64_t cgroup);
+void join_pod(struct pipeline *p, const struct k8s_identity *pod, bool gone);
+/* NULL: in none, or not known yet. */
+const struct k8s_identity *join_find_pod(struct pipeline *p, const struct proc_identity *id);
 
 #endif

@@ -89,6 +89,9 @@ enum ledger_kind { LEDGER_IN, LEDGER_OUT, LEDGER_HELD, LEDGER_LOSS };
 	X(L7_QUEUE_FULL, 7, "join", "queue_full", LOSS, 0, "rows")                                 \
 	X(L7_TOO_BIG, 7, "join", "too_big", LOSS, 0, "rows")                                       \
 	X(L7_CRASH, 7, "join", "lost_in_crash", LOSS, 0, "rows")                                   \
+	X(L7_PODS_IN, 7, "names", "in_pods", IN, 0, "ends")                                        \
+	X(L7_PODS_OUT, 7, "names", "named", OUT, 0, "ends")                                        \
+	X(L7_PODS_UNKNOWN, 7, "names", "metadata_missing", LOSS, 1, "ends")                        \
 	X(L8_IN, 8, "storage", "rows", IN, 0, "rows")                                              \
 	X(L8_OUT, 8, "storage", "written", OUT, 0, "rows")                                         \
 	X(L8_HELD, 8, "storage", "not_yet_written", HELD, 0, "rows")                               \
@@ -121,11 +124,21 @@ enum ledger_writer { LEDGER_ATTACHER, LEDGER_PARSER, LEDGER_STORE, _LEDGER_WRITE
  * beyond it is none that the parser gave. */
 #define ROWS_AHEAD_MAX (UINT64_C(1) << 20)
 
+enum kubernetes_state {
+	KUBERNETES_OFF,
+	KUBERNETES_STARTING,
+	KUBERNETES_WAITING,
+	KUBERNETES_SYNCED
+};
+
 struct ledger_attacher {
 	_Atomic uint64_t count[_LEDGER_MAX];
 	_Atomic uint32_t parser_restarts, store_restarts;
 	_Atomic uint32_t cpu_millicores; /* that the agent's processes used of late */
 	_Atomic uint32_t sample_shift;	 /* control: one new connection in 1 << this is read */
+	_Atomic uint32_t kubernetes;	 /* enum kubernetes_state */
+	_Atomic uint32_t pods;		 /* of this node, that are known and there */
+	char kubernetes_why[200];	 /* what is wrong with it; whoever reads ends it himself */
 	uint8_t simulate_leak_hop; /* hidden switch for tests: lose one unit in 1000 there, uncounted */
 };
 

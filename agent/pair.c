@@ -324,7 +324,7 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	join_literal(p, b, COL_OUTCOME, outcome ? outcome : "ok");
 	if (c->datagram)
 		dgram_ends(p, c, x);
-	join_ends(p, c, b);
+	join_ends(p, c, b, push ? resp->first_ns : req->first_ns);
 	ops->columns(p, c, x, b);
 	flags = req->flags | resp->flags; /* what is unknown may show only now */
 	if (outcome && server_gave_up(c, outcome)) {

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/shmring.h"
+#include "k8s/entities.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -31,6 +32,8 @@
 #define BEHIND_BYTES	(1 * MIB)	   /* in the ring: who is so far behind is not polite */
 #define STORE_WAIT_NS	(2 * NSEC_PER_SEC) /* then rows are lost instead */
 #define IDLE_REQUEST_NS (300 * NSEC_PER_SEC)
+/* Of one round: a process is known before its first row, unless the attacher has much else to do. */
+#define PATIENCE_NS (4 * NSEC_PER_MSEC)
 
 struct parser {
 	const struct parser_args *args;
@@ -42,6 +45,8 @@ struct parser {
 	uint64_t opens_pos; /* of the control ring: opens before it were given to the pipeline */
 	uint64_t opens_counted; /* the same of the parser process before this one */
 	uint64_t crowded_ns;	/* since when the queue of rows is, boot time; 0: it is not */
+	uint32_t asked;		/* who processes are, and not answered yet */
+	uint64_t patience_ns;	/* for answers, what is left of it in this round */
 	uint32_t snapshot_done;
 	bool stop;
 };
@@ -61,14 +66,64 @@ static void out_publish(void *ctx)
 	shmring_publish(&((struct parser *)ctx)->rows);
 }
 
-static void out_want_proc(void *ctx, uint32_t tgid)
+static void out_want_proc(void *ctx, uint32_t tgid, uint64_t cgroup)
 {
+	struct parser *ps = ctx;
 	struct agent_msg m = { .type = MSG_WANT_PROC };
 
 	m.proc.tgid = tgid;
+	m.proc.cgroup = cgroup;
 	/* When the attacher does not keep up the name stays unknown; the pid is in the row. */
-	(void)send(((struct parser *)ctx)->args->attacher_fd, &m, sizeof(m),
-		   MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (send(ps->args->attacher_fd, &m, sizeof(m), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(m))
+		ps->asked++;
+}
+
+/* ---- what the attacher says ---- */
+
+static void take_message(struct parser *ps, const union agent_any_msg *m, size_t n)
+{
+	if (n == sizeof(m->pod) && m->type == MSG_POD) {
+		pipeline_pod(ps->pipe, &m->pod.pod, m->pod.over);
+		return;
+	}
+	if (n != sizeof(m->msg))
+		return;
+	if (m->type == MSG_PROC) {
+		ps->asked -= ps->asked > 0;
+		pipeline_proc(ps->pipe, &m->msg.proc);
+	} else if (m->type == MSG_RESYMS) {
+		pipeline_resyms(ps->pipe);
+	} else if (m->type == MSG_STOP) {
+		ps->stop = true;
+	}
+}
+
+static void take_messages(struct parser *ps)
+{
+	static union agent_any_msg m;
+	ssize_t n;
+
+	while ((n = recv(ps->args->attacher_fd, &m, sizeof(m), MSG_DONTWAIT)) > 0)
+		take_message(ps, &m, (size_t)n);
+	if (n == 0)
+		ps->stop = true; /* the attacher is gone */
+}
+
+/* A process that has just appeared is asked about and may be gone before the next round: the rows that
+ * follow wait for the answer, not for long. No row is in hand. */
+static void await_answers(struct parser *ps)
+{
+	struct pollfd attacher = { .fd = ps->args->attacher_fd, .events = POLLIN };
+	uint64_t from = clock_boot_ns(), spent = 0;
+
+	while (ps->asked && spent < ps->patience_ns && !ps->stop) {
+		(void)poll(&attacher, 1, 1);
+		take_messages(ps);
+		spent = clock_boot_ns() - from;
+	}
+	ps->patience_ns -= MIN(spent, ps->patience_ns);
+	if (!ps->patience_ns)
+		ps->asked = 0; /* they come later, or never */
 }
 
 /* ---- rounds ---- */
@@ -125,6 +180,7 @@ static void take_opens(struct parser *ps)
 			pipeline_event(ps->pipe, h);
 	}
 	ps->opens_pos = ps->ctl.pos;
+	await_answers(ps);
 }
 
 /* The ends before `until`, each of which may make rows of OPEN_MAX exchanges. False: not all of them. */
@@ -170,6 +226,8 @@ static bool take_data(struct parser *ps, uint64_t until)
 		    !pipeline_knows(ps->pipe, ((const struct ev_data *)(const void *)h)->conn))
 			take_opens(ps);
 		pipeline_event(ps->pipe, h);
+		if (h->type == EV_DGRAM)
+			await_answers(ps);
 	}
 }
 
@@ -188,6 +246,7 @@ static int drain(struct parser *ps)
 	uint64_t ends_from = ps->ctl.pos, ends_until, data_from = ps->data.pos;
 	bool all;
 
+	ps->patience_ns = PATIENCE_NS;
 	take_opens(ps);
 	ends_until = ps->opens_pos;
 	all = take_data(ps, ring_snapshot(&ps->data));
@@ -213,25 +272,6 @@ static void round_end(struct parser *ps)
 	ring_release(&ps->data);
 	ring_release(&ps->ctl);
 	atomic_store_explicit(&ps->ledger->parser.beat_ns, now, memory_order_relaxed);
-}
-
-static void take_messages(struct parser *ps)
-{
-	struct agent_msg m;
-	ssize_t n;
-
-	while ((n = recv(ps->args->attacher_fd, &m, sizeof(m), MSG_DONTWAIT)) > 0) {
-		if ((size_t)n != sizeof(m))
-			continue;
-		if (m.type == MSG_PROC)
-			pipeline_proc(ps->pipe, &m.proc);
-		else if (m.type == MSG_RESYMS)
-			pipeline_resyms(ps->pipe);
-		else if (m.type == MSG_STOP)
-			ps->stop = true;
-	}
-	if (n == 0)
-		ps->stop = true; /* the attacher is gone */
 }
 
 /* Gives the store a moment. */
@@ -280,6 +320,8 @@ static void close_mapped(const struct parser_args *a)
 	close(a->data_ring_fd);
 	close(a->ctl_ring_fd);
 	close(a->conn_ctl_fd);
+	if (a->entities_fd >= 0)
+		close(a->entities_fd);
 }
 
 /* The rings edge-triggered: a record alone does not wake (the kernel submits it so), but the one
@@ -315,7 +357,7 @@ static int setup(struct parser *ps)
 		.simulate_crash = a->simulate && strcmp(a->simulate, "parser-crash") == 0,
 		.out = { ps, out_reserve, out_commit, out_publish, out_want_proc },
 	};
-	void *ctl;
+	void *ctl, *entities = NULL;
 	int r;
 
 	ps->ledger = ledger_map(a->ledger, LEDGER_PARSER);
@@ -331,7 +373,13 @@ static int setup(struct parser *ps)
 	ctl = mmap(NULL, a->conn_ctl_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, a->conn_ctl_fd, 0);
 	if (ctl == MAP_FAILED)
 		return -errno;
+	if (a->entities_fd >= 0)
+		entities = mmap(NULL, k8s_entities_bytes(), PROT_READ, MAP_SHARED, a->entities_fd,
+				0);
+	if (entities == MAP_FAILED)
+		return -errno;
 	close_mapped(a);
+	opts.entities = entities;
 	opts.ctl = ctl;
 	opts.n_ctl = a->n_ctl;
 	opts.ledger = ps->ledger;

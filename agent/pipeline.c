@@ -136,7 +136,7 @@ static void emit_connection(struct pipeline *p, struct conn *c, const char *stat
 	if (c->why_unreadable)
 		join_str(p, b, COL_CONN_WHY_UNREADABLE, c->why_unreadable);
 	put_own_ends(p, c, b);
-	join_ends(p, c, b);
+	join_ends(p, c, b, c->opened_ns ? c->opened_ns : p->now_ns);
 	row_int(b, COL_ENCRYPTED, c->proto == PROTO_TLS);
 	row_int(b, COL_CONN_BYTES_SENT, (int64_t)c->dir[DIR_TX].seen);
 	row_int(b, COL_CONN_BYTES_RECEIVED, (int64_t)c->dir[DIR_RX].seen);
@@ -215,6 +215,7 @@ static void on_open(struct pipeline *p, const struct ev_conn *ev)
 	c->poisoned = pipeline_poisoned(p, c->id);
 	if (c->poisoned)
 		stream_ignore(p, c, "made the parser crash");
+	(void)join_find_proc(p, c->tgid, c->cgroup); /* known by its first row */
 }
 
 static void on_failed(struct pipeline *p, const struct ev_conn *ev)
@@ -447,6 +448,11 @@ void pipeline_proc(struct pipeline *p, const struct proc_identity *id)
 	join_proc(p, id);
 }
 
+void pipeline_pod(struct pipeline *p, const struct k8s_identity *pod, bool gone)
+{
+	join_pod(p, pod, gone);
+}
+
 /* ---- housekeeping ---- */
 
 static void sweep(struct pipeline *p)
@@ -470,6 +476,7 @@ void pipeline_tick(struct pipeline *p, uint64_t boot_ns, uint64_t unix_ns)
 {
 	p->now_ns = MAX(p->now_ns, boot_ns);
 	p->unix_minus_boot_ns = p->opts.clock_from_events ? 0 : unix_ns - boot_ns;
+	join_look(p);
 	if (p->now_ns - p->last_sweep_ns >= SWEEP_NS) {
 		p->last_sweep_ns = p->now_ns;
 		sweep(p);

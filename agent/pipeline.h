@@ -11,14 +11,18 @@
 #include "base/slice.h"
 #include "base/util.h"
 #include "config/config.h"
+#include "k8s/identity.h"
 
 struct pipeline;
+struct k8s_entities;
 
 /* What is known of a process beyond its pid: told by the attacher, which may read /proc. */
 struct proc_identity {
 	uint32_t tgid;
 	uint32_t pad;
+	uint64_t cgroup;   /* cgroup v2 id that was asked with it */
 	uint64_t start_ns; /* unix time */
+	struct k8s_uid pod_uid;
 	char comm[EV_COMM_LEN];
 	char container[72]; /* 64 hexadecimal digits, or "" */
 	char unit[96];	    /* systemd unit, or "" */
@@ -45,7 +49,7 @@ struct pipeline_out {
 	/* Makes the committed frames visible to the store. */
 	void (*publish)(void *ctx);
 	/* Asks who a process is; the answer comes later through pipeline_proc(), or never. */
-	void (*want_proc)(void *ctx, uint32_t tgid);
+	void (*want_proc)(void *ctx, uint32_t tgid, uint64_t cgroup);
 };
 
 struct pipeline_opts {
@@ -56,6 +60,7 @@ struct pipeline_opts {
 	uint32_t n_ctl;
 	struct ledger *ledger;
 	struct pipeline_out out;
+	const struct k8s_entities *entities; /* who addresses are; NULL: unknown */
 	const struct config *cfg; /* redaction lists, allowed and denied commands, protocols */
 	bool want_headers, want_bodies, want_literals;
 	uint32_t body_max_bytes;
@@ -80,6 +85,8 @@ void pipeline_reopen(struct pipeline *p, const struct ev_hdr *h);
 bool pipeline_knows(const struct pipeline *p, uint64_t conn);
 
 void pipeline_proc(struct pipeline *p, const struct proc_identity *id);
+/* A pod of this node, new, changed or gone. What is not well formed is passed over. */
+void pipeline_pod(struct pipeline *p, const struct k8s_identity *pod, bool gone);
 /* Ends a round: rows become visible, then the counters that speak of them. What was given since the
  * last call may be given again after a crash, and nothing is counted twice. */
 void pipeline_commit(struct pipeline *p);

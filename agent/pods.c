@@ -23,6 +23,20 @@ void pods_init(struct pods *p)
 	hashmap_init(&p->by_uid, (size_t)2 * PODS_MAX);
 }
 
+void pods_heard(struct pods *p, struct pod_entry *e, unsigned int listener)
+{
+	p->n_waiting[listener] -= !(e->heard >> listener & 1);
+	e->heard = (uint8_t)(e->heard | 1u << listener);
+}
+
+/* A change: all are to hear it. */
+static void unheard(struct pods *p, struct pod_entry *e)
+{
+	for (unsigned int i = 0; i < PODS_LISTENERS; i++)
+		p->n_waiting[i] += e->heard >> i & 1;
+	e->heard = 0;
+}
+
 /* A static pod's API object is made anew under another uid, with the hash of the one before. */
 static void unlist(struct pods *p, const struct k8s_uid *uid, const struct pod_entry *e)
 {
@@ -44,6 +58,8 @@ static void drop(struct pods *p, struct pod_entry *e)
 	unlist(p, &e->id->config_hash, e);
 	p->n--;
 	p->n_gone -= e->gone != 0;
+	for (unsigned int i = 0; i < PODS_LISTENERS; i++)
+		pods_heard(p, e, i);
 	free(e->id);
 	*e = (struct pod_entry){ 0 };
 }
@@ -67,7 +83,7 @@ static struct pod_entry *find(const struct pods *p, const struct k8s_uid *uid)
 	return k8s_uid_is(&e->id->uid, uid) || k8s_uid_is(&e->id->config_hash, uid) ? e : NULL;
 }
 
-/* A free place, or the one of the pod that went first. */
+/* A free place, or the one of the pod that went first, which all know. */
 static struct pod_entry *place(struct pods *p)
 {
 	struct pod_entry *oldest = NULL;
@@ -77,19 +93,13 @@ static struct pod_entry *place(struct pods *p)
 
 		if (!e->id)
 			return e;
-		if (e->gone && (!oldest || e->gone < oldest->gone))
+		if (e->gone && e->heard == (1 << PODS_LISTENERS) - 1 &&
+		    (!oldest || e->gone < oldest->gone))
 			oldest = e;
 	}
 	if (oldest)
 		drop(p, oldest);
 	return oldest;
-}
-
-static void come_back(struct pods *p, struct pod_entry *e)
-{
-	p->n_gone -= e->gone != 0;
-	e->gone = 0;
-	e->round = p->round;
 }
 
 int pods_put(struct pods *p, const struct k8s_identity *id)
@@ -114,8 +124,10 @@ int pods_put(struct pods *p, const struct k8s_identity *id)
 		return -ENOSPC;
 	}
 	e->id = copy;
+	e->round = p->round;
+	e->heard = (1 << PODS_LISTENERS) - 1;
+	unheard(p, e);
 	p->n++;
-	come_back(p, e);
 	list(p, &id->uid, e);
 	list(p, &id->config_hash, e);
 	return 0;
@@ -127,6 +139,7 @@ static void go(struct pods *p, struct pod_entry *e)
 		return;
 	e->gone = ++p->order;
 	p->n_gone++;
+	unheard(p, e);
 }
 
 void pods_gone(struct pods *p, const struct k8s_uid *uid)
@@ -147,6 +160,30 @@ void pods_replace_end(struct pods *p)
 	for (size_t i = 0; i < PODS_MAX; i++)
 		if (p->entries[i].id && p->entries[i].round != p->round)
 			go(p, &p->entries[i]);
+}
+
+struct pod_entry *pods_waiting(struct pods *p, unsigned int listener)
+{
+	for (size_t i = 0; p->n_waiting[listener] && i < PODS_MAX; i++)
+		if (p->entries[i].id && !(p->entries[i].heard & 1 << listener))
+			return &p->entries[i];
+	return NULL;
+}
+
+void pods_copy(const struct pod_entry *e, struct k8s_identity *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret, e->id, bytes_of(e->id));
+}
+
+void pods_tell_again(struct pods *p, unsigned int listener)
+{
+	for (size_t i = 0; i < PODS_MAX; i++) {
+		struct pod_entry *e = &p->entries[i];
+
+		p->n_waiting[listener] += e->heard >> listener & 1;
+		e->heard = (uint8_t)(e->heard & ~(1u << listener));
+	}
 }
 
 const struct k8s_identity *pods_find(const struct pods *p, const struct k8s_uid *uid)

@@ -2,10 +2,12 @@
  * the watched processes: bounded, and never used as a path.
  */
 #include "agent/agent.h"
+#include "agent/cgroup.h"
 
 #include "base/clock.h"
 #include "base/slice.h"
 #include "base/text.h"
+#include "k8s/cgroup.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -23,54 +25,56 @@ static size_t read_proc(uint32_t tgid, const char *file, char *out, size_t cap)
 	return (size_t)MAX(n, (ssize_t)0);
 }
 
-static bool is_hex(struct slice s)
+static void take_group(const struct k8s_cgroup *g, struct proc_identity *ret)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (!strchr("0123456789abcdef", s.p[i]) || !s.p[i])
-			return false;
-	return true;
+	memcpy(ret->container, g->container, sizeof(g->container));
+	(void)k8s_uid_parse(slice_str(g->pod_uid), &ret->pod_uid);
 }
 
-/* One component of a cgroup path: a container's 64 digits, perhaps as RUNTIME-<id>.scope, or a unit
- * of systemd. */
-static void from_component(struct slice part, struct proc_identity *id)
+static void take_unit(struct slice path, struct proc_identity *ret)
 {
-	static const struct slice scope = { (const uint8_t *)".scope", 6 };
-	static const struct slice service = { (const uint8_t *)".service", 8 };
-	struct slice body = part;
+	struct slice unit = cgroup_unit(path);
 
-	if (body.n > scope.n && slice_eq(slice_from(body, body.n - scope.n), scope))
-		body = slice_head(body, body.n - scope.n);
-	if (body.n > 64 && body.p[body.n - 65] == '-')
-		body = slice_from(body, body.n - 64);
-	if (body.n == 64 && is_hex(body)) {
-		memcpy(id->container, body.p, 64);
-		id->container[64] = 0;
-	} else if (part.n > service.n && part.n < sizeof(id->unit) &&
-		   slice_eq(slice_from(part, part.n - service.n), service)) {
-		memcpy(id->unit, part.p, part.n);
-		id->unit[part.n] = 0;
-	}
+	if (!unit.n || unit.n >= sizeof(ret->unit))
+		return;
+	memcpy(ret->unit, unit.p, unit.n);
+	ret->unit[unit.n] = 0;
 }
 
-/* Lines "N:controllers:/path"; the unified hierarchy's and systemd's own name units, any may name a
- * container. */
-static void from_cgroup(struct slice text, struct proc_identity *id)
+/* The text of /proc/PID/cgroup: lines "N:controllers:/path"; any may name a unit. */
+static void from_process(struct slice text, struct proc_identity *ret)
 {
+	struct k8s_cgroup g;
+
+	if (k8s_cgroup_of_process(text, &g))
+		take_group(&g, ret);
 	while (text.n) {
 		struct slice line = slice_head(text, slice_find(text, '\n'));
 
 		text = slice_from(text, line.n + 1);
-		line = slice_from(line, slice_find(line, '/'));
-		while (line.n) {
-			struct slice part;
-
-			line = slice_from(line, 1);
-			part = slice_head(line, slice_find(line, '/'));
-			from_component(part, id);
-			line = slice_from(line, part.n);
-		}
+		take_unit(slice_from(line, slice_find(line, '/')), ret);
 	}
+}
+
+/* The path of the group that the process was seen in. Whether it says who it was. */
+static bool from_group(struct slice path, struct proc_identity *ret)
+{
+	struct k8s_cgroup g;
+	bool known = k8s_cgroup_parse(path, &g);
+
+	if (known)
+		take_group(&g, ret);
+	take_unit(path, ret);
+	return known || ret->unit[0];
+}
+
+/* Whether that path is the one that a process is in now. A private namespace shows the end of it. */
+static bool is_path_of(struct slice path, struct slice proc_cgroup)
+{
+	struct slice tail = cgroup_v2_of(proc_cgroup);
+
+	return tail.n <= 1 ||
+	       (tail.n <= path.n && slice_eq(slice_from(path, path.n - tail.n), tail));
 }
 
 /* Field 22 of /proc/PID/stat (proc(5)): start in clock ticks since boot; the name before it may
@@ -91,21 +95,54 @@ static uint64_t start_time(struct slice stat)
 	       ticks * (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
-void proc_identify(uint32_t tgid, struct proc_identity *ret)
+/* What only a process that is there can say. */
+static void from_proc(uint32_t tgid, struct proc_identity *ret)
 {
-	char text[4096], path[64];
-	size_t n;
+	char text[1024], path[64];
+	size_t n = read_proc(tgid, "comm", text, sizeof(text));
 	ssize_t len;
 
-	*ret = (struct proc_identity){ .tgid = tgid };
-	n = read_proc(tgid, "comm", text, sizeof(text));
 	n = slice_find(slice_of(text, n), '\n');
 	memcpy(ret->comm, text, MIN(n, sizeof(ret->comm) - 1));
-	n = read_proc(tgid, "cgroup", text, sizeof(text));
-	from_cgroup(slice_of(text, n), ret);
 	n = read_proc(tgid, "stat", text, sizeof(text));
 	ret->start_ns = n ? start_time(slice_of(text, n)) : 0;
 	snprintf(path, sizeof(path), "/proc/%u/exe", tgid);
 	len = readlink(path, ret->exe, sizeof(ret->exe) - 1);
 	ret->exe[MAX(len, (ssize_t)0)] = 0;
+}
+
+/* Opened once: the attacher's for as long as it runs. */
+static int root_fd(void)
+{
+	static int fd = -1;
+	static bool tried;
+
+	if (!tried)
+		fd = cgroup_open_root();
+	tried = true;
+	return fd;
+}
+
+void proc_identify(uint32_t tgid, uint64_t cgroup, struct proc_identity *ret)
+{
+	char text[CGROUP_TEXT_MAX], path[CGROUP_TEXT_MAX];
+	ssize_t len = cgroup && root_fd() >= 0 ? cgroup_path(root_fd(), cgroup, path) : -1;
+	struct slice group, now;
+
+	*ret = (struct proc_identity){ .tgid = tgid, .cgroup = cgroup };
+	now = slice_of(text, read_proc(tgid, "cgroup", text, sizeof(text)));
+	if (len < 0) {
+		from_process(now, ret);
+		from_proc(tgid, ret);
+		return;
+	}
+	group = slice_of(path, (size_t)len);
+	if (!now.n || !is_path_of(group, now)) {
+		(void)from_group(group, ret); /* it is gone, and the number may be another's */
+		return;
+	}
+	/* Where version 2 has no groups but its root, the others' lines say more. */
+	if (!from_group(group, ret))
+		from_process(now, ret);
+	from_proc(tgid, ret);
 }

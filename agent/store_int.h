@@ -8,8 +8,10 @@
 #include "agent/red.h"
 #include "agent/uplink.h"
 #include "base/shmring.h"
+#include "k8s/entities.h"
 #include "storage/store.h"
 
+#include <kelpie.pb-c.h>
 #include <pthread.h>
 
 struct sym_text {
@@ -42,6 +44,9 @@ struct store_proc {
 	struct mem_rows open_next; /* being filled by the parser's snapshot; under lock */
 	struct mem_rows open_done; /* the last whole snapshot; under lock */
 	uint32_t open_number;	   /* which one; under lock */
+
+	pthread_mutex_t names_lock;
+	struct k8s_entities_writer names; /* image NULL: no Kubernetes; under names_lock */
 };
 
 /* Text of an interned number; empty when unknown. The writer's thread only. */
@@ -59,6 +64,12 @@ void small_add_open(struct store_proc *sp, const struct row *r);
 void small_end_open(struct store_proc *sp, struct slice number);
 /* scan_source.open of all tables; any thread. */
 int store_proc_open_scan(struct scan_source *src, const struct scan_plan *plan, struct scan **ret);
+
+/* store_names.c: the table of addresses. 0 or negative errno; before the row queue is read. */
+int store_names_open(struct store_proc *sp);
+void store_names_pod(struct store_proc *sp, const struct agent_pod_msg *m);
+/* uplink_ops.names */
+bool store_names_cluster(void *ctx, const Kelpie__Names *m);
 
 /* status.c: answers to the collector's questions about the agent itself. */
 extern const struct uplink_ops store_uplink_ops;

@@ -265,14 +265,17 @@ static void keep_ledger(struct store_proc *sp, bool last)
 static bool stop_wanted(struct store_proc *sp, int timeout_ms)
 {
 	struct pollfd attacher = { .fd = sp->args->attacher_fd, .events = POLLIN };
-	struct agent_msg m;
+	static union agent_any_msg m;
 	ssize_t n;
 
 	if (poll(&attacher, 1, timeout_ms) <= 0)
 		return false;
-	while ((n = recv(sp->args->attacher_fd, &m, sizeof(m), MSG_DONTWAIT)) > 0)
-		if (n == sizeof(m) && m.type == MSG_STOP)
+	while ((n = recv(sp->args->attacher_fd, &m, sizeof(m), MSG_DONTWAIT)) > 0) {
+		if (n == sizeof(m.msg) && m.type == MSG_STOP)
 			return true;
+		if (n == sizeof(m.pod) && m.type == MSG_POD)
+			store_names_pod(sp, &m.pod);
+	}
 	return n == 0;
 }
 
@@ -358,6 +361,9 @@ static int setup(struct store_proc *sp, char *why, size_t cap)
 		close(a->bpf_counters_fd);
 	}
 	close_mapped(a);
+	r = store_names_open(sp);
+	if (r < 0)
+		return r;
 	/* Counters go on where a crashed predecessor stood. */
 	sp->base_out = ledger_get(sp->ledger, L8_OUT);
 	sp->base_rejected = ledger_get(sp->ledger, L8_REJECTED);

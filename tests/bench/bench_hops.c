@@ -127,8 +127,9 @@ static void drain_publish(void *ctx)
 	(void)ctx;
 }
 
-static void nobody(void *ctx, uint32_t tgid)
+static void nobody(void *ctx, uint32_t tgid, uint64_t cgroup)
 {
+	(void)cgroup;
 	(void)ctx;
 	(void)tgid;
 }

@@ -18,6 +18,13 @@ static struct k8s_identity pod(uint32_t n)
 	return id;
 }
 
+static void all_hear(void)
+{
+	for (unsigned int i = 0; i < PODS_LISTENERS; i++)
+		for (struct pod_entry *e; (e = pods_waiting(&pods, i));)
+			pods_heard(&pods, e, i);
+}
+
 static const char *name_of(const struct k8s_uid *uid)
 {
 	const struct k8s_identity *id = pods_find(&pods, uid);
@@ -76,6 +83,7 @@ static void test_pods__static(void)
 	EXPECT_EQ(pods_put(&pods, &b), 0);
 	EXPECT_STR(name_of(&a.config_hash), "pod-2");
 	pods_gone(&pods, &a.uid);
+	all_hear();
 	for (uint32_t i = 10; i < 10 + PODS_MAX - 1; i++) {
 		struct k8s_identity more = pod(i);
 
@@ -115,6 +123,8 @@ static void test_pods__full(void)
 	EXPECT_EQ(pods.refused, 1);
 	EXPECT_STR(name_of(&first.uid), "pod-0");
 	pods_gone(&pods, &first.uid);
+	EXPECT_EQ(pods_put(&pods, &one_more), -ENOSPC); /* that it went is not told yet */
+	all_hear();
 	EXPECT_EQ(pods_put(&pods, &one_more), 0);
 	EXPECT_STR(name_of(&first.uid), "");
 	EXPECT_STR(name_of(&one_more.uid), "pod-1024");
@@ -157,5 +167,38 @@ static void test_pods__hostile(void)
 	pods_done(&pods);
 }
 
+static void test_pods__told_others(void)
+{
+	struct k8s_identity a = pod(1), b = pod(2);
+	struct pod_entry *e;
+
+	pods_init(&pods);
+	EXPECT(!pods_waiting(&pods, 1));
+	EXPECT_EQ(pods_put(&pods, &a), 0);
+	EXPECT_EQ(pods_put(&pods, &b), 0);
+	for (int i = 0; i < 2; i++) {
+		e = pods_waiting(&pods, 1);
+		ASSERT(e);
+		pods_heard(&pods, e, 1);
+	}
+	EXPECT(!pods_waiting(&pods, 1));
+	pods_gone(&pods, &b.uid);
+	e = pods_waiting(&pods, 1);
+	ASSERT(e);
+	EXPECT(e->gone);
+	EXPECT_STR(e->id->name, "pod-2");
+	pods_heard(&pods, e, 1);
+	EXPECT_EQ(pods_put(&pods, &a), 0);
+	e = pods_waiting(&pods, 1);
+	ASSERT(e);
+	EXPECT_STR(e->id->name, "pod-1");
+	pods_heard(&pods, e, 1);
+	pods_tell_again(&pods, 1);
+	EXPECT_EQ(pods.n_waiting[1], 2);
+	pods_done(&pods);
+	EXPECT_EQ(pods.n_waiting[1], 0);
+}
+
 TEST_MAIN(TEST(test_pods__put_and_gone), TEST(test_pods__containers), TEST(test_pods__static),
-	  TEST(test_pods__replaced), TEST(test_pods__full), TEST(test_pods__hostile))
+	  TEST(test_pods__replaced), TEST(test_pods__full), TEST(test_pods__told_others),
+	  TEST(test_pods__hostile))
