@@ -210,7 +210,7 @@ static int load_capture(void)
 		.rung = capture_rung_parse(at.cfg->capture.hook),
 		.read = at.args->reads ? capture_read_parse(at.args->reads) : CAPTURE_READ_AUTO,
 		.data_ring_bytes = (uint32_t)at.cfg->capture.ring_bytes,
-		.cgroup = at.args->cgroup,
+		.cgroup = at.args->cgroup ? at.args->cgroup : kube_scope(&at.kube),
 		.unix_sockets = at.cfg->capture.unix_sockets,
 		.deny_paths = { at.collector, api_path() },
 		.simulate_leak = at.args->leak_hop == 1,

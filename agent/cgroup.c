@@ -79,3 +79,35 @@ struct slice cgroup_unit(struct slice path)
 	}
 	return unit;
 }
+
+/* What comes before the first part that has "kubepods" in it. */
+static struct slice above_pods(struct slice path)
+{
+	static const char pods[] = "kubepods";
+	const uint8_t *at = path.n ? memmem(path.p, path.n, pods, sizeof(pods) - 1) : NULL;
+
+	if (!at)
+		return slice_of(NULL, 0);
+	while (at > path.p && *at != '/')
+		at--;
+	return slice_head(path, (size_t)(at - path.p));
+}
+
+bool cgroup_of_node(int root_fd, char *out)
+{
+	char text[CGROUP_TEXT_MAX], link[32];
+	_cleanup_(closep) int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1, root;
+	struct slice above;
+
+	if (n <= 0 || root_fd < 0)
+		return false;
+	above = above_pods(cgroup_v2_of(slice_of(text, (size_t)n)));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", root_fd);
+	root = readlink(link, out, CGROUP_TEXT_MAX);
+	if (!above.n || root < 0 || (size_t)root + above.n >= CGROUP_TEXT_MAX)
+		return false;
+	memcpy(out + root, above.p, above.n);
+	out[(size_t)root + above.n] = 0;
+	return access(out, F_OK) == 0;
+}

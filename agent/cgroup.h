@@ -16,6 +16,9 @@ ssize_t cgroup_path(int root_fd, uint64_t id, char *out);
 /* Of a text of /proc/PID/cgroup, the path in the unified hierarchy, without the steps upwards that a
  * private namespace shows before it; empty: it has none. */
 struct slice cgroup_v2_of(struct slice proc_cgroup);
+/* The directory of the control group that a node's pods and its other processes are in: what stands above
+ * "kubepods" in this process's own path, into out (CGROUP_TEXT_MAX bytes). False: the root, or not known. */
+bool cgroup_of_node(int root_fd, char *out);
 /* The last unit of systemd's in a path; empty: none. */
 struct slice cgroup_unit(struct slice path);
 

@@ -114,6 +114,8 @@ struct conn {
 	uint64_t names_from_ns, names_to_ns; /* unix times that they hold for; to 0: and on */
 	uint32_t client_syms[IDENTITY_SYMS], server_syms[IDENTITY_SYMS];
 	uint32_t conn_sym;
+	uint32_t
+		opt_out_gen; /* of join.gen, when it was last asked whether its pod wants to be read */
 	uint8_t ends_in_pods,
 		ends_named; /* ends whose process is in a pod; of which the pod is known */
 

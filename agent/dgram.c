@@ -259,6 +259,8 @@ static const char *refused(struct pipeline *p, const struct conn *c)
 
 	if (!why)
 		why = policy_refuses_protocol(&p->policy, PROTO_DNS);
+	if (!why && join_opted_out(p, c))
+		why = JOIN_OPTED_OUT;
 	if (!why && !budget_takes(shift, c->id))
 		why = "left out: capture.budgetCores";
 	return why;
@@ -293,8 +295,6 @@ static struct conn *make_flow(struct pipeline *p, const struct dgram *g, uint64_
 	c->poisoned = pipeline_poisoned(p, id);
 	if (c->why_unreadable || c->poisoned)
 		c->state = CONN_IGNORED;
-	else
-		(void)join_find_proc(p, c->tgid, c->cgroup); /* known by its first row */
 	return c;
 }
 

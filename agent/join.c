@@ -194,6 +194,14 @@ void join_pod(struct pipeline *p, const struct k8s_identity *pod, bool gone)
 		p->join.gen++;
 }
 
+bool join_opted_out(struct pipeline *p, const struct conn *c)
+{
+	const struct proc_identity *id = join_find_proc(p, c->tgid, c->cgroup);
+	const struct k8s_identity *pod = id ? join_find_pod(p, id) : NULL;
+
+	return pod && pod->capture_off;
+}
+
 static void emit_process(struct pipeline *p, const struct proc_identity *id)
 {
 	struct row_builder *b = &p->join.row;

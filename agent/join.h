@@ -10,13 +10,14 @@
 #include "k8s/entities.h"
 #include "protocols/record.h"
 
-#define SYM_MAX	      65536	 /* interned texts; then all are forgotten and numbered anew */
-#define SYM_TEXT_MAX  512	 /* bytes of one; longer texts are not interned */
-#define SYM_ARENA_MAX (4u * MIB) /* bytes of all */
-#define JOIN_LAST_MAX 119	 /* bytes of a text that is remembered so */
-#define JOIN_LITERALS 64	 /* slots for texts of our own, power of two */
-#define SYM_NONE      0xffffffffu
-#define PROCS_MAX     8192 /* processes remembered */
+#define SYM_MAX	       65536	  /* interned texts; then all are forgotten and numbered anew */
+#define SYM_TEXT_MAX   512	  /* bytes of one; longer texts are not interned */
+#define SYM_ARENA_MAX  (4u * MIB) /* bytes of all */
+#define JOIN_LAST_MAX  119	  /* bytes of a text that is remembered so */
+#define JOIN_LITERALS  64	  /* slots for texts of our own, power of two */
+#define SYM_NONE       0xffffffffu
+#define JOIN_OPTED_OUT "left out: annotation kelpie.io/capture of its pod"
+#define PROCS_MAX      8192 /* processes remembered */
 
 struct conn;
 
@@ -69,6 +70,8 @@ void join_literal(struct pipeline *p, struct row_builder *b, uint16_t col, const
 
 /* The identity columns of both ends as they were at that boot time, conn_id and node (join_ends.c). */
 void join_ends(struct pipeline *p, struct conn *c, struct row_builder *b, uint64_t at_ns);
+/* Whether the owner's pod says that it is not to be captured: annotation kelpie.io/capture "false". */
+bool join_opted_out(struct pipeline *p, const struct conn *c);
 /* Takes note of what has become known of addresses. */
 void join_look(struct pipeline *p);
 /* Whether the connection's owner is its server; from the protocol, else from who opened it. */

@@ -1,5 +1,6 @@
 #include "agent/kube.h"
 
+#include "agent/cgroup.h"
 #include "base/log.h"
 #include "k8s/entities.h"
 
@@ -38,6 +39,17 @@ int kube_open(struct kube *k, const struct config *cfg)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	k->entities_read = open(path, O_RDONLY | O_CLOEXEC);
 	return k->entities_read < 0 ? -errno : 0;
+}
+
+const char *kube_scope(const struct kube *k)
+{
+	static char path[CGROUP_TEXT_MAX];
+	_cleanup_(closep) int root = k->wanted ? cgroup_open_root() : -1;
+
+	if (root < 0 || !cgroup_of_node(root, path))
+		return NULL;
+	log_info("kubernetes: this node is the control group %s", path);
+	return path;
 }
 
 static void hear_state(struct ledger_attacher *l, const struct agent_msg *m)

@@ -15,6 +15,8 @@ struct kube {
 	int told[PODS_LISTENERS];	   /* who was told of the pods; -1: nobody */
 };
 
+/* The control group to watch by default: this node's, where several share a kernel. NULL: everything. */
+const char *kube_scope(const struct kube *k);
 /* Memory for addresses, where Kubernetes is wanted. 0 or negative errno. */
 int kube_open(struct kube *k, const struct config *cfg);
 /* A message of the shipper's, n bytes. False: none of ours. */

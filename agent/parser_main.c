@@ -225,9 +225,11 @@ static bool take_data(struct parser *ps, uint64_t until)
 		if (h->type == EV_DATA &&
 		    !pipeline_knows(ps->pipe, ((const struct ev_data *)(const void *)h)->conn))
 			take_opens(ps);
-		pipeline_event(ps->pipe, h);
-		if (h->type == EV_DGRAM)
+		if (h->type == EV_DGRAM) {
+			pipeline_expect(ps->pipe, (const void *)h);
 			await_answers(ps);
+		}
+		pipeline_event(ps->pipe, h);
 	}
 }
 

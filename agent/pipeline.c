@@ -276,6 +276,16 @@ static void crash_if_asked(const struct conn *c, const struct ev_data *ev)
 		__builtin_trap();
 }
 
+/* Looked at again only when more has become known. */
+static void mind_opt_out(struct pipeline *p, struct conn *c)
+{
+	if (likely(c->opt_out_gen == p->join.gen))
+		return;
+	c->opt_out_gen = p->join.gen;
+	if (c->state != CONN_IGNORED && join_opted_out(p, c))
+		stream_ignore(p, c, JOIN_OPTED_OUT);
+}
+
 static void on_data(struct pipeline *p, const struct ev_data *ev)
 {
 	struct conn *c = conn_get(&p->conns, ev->conn);
@@ -297,6 +307,7 @@ static void on_data(struct pipeline *p, const struct ev_data *ev)
 		count(p, L3_POISON, 1);
 		return;
 	}
+	mind_opt_out(p, c);
 	if (p->paused) {
 		struct ev_data unseen = *ev;
 
@@ -310,6 +321,11 @@ static void on_data(struct pipeline *p, const struct ev_data *ev)
 		crash_if_asked(c, ev);
 	count(p, L3_OUT, 1);
 	stream_data(p, c, ev);
+}
+
+void pipeline_expect(struct pipeline *p, const struct ev_dgram *ev)
+{
+	(void)join_find_proc(p, ev->tgid, ev->cgroup);
 }
 
 void pipeline_event(struct pipeline *p, const struct ev_hdr *h)

@@ -77,6 +77,8 @@ DEFINE_CLEANUP(struct pipeline, pipeline_free)
 
 /* One checked record. Closes and ends are to be given after the data that precedes them. */
 void pipeline_event(struct pipeline *p, const struct ev_hdr *h);
+/* A datagram that is about to be given: asks who sent or received it. */
+void pipeline_expect(struct pipeline *p, const struct ev_dgram *ev);
 /* A control record that an earlier parser process has read and counted, and whose connection this one
  * does not know yet. */
 void pipeline_reopen(struct pipeline *p, const struct ev_hdr *h);

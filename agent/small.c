@@ -255,6 +255,7 @@ static int status_row(struct maker *m, const char *key, const char *fmt, ...)
 static int status_table(struct store_proc *sp, struct mem_rows *to)
 {
 	struct maker *m = calloc(1, sizeof(*m));
+	struct store_kubernetes k;
 	struct store_counters c;
 	int r = 0;
 
@@ -274,6 +275,10 @@ static int status_table(struct store_proc *sp, struct mem_rows *to)
 		    ?: status_row(m, "store_restarts", "%u",
 				  atomic_load(&sp->ledger->attacher.store_restarts));
 	r = r ?: status_row(m, "paused", "%u", atomic_load(&sp->ledger->store.paused));
+	store_names_state(sp, &k);
+	r = r ?: status_row(m, "kubernetes", "%s", k.state);
+	r = r ?: status_row(m, "kubernetes_pods", "%u", k.pods);
+	r = r ?: status_row(m, "kubernetes_message", "%s", k.why);
 	r = r ?: status_row(m, "rows_stored", "%llu", (unsigned long long)c.rows_stored);
 	r = r ?: status_row(m, "disk_bytes", "%llu", (unsigned long long)c.bytes_disk);
 	r = r ?: status_row(m, "disk_full", "%u", c.disk_full);

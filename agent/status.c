@@ -96,26 +96,18 @@ static void status_earlier(const struct store_proc *sp, struct uplink_status *ou
 	unknown_span(out, 0, from_ns);
 }
 
-/* The text is another process's: it is ended here. */
-static void kubernetes_status(const struct ledger_attacher *l, struct uplink_status *out)
+static void kubernetes_status(const struct store_proc *sp, struct uplink_status *out)
 {
-	static const char *const states[] = { [KUBERNETES_OFF] = "off",
-					      [KUBERNETES_STARTING] = "starting",
-					      [KUBERNETES_WAITING] = "waiting",
-					      [KUBERNETES_SYNCED] = "synced" };
-	uint32_t state = atomic_load(&((struct ledger_attacher *)(uintptr_t)l)->kubernetes);
-	char why[sizeof(l->kubernetes_why)];
+	struct store_kubernetes k;
 
-	memcpy(why, l->kubernetes_why, sizeof(why));
-	why[sizeof(why) - 1] = 0;
-	uplink_status_text(out, "kubernetes.state",
-			   states[MIN(state, (uint32_t)KUBERNETES_SYNCED)]);
-	if (state == KUBERNETES_OFF)
+	store_names_state(sp, &k);
+	uplink_status_text(out, "kubernetes.state", k.state);
+	if (!k.on)
 		return;
-	uplink_status_int(out, "kubernetes.pods",
-			  atomic_load(&((struct ledger_attacher *)(uintptr_t)l)->pods));
-	if (why[0])
-		uplink_status_text(out, "kubernetes.message", why);
+	uplink_status_int(out, "kubernetes.pods", k.pods);
+	uplink_status_int(out, "kubernetes.addresses", k.addresses);
+	if (k.why[0])
+		uplink_status_text(out, "kubernetes.message", k.why);
 }
 
 static void on_status(void *ctx, struct uplink_status *out)
@@ -128,7 +120,7 @@ static void on_status(void *ctx, struct uplink_status *out)
 	uplink_status_text(out, "version", KELPIE_VERSION);
 	uplink_status_text(out, "capture.rung", sp->args->rung);
 	uplink_status_bool(out, "capture.paused", atomic_load(&l->store.paused));
-	kubernetes_status(&l->attacher, out);
+	kubernetes_status(sp, out);
 	uplink_status_int(out, "watched.connections", (int64_t)ledger_get(l, L3_CONN_HELD));
 	uplink_status_int(out, "watched.open_requests", (int64_t)ledger_get(l, L6_HELD));
 	uplink_status_int(out, "restarts.parser", atomic_load(&l->attacher.parser_restarts));

@@ -67,6 +67,14 @@ int store_proc_open_scan(struct scan_source *src, const struct scan_plan *plan, 
 
 /* store_names.c: the table of addresses. 0 or negative errno; before the row queue is read. */
 int store_names_open(struct store_proc *sp);
+/* How the watch of this node's pods is. */
+struct store_kubernetes {
+	bool on;
+	const char *state; /* off, starting, waiting, synced */
+	uint32_t pods, addresses;
+	char why[200]; /* "" or what is wrong, for people */
+};
+void store_names_state(const struct store_proc *sp, struct store_kubernetes *ret);
 void store_names_pod(struct store_proc *sp, const struct agent_pod_msg *m);
 /* uplink_ops.names */
 bool store_names_cluster(void *ctx, const Kelpie__Names *m);

@@ -124,3 +124,24 @@ bool store_names_cluster(void *ctx, const Kelpie__Names *m)
 	pthread_mutex_unlock(&sp->names_lock);
 	return true;
 }
+
+void store_names_state(const struct store_proc *sp, struct store_kubernetes *ret)
+{
+	static const char *const states[] = { [KUBERNETES_OFF] = "off",
+					      [KUBERNETES_STARTING] = "starting",
+					      [KUBERNETES_WAITING] = "waiting",
+					      [KUBERNETES_SYNCED] = "synced" };
+	struct ledger_attacher *l = &sp->ledger->attacher;
+	uint32_t state = atomic_load(&l->kubernetes);
+
+	_Static_assert(sizeof(ret->why) == sizeof(l->kubernetes_why), "the same text");
+	*ret = (struct store_kubernetes){
+		.on = state != KUBERNETES_OFF,
+		.state = states[MIN(state, (uint32_t)KUBERNETES_SYNCED)],
+		.pods = atomic_load(&l->pods),
+		.addresses = sp->names.image ? k8s_entities_count(sp->names.image).open : 0,
+	};
+	/* Another process's text: it is ended here. */
+	memcpy(ret->why, l->kubernetes_why, sizeof(ret->why));
+	ret->why[sizeof(ret->why) - 1] = 0;
+}

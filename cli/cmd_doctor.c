@@ -304,6 +304,40 @@ static void check_paused(struct doctor *d, struct finding *f)
 	found(f, STATE_OK, "", "the capture is not paused");
 }
 
+/* Of each agent in Kubernetes: its node's pods are known, or why not. */
+static void check_kubernetes(struct doctor *d, struct finding *f)
+{
+	const struct json_node *agents = json_get(&d->status, &d->status.nodes[0], "agents"),
+			       *a = NULL;
+	int64_t pods = 0, nodes = 0;
+
+	while ((a = json_each(&d->status, agents, a))) {
+		const struct json_node *k = json_get(&d->status, json_get(&d->status, a, "status"),
+						     "kubernetes");
+		struct slice node = json_text(json_get(&d->status, a, "node"));
+		struct slice state = json_text(json_get(&d->status, k, "state"));
+		struct slice why = json_text(json_get(&d->status, k, "message"));
+
+		if (!state.n || slice_eq_str(state, "off"))
+			continue;
+		nodes++;
+		pods += json_int(json_get(&d->status, k, "pods"), 0);
+		if (!slice_eq_str(state, "synced") || why.n) {
+			found(f, STATE_WARNING,
+			      "the agent's service account needs list and watch of pods",
+			      "node %.*s: names of pods: %.*s%s%.*s", (int)node.n,
+			      (const char *)node.p, (int)state.n, (const char *)state.p,
+			      why.n ? ": " : "", (int)why.n, (const char *)why.p);
+			return;
+		}
+	}
+	if (nodes)
+		found(f, STATE_OK, "", "synced, %lld pods on %lld nodes", (long long)pods,
+		      (long long)nodes);
+	else
+		found(f, STATE_OK, "", "no agent is in Kubernetes");
+}
+
 static int count_columns(void *ctx, const struct answer_col *cols, size_t n)
 {
 	(void)ctx;
@@ -384,6 +418,7 @@ static const struct check checks[] = {
 	{ "S002", "versions", true, false, check_version },
 	{ "S003", "agents", true, false, check_agents },
 	{ "S004", "pause", true, false, check_paused },
+	{ "S005", "kubernetes", true, false, check_kubernetes },
 	{ "L001", "ledger", true, false, check_ledger },
 	{ "L002", "losses", true, false, check_loss },
 	{ "C001", "canary over IPv4", true, true, check_canary4 },

@@ -377,6 +377,25 @@ static void test_join__table_in_work(void)
 	teardown();
 }
 
+static void test_join__opted_out(void)
+{
+	struct conn c = client_conn(10, POD_A, "192.0.2.1"),
+		    d = client_conn(12, POD_B, "192.0.2.1");
+	struct k8s_identity a = pod(1, "quiet-1"), b = pod(2, "web-1");
+
+	setup();
+	a.capture_off = true;
+	pipeline_pod(t.p, &a, false);
+	pipeline_pod(t.p, &b, false);
+	EXPECT(!join_opted_out(t.p, &c)); /* not known yet */
+	proc_in(10, POD_A, 1);
+	EXPECT(join_opted_out(t.p, &c));
+	EXPECT(!join_opted_out(t.p, &d));
+	proc_in(12, POD_B, 2);
+	EXPECT(!join_opted_out(t.p, &d));
+	teardown();
+}
+
 static void test_join__hostile_pod(void)
 {
 	struct conn c = client_conn(10, POD_A, "192.0.2.1");
@@ -394,5 +413,5 @@ static void test_join__hostile_pod(void)
 TEST_MAIN(TEST(test_join__pod_of_a_process), TEST(test_join__late_pod),
 	  TEST(test_join__number_used_again), TEST(test_join__address_of_the_other_end),
 	  TEST(test_join__name_of_that_time), TEST(test_join__service_of_a_server),
-	  TEST(test_join__host_process), TEST(test_join__table_in_work),
+	  TEST(test_join__host_process), TEST(test_join__table_in_work), TEST(test_join__opted_out),
 	  TEST(test_join__hostile_pod))
