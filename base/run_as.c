@@ -14,6 +14,7 @@ static const struct {
 	[RUN_AS_QUERY] = { "kelpie-query", RUN_AS_QUERY_ID },
 	[RUN_AS_GATE] = { "kelpie-gate", RUN_AS_GATE_ID },
 	[RUN_AS_SHIPPER] = { "kelpie-shipper", RUN_AS_SHIPPER_ID },
+	[RUN_AS_WATCHER] = { "kelpie-cluster", RUN_AS_WATCHER_ID },
 };
 
 void run_as_find(enum run_as who, struct run_as_ids *ret)

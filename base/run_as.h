@@ -16,6 +16,7 @@
 #define RUN_AS_QUERY_ID	    65524 /* the processes in which strangers' SQL runs */
 #define RUN_AS_GATE_ID	    65525 /* the collector's door to the network */
 #define RUN_AS_SHIPPER_ID   65526 /* the agent's */
+#define RUN_AS_WATCHER_ID   65527 /* watches the API server for the collector */
 
 enum run_as {
 	RUN_AS_PARSER,
@@ -24,6 +25,7 @@ enum run_as {
 	RUN_AS_QUERY,
 	RUN_AS_GATE,
 	RUN_AS_SHIPPER,
+	RUN_AS_WATCHER,
 	_RUN_AS_MAX
 };
 

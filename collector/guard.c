@@ -226,7 +226,19 @@ static int allow_calls(scmp_filter_ctx ctx)
 	return err;
 }
 
-static int enter_seccomp(bool connects)
+static int allow_connects(scmp_filter_ctx ctx, const struct guard_paths *paths)
+{
+	static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+	size_t n = paths->internet ? ARRAY_SIZE(families) : paths->connects ? 1 : 0;
+	int err = n ? seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0) : 0;
+
+	for (size_t i = 0; i < n && err == 0; i++)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+	return err;
+}
+
+static int enter_seccomp(const struct guard_paths *paths)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int err;
@@ -234,11 +246,8 @@ static int enter_seccomp(bool connects)
 	if (!ctx)
 		return -ENOMEM;
 	err = allow_calls(ctx);
-	if (err == 0 && connects)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
-	if (err == 0 && connects)
-		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				       SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	if (err == 0)
+		err = allow_connects(ctx, paths);
 	if (err == 0)
 		err = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -263,5 +272,5 @@ int guard_enter(const struct guard_paths *paths, bool *ret_landlock)
 	if (LEAK_CHECK)
 		return 0;
 	err = enter_landlock(paths, ret_landlock);
-	return err < 0 ? err : enter_seccomp(paths->connects);
+	return err < 0 ? err : enter_seccomp(paths);
 }

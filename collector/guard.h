@@ -17,6 +17,7 @@ struct guard_paths {
 	const char *read[4];   /* files or folders that may be read; NULL: none */
 	const char *remove[4]; /* folders in which files may be removed */
 	bool connects;	       /* to Unix sockets */
+	bool internet;	       /* and over TCP and UDP */
 };
 
 /* Drops all capabilities, sets no_new_privs, no core dumps, forbids by Landlock (where the kernel

@@ -217,6 +217,9 @@ static int dispatch(struct hub *h, struct agent *a, Kelpie__AgentMessage **msg)
 	case KELPIE__AGENT_MESSAGE__KIND_CONTROL_DONE:
 		hub_on_control_done(h, a, m->control_done);
 		return 0;
+	case KELPIE__AGENT_MESSAGE__KIND_NAMES_WANTED:
+		hub_on_names_wanted(h, a, m->names_wanted);
+		return 0;
 	default: /* a pong, or of a later version */
 		return 0;
 	}
@@ -320,6 +323,7 @@ static void free_agent(struct hub *h, struct agent *a)
 {
 	hub_scans_agent_gone(h, a);
 	hub_calls_agent_gone(h, a);
+	hub_names_agent_gone(h, a);
 	if (a->node && a->node->agent == a) {
 		a->node->agent = NULL;
 		log_info("agent gone: node=%s pid=%d", a->node->name, (int)a->pid);
@@ -394,12 +398,16 @@ static void turn(struct hub *h, const struct epoll_event *events, int n)
 				atomic_store(&h->wake_sent, false);
 		} else if (events[i].data.ptr == h) {
 			accept_agent(h);
+		} else if (events[i].data.ptr == &h->news) {
+			hub_on_news(h);
 		} else if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
 			read_agent(h, events[i].data.ptr);
 		}
 	}
 	for (struct agent *a = h->agents; a; a = a->next)
-		write_agent(h, a);
+		do
+			write_agent(h, a);
+		while (!a->want_write && hub_push_names(h, a));
 	sweep(h);
 }
 
@@ -441,7 +449,11 @@ static int open_fds(struct hub *h)
 	if (h->epoll_fd < 0 || h->wake_fd < 0)
 		return -errno;
 	err = watch(h, h->wake_fd, &h->wake_fd);
-	return err < 0 ? err : watch(h, h->cfg.listen_fd, h);
+	if (err == 0)
+		err = watch(h, h->cfg.listen_fd, h);
+	if (err == 0 && h->cfg.news_fd >= 0)
+		err = watch(h, h->cfg.news_fd, &h->news);
+	return err;
 }
 
 int hub_new(const struct hub_config *cfg, struct hub **ret)
@@ -463,6 +475,8 @@ int hub_new(const struct hub_config *cfg, struct hub **ret)
 	hashmap_init(&h->parts, HUB_PARTS_MAX);
 	h->next_id = clock_unix_ns(); /* ids of an earlier collector never come back */
 	err = open_fds(h);
+	if (err == 0)
+		err = hub_names_open(h);
 	if (err == 0)
 		err = -pthread_create(&h->thread, NULL, hub_thread, h);
 	if (err < 0)
@@ -487,6 +501,7 @@ void hub_free(struct hub *h)
 	for (size_t i = 0; i < HUB_AGENTS_MAX; i++)
 		forget_node(&h->nodes[i]);
 	hashmap_done(&h->parts);
+	hub_names_close(h);
 	closep(&h->epoll_fd);
 	closep(&h->wake_fd);
 	pthread_mutex_destroy(&h->lock);

@@ -37,6 +37,8 @@ struct hub_config {
 	uid_t uids[HUB_UIDS_MAX]; /* whose processes are agents, beside root and our own */
 	size_t n_uids;
 	uid_t far_uid; /* of them: who brings agents of other machines; (uid_t)-1: nobody */
+	int news_fd; /* framed ClusterNews come here (collector/watcher.h), non-blocking; taken over; -1:
+		      * no Kubernetes */
 };
 
 /* 0 or negative errno. */
@@ -118,6 +120,17 @@ void hub_losses(struct hub *h, const struct loss_times *t, struct loss_cover *re
 /* Since when every connected node has captured and kept everything, unix ns: the latest of their
  * starts, as long as none has rows of an earlier run or let rows expire. 0: cannot be told. */
 uint64_t hub_reach(struct hub *h);
+
+/* Kubernetes. */
+
+struct hub_cluster {
+	bool synced;	     /* the whole cluster has been told once */
+	char condition[256]; /* why something cannot be watched, for people; "": all is well */
+	uint64_t pods, services, nodes;
+	uint64_t entities, refused; /* names of addresses; those for which there was no room */
+};
+/* False: the cluster is not watched. */
+bool hub_cluster(struct hub *h, struct hub_cluster *ret);
 
 /* Control. */
 

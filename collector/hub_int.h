@@ -1,4 +1,4 @@
-/* What hub.c (streams), hub_scan.c, hub_tail.c and hub_status.c share. One lock covers everything;
+/* What hub.c (streams), hub_scan.c, hub_tail.c, hub_status.c and hub_names.c share. One lock covers everything;
  * it is held while a message is handled, so handlers only move data.
  */
 #ifndef COLLECTOR_HUB_INT_H
@@ -8,6 +8,7 @@
 
 #include "base/hashmap.h"
 #include "base/losses.h"
+#include "collector/names.h"
 #include "proto/frame.h"
 
 #include <pthread.h>
@@ -50,6 +51,7 @@ struct agent {
 	struct node *node; /* NULL before hello */
 	uint64_t since_ns, ping_ns, status_asked_ns;
 	uint64_t whole_ns; /* when its last message had come to its end */
+	struct names_cursor names;
 };
 
 struct hub_part {
@@ -105,6 +107,9 @@ struct hub {
 	struct hub_tail *tails;
 	size_t n_tails;
 	struct hub_call calls[HUB_CONTROLS_MAX];
+	struct names *names; /* NULL: no Kubernetes */
+	struct frame_reader news;
+	struct hub_cluster cluster;
 };
 
 /* All with the lock. */
@@ -126,5 +131,13 @@ int hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m);
 void hub_ask_status(struct hub *h, struct agent *a, uint64_t now_ns);
 void hub_on_control_done(struct hub *h, struct agent *a, const Kelpie__ControlDone *d);
 void hub_calls_agent_gone(struct hub *h, struct agent *a);
+
+int hub_names_open(struct hub *h);
+void hub_names_close(struct hub *h);
+void hub_on_news(struct hub *h);
+void hub_on_names_wanted(struct hub *h, struct agent *a, const Kelpie__NamesWanted *w);
+/* Queues what it lacks, as far as it takes it; whether there was something. */
+bool hub_push_names(struct hub *h, struct agent *a);
+void hub_names_agent_gone(struct hub *h, struct agent *a);
 
 #endif

@@ -7,6 +7,7 @@
 #include "collector/front.h"
 #include "collector/guard.h"
 #include "collector/http.h"
+#include "collector/watcher.h"
 #include "config/config.h"
 
 #include <errno.h>
@@ -57,6 +58,7 @@ struct program {
 	struct listener api, hub_listener;
 	struct door door;
 	struct front front;
+	struct watcher watcher;
 	struct http_config http_cfg;
 	struct worker_pool *pool;
 	struct hub *hub;
@@ -303,6 +305,14 @@ static int start_workers(struct program *p)
 	return worker_pool_new(&query, &p->pool);
 }
 
+static int open_watcher(struct program *p)
+{
+	struct k8s_config k8s;
+	int r = watcher_config(&p->cfg, &k8s);
+
+	return r <= 0 ? r : watcher_open(&k8s, &p->watcher);
+}
+
 static int become(const struct run_as_ids *user)
 {
 	int err = geteuid() == 0 ? guard_become(user) : 0;
@@ -347,6 +357,7 @@ static int start_services(struct program *p)
 		.listen_fd = p->hub_listener.fd,
 		.n_uids = p->n_agent_uids,
 		.far_uid = p->door.pid ? p->door.uid : (uid_t)-1,
+		.news_fd = p->watcher.fd,
 	};
 	struct run_as_ids store;
 	int err;
@@ -404,13 +415,13 @@ static void reload(struct program *p)
 	free(fresh);
 }
 
-static bool door_fell(const struct program *p)
+static bool fell(pid_t pid)
 {
-	return p->door.pid && waitpid(p->door.pid, NULL, WNOHANG) == p->door.pid;
+	return pid && waitpid(pid, NULL, WNOHANG) == pid;
 }
 
-/* Blocks until SIGTERM or SIGINT: 0. -ECHILD: agents of other machines cannot connect any more, and
- * nobody here may make that process again. */
+/* Blocks until SIGTERM or SIGINT: 0. -ECHILD: agents of other machines cannot connect any more, or the
+ * cluster is not watched any more, and nobody here may make that process again. */
 static int wait_for_signals(struct program *p, const sigset_t *set)
 {
 	int sig;
@@ -418,7 +429,11 @@ static int wait_for_signals(struct program *p, const sigset_t *set)
 	while ((sig = sigwaitinfo(set, NULL)) != SIGTERM && sig != SIGINT) {
 		if (sig == SIGHUP)
 			reload(p);
-		if (sig == SIGCHLD && door_fell(p)) {
+		if (sig == SIGCHLD && fell(p->watcher.pid)) {
+			log_error("the process that watches the cluster died; to be started again");
+			return -ECHILD;
+		}
+		if (sig == SIGCHLD && fell(p->door.pid)) {
 			log_error(
 				"the process for agents on the network died; to be started again");
 			return -ECHILD;
@@ -470,6 +485,8 @@ static int serve(struct program *p)
 		return fail("cannot start the query workers", strerrordesc_np(-err));
 	err = open_door(p);
 	if (err == 0)
+		err = open_watcher(p);
+	if (err == 0)
 		err = become(&user);
 	if (err < 0)
 		return err;
@@ -496,6 +513,7 @@ int main(int argc, char **argv)
 		.hub_listener.fd = -1,
 		.door.listener.fd = -1,
 		.front.listener.fd = -1,
+		.watcher.fd = -1,
 		.http_cfg = { .statm_fd = -1, .audit_fd = -1 },
 	};
 	char why[512] = "";

@@ -94,7 +94,7 @@ static bool is_hung_up(int fd)
 static void test_hoards__endless_messages(void)
 {
 	enum { EACH = 3 * MIB, N = HUB_INPUT_BYTES / EACH + 2 };
-	struct hub_config cfg = { 0 };
+	struct hub_config cfg = { .news_fd = -1 };
 	size_t dropped = 0;
 	int fds[N], heard;
 	struct hub *hub;

@@ -81,7 +81,7 @@ static void nap_ms(uint64_t ms)
 static bool world_begin(struct world *w)
 {
 	const struct listen_opts opts = { 0600, (uid_t)-1, (gid_t)-1, (uid_t)-1 };
-	struct hub_config cfg = { 0 };
+	struct hub_config cfg = { .news_fd = -1 };
 	char why[200];
 
 	*w = (struct world){ 0 };

@@ -1,0 +1,125 @@
+/* What addresses stand for: from the process that watches the API server to the agents that ask. */
+#include "collector/hub_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+
+#define NAMES_UNSENT (256 * KIB) /* queued for one agent before it has taken some */
+
+static void say_gone(struct hub *h, const char *why)
+{
+	log_error("no names of the cluster any more: %s", why);
+	closep(&h->cfg.news_fd);
+	h->cfg.news_fd = -1;
+	frame_reader_done(&h->news);
+	h->cluster.synced = false;
+	snprintf(h->cluster.condition, sizeof(h->cluster.condition), "%s", why);
+}
+
+static void take_state(struct hub *h, const Kelpie__ClusterState *s)
+{
+	struct hub_cluster *c = &h->cluster;
+
+	if (strcmp(c->condition, s->condition) != 0 && s->condition[0])
+		log_warn("watching the cluster: %s", s->condition);
+	if (!c->synced && s->synced)
+		log_info("cluster known: pods=%llu services=%llu nodes=%llu",
+			 (unsigned long long)s->pods, (unsigned long long)s->services,
+			 (unsigned long long)s->nodes);
+	c->synced = s->synced;
+	snprintf(c->condition, sizeof(c->condition), "%s", s->condition);
+	c->pods = s->pods;
+	c->services = s->services;
+	c->nodes = s->nodes;
+	c->entities = s->entities;
+	c->refused = s->refused;
+}
+
+static int take_news(struct hub *h, struct slice bytes)
+{
+	struct ProtobufCMessage *base = NULL;
+	const Kelpie__ClusterNews *news;
+	int err = frame_message_parse(&kelpie__cluster_news__descriptor, bytes, &base);
+
+	if (err < 0)
+		return err;
+	news = (const Kelpie__ClusterNews *)base;
+	if (news->names)
+		err = names_take(h->names, news->names);
+	if (news->state)
+		take_state(h, news->state);
+	frame_message_free(base);
+	return err;
+}
+
+void hub_on_news(struct hub *h)
+{
+	ssize_t n = frame_reader_fill(&h->news, h->cfg.news_fd);
+	struct slice bytes;
+	int more = 1, err = 0;
+
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0) {
+		say_gone(h, "the process that watches the API server has ended");
+		return;
+	}
+	while (err == 0 && (more = frame_reader_next(&h->news, &bytes)) == 1)
+		err = take_news(h, bytes);
+	if (more < 0 || err < 0)
+		say_gone(h, strerrordesc_np(more < 0 ? -more : -err));
+}
+
+void hub_on_names_wanted(struct hub *h, struct agent *a, const Kelpie__NamesWanted *w)
+{
+	if (h->names)
+		names_want(h->names, &a->names, w->version);
+}
+
+bool hub_push_names(struct hub *h, struct agent *a)
+{
+	bool pushed = false;
+	struct slice bytes;
+
+	while (h->names && !a->dead && frame_writer_queued(&a->out) < NAMES_UNSENT &&
+	       names_next(h->names, &a->names, &bytes) == 1) {
+		if (frame_writer_push(&a->out, bytes) < 0) {
+			hub_kill(a); /* a change that it missed would stay missed */
+			break;
+		}
+		pushed = true;
+	}
+	return pushed;
+}
+
+void hub_names_agent_gone(struct hub *h, struct agent *a)
+{
+	if (h->names)
+		names_leave(h->names, &a->names);
+}
+
+bool hub_cluster(struct hub *h, struct hub_cluster *ret)
+{
+	pthread_mutex_lock(&h->lock);
+	*ret = h->cluster;
+	pthread_mutex_unlock(&h->lock);
+	return h->names != NULL;
+}
+
+int hub_names_open(struct hub *h)
+{
+	if (h->cfg.news_fd < 0)
+		return 0;
+	frame_reader_init(&h->news, FRAME_MAX_BYTES);
+	return names_new(clock_unix_ns(), &h->names);
+}
+
+void hub_names_close(struct hub *h)
+{
+	closep(&h->cfg.news_fd);
+	frame_reader_done(&h->news);
+	if (h->names)
+		names_free(h->names);
+}
