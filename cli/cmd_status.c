@@ -141,6 +141,25 @@ static void add_agent(struct fields *f, const struct json *doc, const struct jso
 	add_tree(f, doc, json_get(doc, agent, "status"), "");
 }
 
+/* What the collector knows of the cluster; nothing where it watches none. */
+static void add_cluster(struct fields *f, const struct json *doc)
+{
+	const struct json_node *k = json_get(doc, &doc->nodes[0], "kubernetes"),
+			       *why = json_get(doc, k, "condition");
+	char text[320];
+
+	if (!k || k->kind != JSON_OBJECT)
+		return;
+	snprintf(text, sizeof(text), "%s: %lld pods, %lld services, %lld nodes",
+		 json_true(json_get(doc, k, "synced")) ? "synced" : "not complete",
+		 (long long)json_int(json_get(doc, k, "pods"), 0),
+		 (long long)json_int(json_get(doc, k, "services"), 0),
+		 (long long)json_int(json_get(doc, k, "nodes"), 0));
+	add(f, "kubernetes", slice_str(text));
+	if (why && why->kind == JSON_STRING)
+		add(f, "kubernetes.condition", why->text);
+}
+
 static int print_fields(const struct options *o, const struct json *doc, const char *source)
 {
 	static const struct answer_col cols[] = { { .name = "key", .type = "TEXT" },
@@ -160,6 +179,7 @@ static int print_fields(const struct options *o, const struct json *doc, const c
 	add(&f, "capturing", slice_str(capturing(doc) ? "yes" : "no"));
 	add(&f, "source", slice_str(source));
 	add(&f, "collector", json_text(json_get(doc, root, "version")));
+	add_cluster(&f, doc);
 	while ((a = json_each(doc, agents, a)))
 		add_agent(&f, doc, a);
 	print_end(p);

@@ -226,6 +226,29 @@ static void add_collector(struct strbuf *b, struct request *r)
 			    (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1000);
 }
 
+/* Null where the cluster is not watched. */
+static void add_cluster(struct strbuf *b, struct hub *hub)
+{
+	struct hub_cluster c;
+
+	if (!hub_cluster(hub, &c)) {
+		strbuf_adds(b, ",\"kubernetes\":null");
+		return;
+	}
+	strbuf_addf(b,
+		    ",\"kubernetes\":{\"synced\":%s,\"condition\":", c.synced ? "true" : "false");
+	if (c.condition[0])
+		strbuf_add_json(b, slice_str(c.condition));
+	else
+		strbuf_adds(b, "null");
+	strbuf_addf(
+		b,
+		",\"pods\":%llu,\"services\":%llu,\"nodes\":%llu,\"names\":%llu,\"refused\":%llu}",
+		(unsigned long long)c.pods, (unsigned long long)c.services,
+		(unsigned long long)c.nodes, (unsigned long long)c.entities,
+		(unsigned long long)c.refused);
+}
+
 void api_status(struct request *r)
 {
 	struct strbuf b = STRBUF_INIT(STATUS_MAX);
@@ -238,6 +261,7 @@ void api_status(struct request *r)
 	strbuf_addf(&b, "],\"ready\":%s,\"nodes\":{\"ok\":%zu,\"missing\":[%s]},",
 		    l.ok ? "true" : "false", l.ok, strbuf_str(&l.missing));
 	add_collector(&b, r);
+	add_cluster(&b, r->cfg->hub);
 	strbuf_adds(&b, "}\n");
 	request_reply(r, MHD_HTTP_OK, "application/json", &b);
 	strbuf_done(&l.missing);
