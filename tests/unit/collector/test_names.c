@@ -1,5 +1,5 @@
 /* Changes in, whole sets and changes out: each agent ends with what holds, wherever it began. */
-#include "base/hashmap.h"
+#include "base/text.h"
 #include "collector/names.h"
 #include "tests/lib/test.h"
 
@@ -61,8 +61,13 @@ static void take(struct reader *r, const Kelpie__Names *m)
 		r->filling = true;
 		r->sets++;
 	}
-	for (size_t i = 0; i < m->n_entities; i++)
-		r->holds[strtoul(m->entities[i]->uid, NULL, 10)] = !m->entities[i]->to_ns;
+	for (size_t i = 0; i < m->n_entities; i++) {
+		uint64_t uid = 0;
+
+		EXPECT(parse_u64(slice_str(m->entities[i]->uid), &uid) == 0 &&
+		       uid < sizeof(r->holds));
+		r->holds[uid] = !m->entities[i]->to_ns;
+	}
 	r->filling &= !m->last;
 	r->version = m->version;
 }
