@@ -24,6 +24,8 @@ void conn_table_done(struct conn_table *t)
 	}
 	hashmap_done(&t->by_id);
 	hashmap_done(&t->by_hash);
+	free(t->legacies);
+	t->legacies = NULL;
 }
 
 uint64_t conn_identity(const struct hash_key *key, const struct ev_conn *ev)
@@ -98,6 +100,29 @@ static void list_add(struct conn_table *t, struct conn *c)
 	t->lru.lru_prev = c;
 }
 
+static struct legacy *legacy_at(const struct conn_table *t, uint64_t hash)
+{
+	return &t->legacies[hash & (LEGACIES - 1)];
+}
+
+static void legacy_leave(struct conn_table *t, const struct conn *c)
+{
+	if (!t->legacies)
+		t->legacies = calloc(LEGACIES, sizeof(*t->legacies));
+	if (t->legacies)
+		*legacy_at(t, c->hash) = (struct legacy){ c->hash, c->rows_to, c->primary_to };
+}
+
+static void legacy_find(const struct conn_table *t, struct conn *c)
+{
+	const struct legacy *l = t->legacies ? legacy_at(t, c->hash) : NULL;
+
+	if (!l || l->hash != c->hash)
+		return;
+	c->peer_rows_to = l->rows_to;
+	c->peer_primary_to = l->primary_to;
+}
+
 /* Finds the other end on this node, or leaves this one to be found. */
 static void link_peer(struct conn_table *t, struct conn *c)
 {
@@ -111,7 +136,20 @@ static void link_peer(struct conn_table *t, struct conn *c)
 		hashmap_del(&t->by_hash, c->hash);
 	} else if (!other) {
 		(void)hashmap_put_ptr(&t->by_hash, c->hash, c);
+		legacy_find(t, c);
 	}
+}
+
+void conn_identify(struct conn_table *t, struct conn *c, const struct ev_conn *ev, uint64_t hash)
+{
+	c->hash = hash;
+	c->initiator = ev->initiator;
+	c->names_gen = 0;
+	/* Its positions were not certain either. */
+	for (int d = 0; d < 2; d++)
+		if (!c->dir[d].n_marks)
+			c->dir[d].next = c->dir[d].seen = ev->pos[d];
+	link_peer(t, c);
 }
 
 struct conn *conn_add(struct conn_table *t, const struct ev_conn *ev, uint64_t hash)
@@ -181,6 +219,7 @@ void conn_del(struct conn_table *t, struct conn *c)
 	if (c->peer) {
 		c->peer->peer_was_readable = c->state == CONN_PARSING;
 		c->peer->peer_rows_to = c->rows_to;
+		c->peer->peer_primary_to = c->primary_to;
 		c->peer->peer_read_to = c->dir[c->request_dir].seen;
 		c->peer->peer_tgid = c->tgid;
 		c->peer->peer_cgroup = c->cgroup;
@@ -188,6 +227,8 @@ void conn_del(struct conn_table *t, struct conn *c)
 		c->peer->peer = NULL;
 	} else if (c->hash && hashmap_get_ptr(&t->by_hash, c->hash) == c) {
 		hashmap_del(&t->by_hash, c->hash);
+		if (c->rows_to)
+			legacy_leave(t, c);
 	}
 	hashmap_del(&t->by_id, c->id);
 	list_del(t, c);

@@ -18,6 +18,7 @@
 #define INFER_HOLD_MAX	 32768	    /* bytes of a direction that wait for what could decide */
 #define TIME_MARKS	 8	    /* (position, time) pairs remembered per direction */
 #define IDENTITY_SYMS	 12	    /* columns of one end's identity, see COL_CLIENT_ADDR.. */
+#define LEGACIES	 8192 /* ends remembered that went before their other one came, power of two */
 
 struct conn;
 struct exchange;
@@ -105,6 +106,9 @@ struct conn {
 	struct stmts *stmts;	 /* prepared statements, NULL: none seen */
 	uint64_t n_rows;
 	uint64_t rows_to; /* requests that begin below this position have become rows here */
+	/* Of a client: requests below it became its rows before its server was known to read them. Those
+	 * rows stand for the exchange, and the server's are beside them. */
+	uint64_t primary_to;
 	uint64_t oldest_open_ns;
 	/* The last answer's end, and from when its request is counted: see MSG_FOLLOWS. */
 	uint64_t answered_ns, answer_from_ns;
@@ -123,6 +127,7 @@ struct conn {
 	/* What was known of it when it went away before this end. */
 	bool peer_was_readable;
 	uint64_t peer_rows_to;
+	uint64_t peer_primary_to;
 	uint64_t peer_read_to; /* requests from this position on were never read there */
 	uint64_t peer_cgroup;
 	uint32_t peer_tgid;
@@ -131,11 +136,18 @@ struct conn {
 	struct conn *lru_prev, *lru_next;
 };
 
+/* What an end that was alone until it went away leaves for the other one, which may come later: a server
+ * reads when it has the time. As in struct conn. */
+struct legacy {
+	uint64_t hash, rows_to, primary_to;
+};
+
 struct conn_table {
-	struct hashmap by_id;	/* ev_conn.conn -> struct conn */
-	struct hashmap by_hash; /* identity -> one end whose peer is not known yet */
-	struct conn lru;	/* list head: lru_next is the idlest */
-	struct conn *cursor;	/* of a walk along the list that rests between rounds, or NULL */
+	struct hashmap by_id;	 /* ev_conn.conn -> struct conn */
+	struct hashmap by_hash;	 /* identity -> one end whose peer is not known yet */
+	struct legacy *legacies; /* LEGACIES, direct-mapped; NULL until the first */
+	struct conn lru;	 /* list head: lru_next is the idlest */
+	struct conn *cursor;	 /* of a walk along the list that rests between rounds, or NULL */
 	struct conn *free_list;
 	size_t n, max;
 };
@@ -147,6 +159,8 @@ void conn_table_done(struct conn_table *t);
  * no memory; at the maximum the caller evicts conn_idlest() first. */
 struct conn *conn_add(struct conn_table *t, const struct ev_conn *ev, uint64_t hash);
 struct conn *conn_get(const struct conn_table *t, uint64_t id);
+/* The identity of one that was told without, hash 0: links it to its other end. */
+void conn_identify(struct conn_table *t, struct conn *c, const struct ev_conn *ev, uint64_t hash);
 /* Moves it to the busy end of the list. */
 void conn_touch(struct conn_table *t, struct conn *c, uint64_t now_ns);
 struct conn *conn_idlest(const struct conn_table *t);
@@ -154,15 +168,23 @@ struct conn *conn_idlest(const struct conn_table *t);
 void conn_del(struct conn_table *t, struct conn *c);
 
 /* Whether the other end is on this node and the request that begins at off is, or was, read there:
- * an end that stopped reading (an upgrade, an error) still has what came before. */
-static inline bool conn_peer_reads(const struct conn *c, uint64_t off)
+ * an end that stopped reading (an upgrade, an error) still has what came before. due: it counts as read
+ * when the other end has yet to be told of it. */
+static inline bool conn_peer_reads(const struct conn *c, uint64_t off, bool due)
 {
 	if (!c->peer)
 		return off < c->peer_rows_to || (c->peer_was_readable && off < c->peer_read_to);
 	/* What needs both directions to be recognised may wait there for the event that is under way. */
 	if (c->peer->state == CONN_UNKNOWN_PROTO)
 		return c->peer->dir[dir_other((enum dir)c->request_dir)].len > 0;
-	return c->peer->state == CONN_PARSING || off < c->peer->rows_to;
+	return off < c->peer->rows_to || (c->peer->state == CONN_PARSING &&
+					  (due || off < c->peer->dir[c->peer->request_dir].seen));
+}
+
+/* Whether the client's row of the request that begins at off stands for the exchange already. */
+static inline bool conn_peer_claims(const struct conn *c, uint64_t off)
+{
+	return off < (c->peer ? c->peer->primary_to : c->peer_primary_to);
 }
 
 /* 0.0.0.0 or ::, the address of a socket that is bound to none. */

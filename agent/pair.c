@@ -284,10 +284,33 @@ static uint64_t time_of_end(const struct pipeline *p, const struct exchange *x)
 	return x->kind == EXCHANGE_ONEWAY ? x->msg[MSG_REQUEST].last_ns : p->now_ns;
 }
 
-/* Whether the other end is on this node and has the same exchange as its server. */
+/* Whether the other end is on this node and has the same exchange as its server. An answer proves that the
+ * request has come there; one that none is expected to is on its way, while there is still something to
+ * come. */
 static bool server_reads(struct pipeline *p, const struct conn *c, const struct exchange *x)
 {
-	return c->datagram ? dgram_server_saw(p, x) : conn_peer_reads(c, x->msg[MSG_REQUEST].off);
+	bool due = x->kind == EXCHANGE_ONEWAY && !p->pair.outcome;
+
+	return c->datagram ? dgram_server_saw(p, x)
+			   : conn_peer_reads(c, x->msg[MSG_REQUEST].off, due);
+}
+
+/* Whether the row stands for the exchange: a server's does, unless its client's has been made to before
+ * this end was known to read it. */
+static bool is_primary(struct pipeline *p, struct conn *c, const struct exchange *x, bool server)
+{
+	uint64_t off = x->msg[MSG_REQUEST].off;
+	bool alone = c->datagram || x->kind == EXCHANGE_PUSH; /* off is no position of a request */
+
+	if (p->opts.wire)
+		return true;
+	if (server)
+		return alone || !conn_peer_claims(c, off);
+	if (server_reads(p, c, x))
+		return false;
+	if (!alone)
+		c->primary_to = MAX(c->primary_to, off + 1);
+	return true;
 }
 
 /* With conn_id it is the identity of the exchange at both ends: of a datagram, how many of the same
@@ -320,7 +343,7 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	row_int(b, COL_ENCRYPTED, 0);
 	if (!push)
 		row_int(b, COL_REQUEST_OFFSET, offset_of(c, x));
-	row_int(b, COL_IS_PRIMARY, server || p->opts.wire || !server_reads(p, c, x));
+	row_int(b, COL_IS_PRIMARY, is_primary(p, c, x, server));
 	join_literal(p, b, COL_OUTCOME, outcome ? outcome : "ok");
 	if (c->datagram)
 		dgram_ends(p, c, x);
@@ -395,6 +418,20 @@ static void finish(struct pipeline *p, struct conn *c, struct exchange *x, const
 	exchange_put_back(pr, x);
 }
 
+/* A request without an answer ends at the client before its server can have read it. The first one of a
+ * connection is told later, when it is known whether somebody on this node has. */
+static bool is_early(struct pipeline *p, const struct conn *c, const struct exchange *x)
+{
+	return c->n_rows == 0 && c->open_head == x && c->hash && !c->datagram && !p->opts.wire &&
+	       !join_owner_is_server(c) && !server_reads(p, c, x);
+}
+
+void pair_settle(struct pipeline *p, struct conn *c)
+{
+	if (c->open_head && c->open_head->waits)
+		finish(p, c, c->open_head, NULL);
+}
+
 /* ---- the sink ---- */
 
 /* Takes note of what the exchange has allocated since it was last asked about. */
@@ -434,6 +471,7 @@ static struct exchange *exchange_open(struct pair *pr, enum msg_kind kind, uint6
 	struct conn *c = pr->c;
 	struct exchange *x;
 
+	pair_settle(pr->p, c);
 	if (c->n_open >= OPEN_MAX)
 		finish(pr->p, c, c->open_head, "evicted");
 	x = exchange_new(pr, key);
@@ -625,6 +663,8 @@ static void on_end(void *ctx, enum msg_kind kind, uint64_t key, uint64_t off, ui
 		x->kind = EXCHANGE_ONEWAY;
 	if (flags & MSG_UNPAIRED)
 		finish(pr->p, c, x, "lost");
+	else if (flags & MSG_ONEWAY && is_early(pr->p, c, x))
+		x->waits = true;
 	else if (kind != MSG_REQUEST || flags & MSG_ONEWAY)
 		finish(pr->p, c, x, outcome_of_message(pr, c, x, flags));
 }
@@ -640,6 +680,7 @@ const struct sink_ops pair_sink = {
 
 void pair_close(struct pipeline *p, struct conn *c)
 {
+	pair_settle(p, c);
 	while (c->open_head)
 		finish(p, c, c->open_head, outcome_of_end(&p->pair, c, c->open_head));
 	stmts_clear(p, c);

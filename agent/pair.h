@@ -56,6 +56,7 @@ struct exchange {
 	uint64_t key;
 	struct message msg[2]; /* MSG_REQUEST, MSG_RESPONSE; a push has the latter alone */
 	uint8_t kind;	       /* enum exchange_kind */
+	bool waits;	       /* ended, but not a row yet: see pair_settle() */
 	bool truncated;
 	bool degraded; /* a column is unknown, though both messages were understood */
 	uint64_t twin; /* of a datagram: identity of the query, 0 none; see dgram.h */
@@ -127,6 +128,8 @@ void pair_at(struct pair *pr, struct pipeline *p, struct conn *c, enum dir dir);
 /* All open exchanges of the connection become rows: it ended, was evicted, or the agent stops, or
  * another protocol begins. What was known of its session is forgotten. */
 void pair_close(struct pipeline *p, struct conn *c);
+/* A request that ended before it was known whether the connection's other end reads it becomes a row. */
+void pair_settle(struct pipeline *p, struct conn *c);
 /* Exchanges without traffic since before_ns become rows with outcome timed_out; of datagrams those
  * whose request is older. */
 void pair_expire(struct pipeline *p, struct conn *c, uint64_t before_ns);

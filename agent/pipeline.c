@@ -71,7 +71,9 @@ void pipeline_free(struct pipeline *p)
 
 bool pipeline_knows(const struct pipeline *p, uint64_t conn)
 {
-	return conn_get(&p->conns, conn) != NULL;
+	const struct conn *c = conn_get(&p->conns, conn);
+
+	return c && c->hash;
 }
 
 /* ---- rows of `connections` ---- */
@@ -194,8 +196,11 @@ static void on_open(struct pipeline *p, const struct ev_conn *ev)
 	struct conn *c = conn_get(&p->conns, ev->conn);
 	const char *refused;
 
-	if (c)
-		return; /* the walk told it again */
+	if (c) { /* told again: by the walk, or because it is known only now what it is */
+		if (!c->hash && hash)
+			conn_identify(&p->conns, c, ev, hash);
+		return;
+	}
 	if (p->conns.n >= p->conns.max) {
 		count(p, L3_CONN_EVICTED, 1);
 		drop_conn(p, conn_idlest(&p->conns), "evicted");
@@ -483,6 +488,7 @@ static void sweep(struct pipeline *p)
 			break; /* the list is ordered by age */
 		pair_at(&p->pair, p, c, DIR_RX);
 		stream_force(p, c);
+		pair_settle(p, c);
 		if (idle && age > idle)
 			pair_expire(p, c, p->now_ns - idle);
 	}

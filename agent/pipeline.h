@@ -82,8 +82,8 @@ void pipeline_expect(struct pipeline *p, const struct ev_dgram *ev);
 /* A control record that an earlier parser process has read and counted, and whose connection this one
  * does not know yet. */
 void pipeline_reopen(struct pipeline *p, const struct ev_hdr *h);
-/* Whether the connection is known: a data record of one that is not may be overtaken by its
- * EV_CONN_OPEN, which the caller then fetches first. */
+/* Whether the connection is known, and which one it is: a data record of one that is not may have
+ * overtaken its EV_CONN_OPEN, which the caller then fetches first. */
 bool pipeline_knows(const struct pipeline *p, uint64_t conn);
 
 void pipeline_proc(struct pipeline *p, const struct proc_identity *id);

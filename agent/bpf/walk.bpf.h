@@ -51,6 +51,26 @@ static __always_inline __u64 cgroup_number(struct cgroup *cg)
 	return kn ? K(kn, id) : 0;
 }
 
+/* The socket is in use meanwhile: a send counts its bytes before it moves snd_nxt, and what lies between
+ * looks like a SYN that is missing, or like one too many. Bytes that are under way are written but not
+ * sent; with none, at one write_seq before and after, the counters were of one moment. Else who opened is
+ * not known, nor where bytes are to the last: the connection's next transfer tells it once more. */
+static __always_inline void walk_locate(struct conn *c, struct sock *sk, struct tcp_sock *tp)
+{
+	__u32 written = K(tp, write_seq);
+	bool idle = written == K(tp, snd_nxt);
+
+	barrier();
+	conn_locate(c, sk, tp, false);
+	barrier();
+	if (!idle || written != K(tp, write_seq))
+		c->isn_known = 0;
+	if (c->isn_known)
+		return;
+	c->located = 0;
+	c->initiator = EV_INITIATOR_UNKNOWN;
+}
+
 static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp,
 					  struct task_struct *t)
 {
@@ -70,7 +90,7 @@ static __always_inline bool walk_announce(struct sock *sk, struct tcp_sock *tp,
 	if (c->announced)
 		flags |= EV_F_KNOWN; /* told again: a new parser knows nothing */
 	if (!c->located)
-		conn_locate(c, sk, tp, false);
+		walk_locate(c, sk, tp);
 	if (!c->tgid) {
 		c->tgid = tgid;
 		c->cgroup = cgroup_number(cg);

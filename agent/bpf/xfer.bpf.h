@@ -480,6 +480,7 @@ static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct soc
 {
 	const struct job *job = &x->job;
 	struct conn *c = conn_find(sk);
+	bool untold = false; /* what was told of it, if anything, was not certain */
 
 	if (!c) {
 		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN, &x->fresh);
@@ -491,6 +492,7 @@ static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct soc
 	if (!c->located) {
 		conn_locate(c, sk, tp, K(sk, __sk_common.skc_state) == TCP_SYN_SENT);
 		c->next[dir & 1] -= job->len + job->after;
+		untold = true;
 	}
 	if (c->ignored) {
 		charge(n, c, BC_C_SCOPE, job->len);
@@ -501,7 +503,7 @@ static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct soc
 		charge(n, c, BC_C_SELF, job->len);
 		return NULL;
 	}
-	if (!c->announced || !c->tgid) {
+	if (untold || !c->announced || !c->tgid) {
 		conn_owner(c, tgid, KCAST(task_struct, job->task));
 		conn_tell(n, c, sk, EV_CONN_OPEN, c->announced ? EV_F_KNOWN : 0, 0);
 		c->announced = 1;

@@ -23,6 +23,7 @@ static struct {
 	uint64_t now;
 	size_t queued, queue_max; /* bytes since the last round; 0: no limit */
 	size_t n_snapshot, n_snapshot_ends;
+	bool anonymous; /* opens do not say which connection it is */
 } t;
 
 static void *reserve(void *ctx, uint32_t n)
@@ -149,7 +150,7 @@ static void give_open_at(uint64_t id, bool server, uint8_t flags, uint64_t rx, u
 		.remote_port = server ? 4000 : 80,
 		.family = 2,
 		.initiator = server ? EV_INITIATOR_REMOTE : EV_INITIATOR_LOCAL,
-		.isn_known = 1,
+		.isn_known = !t.anonymous,
 		.isn = { [EV_RX] = server ? 11 : 22, [EV_TX] = server ? 22 : 11 },
 	};
 
@@ -597,6 +598,212 @@ static void test_pipeline__a_request_that_was_never_read_is_the_clients(void)
 	finish();
 }
 
+/* What one end of a connection is told of, in this order; what it tells is not in both lists. */
+enum told {
+	TOLD_OPEN,
+	TOLD_OLD,
+	TOLD_ANONYMOUS,
+	TOLD_REQUEST,
+	TOLD_RESPONSE,
+	TOLD_CANCEL,
+	TOLD_CLOSE
+};
+
+struct story {
+	const char *name;
+	uint16_t table;
+	enum told client[4], server[4]; /* each ends with TOLD_CLOSE */
+};
+
+static const struct story stories[] = {
+	{ "answered",
+	  TABLE_HTTP,
+	  { TOLD_OPEN, TOLD_REQUEST, TOLD_RESPONSE, TOLD_CLOSE },
+	  { TOLD_OPEN, TOLD_REQUEST, TOLD_RESPONSE, TOLD_CLOSE } },
+	{ "older",
+	  TABLE_HTTP,
+	  { TOLD_OLD, TOLD_REQUEST, TOLD_RESPONSE, TOLD_CLOSE },
+	  { TOLD_OLD, TOLD_REQUEST, TOLD_RESPONSE, TOLD_CLOSE } },
+	{ "unanswered",
+	  TABLE_HTTP,
+	  { TOLD_OPEN, TOLD_REQUEST, TOLD_CLOSE },
+	  { TOLD_OPEN, TOLD_REQUEST, TOLD_CLOSE } },
+	{ "one-way",
+	  TABLE_PGSQL,
+	  { TOLD_OPEN, TOLD_CANCEL, TOLD_CLOSE },
+	  { TOLD_OPEN, TOLD_CANCEL, TOLD_CLOSE } },
+};
+
+static const char cancel[16] = "\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\1\0\0\0\2";
+
+/* Where the end has got to is in pos[]. */
+static void tell(uint64_t id, enum told what, uint64_t pos[2])
+{
+	bool server = id == SERVER_ID;
+	enum ev_dir asks = server ? EV_RX : EV_TX, answers = server ? EV_TX : EV_RX;
+
+	t.anonymous = what == TOLD_ANONYMOUS;
+	if (what == TOLD_REQUEST) {
+		pos[asks] = give(id, asks, pos[asks], request);
+	} else if (what == TOLD_RESPONSE) {
+		pos[answers] = give(id, answers, pos[answers], response);
+	} else if (what == TOLD_CANCEL) {
+		give_bytes(id, asks, pos[asks], cancel, sizeof(cancel), sizeof(cancel), 0);
+		pos[asks] += sizeof(cancel);
+	} else if (what == TOLD_CLOSE) {
+		give_close(id, pos[EV_RX], pos[EV_TX], 0);
+	} else {
+		give_open(id, server, what == TOLD_OPEN ? 0 : EV_F_OLD);
+	}
+	t.anonymous = false;
+}
+
+static size_t count_primary(uint16_t table)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count_rows(table); i++) {
+		struct row r = nth_row(table, i);
+
+		n += int_of(&r, COL_IS_PRIMARY) == 1;
+	}
+	return n;
+}
+
+/* The order is a number: bit i says whose step comes i-th, 1 the server's. False: it is none. */
+static bool tell_in_order(const struct story *s, uint32_t order)
+{
+	const enum told *next[2] = { s->client, s->server };
+	uint64_t pos[2][2] = { 0 };
+	bool over[2] = { false, false };
+
+	start();
+	for (uint32_t i = 0; !over[0] || !over[1]; i++) {
+		unsigned int whose = order >> i & 1;
+
+		if (over[whose])
+			return false;
+		over[whose] = *next[whose] == TOLD_CLOSE;
+		tell(whose ? SERVER_ID : CLIENT_ID, *next[whose]++, pos[whose]);
+		pipeline_commit(t.p);
+	}
+	return true;
+}
+
+/* Both ends tell of the exchange and one row stands for it, whichever end is heard of first, how far the
+ * other has got meanwhile, and whether it has gone. */
+static void test_pipeline__one_row_is_primary_in_any_order(void)
+{
+	size_t orders = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(stories); i++)
+		for (uint32_t order = 0; order < 1u << 8; order++) {
+			const struct story *s = &stories[i];
+
+			if (tell_in_order(s, order)) {
+				orders++;
+				if (!EXPECT_EQ(count_rows(s->table), 2) ||
+				    !EXPECT_EQ(count_primary(s->table), 1))
+					printf("#   %s, order %x\n", s->name, order);
+				expect_balanced();
+			}
+			pipeline_free(t.p);
+		}
+	EXPECT(orders > 180);
+}
+
+/* The agent stops between what the client sent and what its server read. */
+static void test_pipeline__a_request_under_way_at_the_stop_is_the_clients(void)
+{
+	uint64_t c[2] = { 0 }, s[2] = { 0 };
+	struct row r;
+
+	start();
+	tell(CLIENT_ID, TOLD_OPEN, c);
+	tell(SERVER_ID, TOLD_OPEN, s);
+	tell(CLIENT_ID, TOLD_REQUEST, c);
+	tell(SERVER_ID, TOLD_REQUEST, s);
+	tell(SERVER_ID, TOLD_RESPONSE, s);
+	tell(CLIENT_ID, TOLD_RESPONSE, c);
+	tell(CLIENT_ID, TOLD_REQUEST, c);
+	while (!pipeline_stop(t.p, 1))
+		;
+	ASSERT_EQ(count_rows(TABLE_HTTP), 3);
+	EXPECT_EQ(count_primary(TABLE_HTTP), 2);
+	r = nth_row(TABLE_HTTP, 2);
+	EXPECT_STR(text_of(&r, COL_OUTCOME), "agent_stopped");
+	EXPECT_EQ(int_of(&r, COL_IS_PRIMARY), 1);
+	finish();
+}
+
+/* Who cancels a statement writes and is gone before its server has read it. */
+static void test_pipeline__a_one_way_request_is_its_servers(void)
+{
+	uint64_t c[2] = { 0 }, s[2] = { 0 };
+	struct row r;
+
+	start();
+	tell(CLIENT_ID, TOLD_OPEN, c);
+	tell(CLIENT_ID, TOLD_CANCEL, c);
+	EXPECT_EQ(count_rows(TABLE_PGSQL), 0);
+	expect_balanced();
+	EXPECT_EQ(ledger_get(&t.ledger, L6_HELD), 1);
+	tell(SERVER_ID, TOLD_OPEN, s);
+	tell(SERVER_ID, TOLD_CANCEL, s);
+	tell(SERVER_ID, TOLD_CLOSE, s);
+	tell(CLIENT_ID, TOLD_CLOSE, c);
+	ASSERT_EQ(count_rows(TABLE_PGSQL), 2);
+	r = nth_row(TABLE_PGSQL, 0);
+	EXPECT_STR(text_of(&r, COL_ROLE), "server");
+	EXPECT_EQ(int_of(&r, COL_IS_PRIMARY), 1);
+	r = nth_row(TABLE_PGSQL, 1);
+	EXPECT_STR(text_of(&r, COL_ROLE), "client");
+	EXPECT_STR(text_of(&r, COL_OUTCOME), "ok");
+	EXPECT_EQ(int_of(&r, COL_IS_PRIMARY), 0);
+	finish();
+}
+
+/* Nobody on this node reads it: it waits for a second, no longer. */
+static void test_pipeline__a_one_way_request_waits_a_second(void)
+{
+	uint64_t c[2] = { 0 };
+	struct row r;
+
+	start();
+	tell(CLIENT_ID, TOLD_OPEN, c);
+	tell(CLIENT_ID, TOLD_CANCEL, c);
+	pipeline_tick(t.p, t.now + 2 * NSEC_PER_SEC, 5000 * NSEC_PER_SEC);
+	ASSERT_EQ(count_rows(TABLE_PGSQL), 1);
+	r = nth_row(TABLE_PGSQL, 0);
+	EXPECT_STR(text_of(&r, COL_OUTCOME), "ok");
+	EXPECT_EQ(int_of(&r, COL_IS_PRIMARY), 1);
+	finish();
+}
+
+/* An end of an older connection is told before it is certain which connection that is, then again. */
+static void test_pipeline__an_end_may_be_told_who_it_is_later(void)
+{
+	uint64_t c[2] = { 0 }, s[2] = { 0 };
+	struct row r;
+
+	start();
+	tell(CLIENT_ID, TOLD_ANONYMOUS, c);
+	EXPECT(!pipeline_knows(t.p, CLIENT_ID));
+	tell(SERVER_ID, TOLD_OLD, s);
+	tell(CLIENT_ID, TOLD_OLD, c);
+	EXPECT(pipeline_knows(t.p, CLIENT_ID));
+	tell(CLIENT_ID, TOLD_REQUEST, c);
+	tell(SERVER_ID, TOLD_REQUEST, s);
+	tell(SERVER_ID, TOLD_RESPONSE, s);
+	tell(CLIENT_ID, TOLD_RESPONSE, c);
+	ASSERT_EQ(count_rows(TABLE_HTTP), 2);
+	EXPECT_EQ(count_primary(TABLE_HTTP), 1);
+	r = nth_row(TABLE_HTTP, 1);
+	EXPECT_STR(text_of(&r, COL_ROLE), "client");
+	EXPECT_STR(text_of(&r, COL_SERVER_COMM), "nginx");
+	finish();
+}
+
 /* The answer is lost, and nothing behind it shows that but the position at the close. */
 static void test_pipeline__lost_before_the_close(void)
 {
@@ -1024,6 +1231,11 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends), TEST(test_pipelin
 	  TEST(test_pipeline__statements_of_one_query_are_counted_apart),
 	  TEST(test_pipeline__what_was_passed_over_shifts_no_answers),
 	  TEST(test_pipeline__a_request_that_was_never_read_is_the_clients),
+	  TEST(test_pipeline__one_row_is_primary_in_any_order),
+	  TEST(test_pipeline__a_request_under_way_at_the_stop_is_the_clients),
+	  TEST(test_pipeline__a_one_way_request_is_its_servers),
+	  TEST(test_pipeline__a_one_way_request_waits_a_second),
+	  TEST(test_pipeline__an_end_may_be_told_who_it_is_later),
 	  TEST(test_pipeline__lost_before_the_close), TEST(test_pipeline__left_out_on_purpose),
 	  TEST(test_pipeline__told_again), TEST(test_pipeline__start_lines_that_are_rare),
 	  TEST(test_pipeline__control_bytes_in_a_target_hide_nothing),
