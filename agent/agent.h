@@ -108,6 +108,7 @@ struct attacher_args {
 	const char *collector; /* path of the collector's socket for agents; NULL: none */
 	const char *reads;     /* capture_read_parse()'s word; NULL: the best that loads */
 	const char *cgroup;    /* of struct capture_opts */
+	const char *heartbeat; /* file of heartbeat.h, or NULL */
 	const char *simulate;  /* hidden test switches, or NULL */
 	uint8_t leak_hop;      /* hidden: this hop counts wrongly; 0: none */
 	int ready_fd;	       /* is told "ready" when all runs, then closed; -1: nobody waits */

@@ -7,6 +7,7 @@
 #include "agent/capture.h"
 #include "agent/children.h"
 #include "agent/data_dir.h"
+#include "agent/heartbeat.h"
 #include "agent/kube.h"
 #include "agent/sandbox.h"
 #include "base/caps.h"
@@ -46,10 +47,11 @@ struct attacher {
 	struct kube kube;
 	struct budget budget;
 	int signal_fd;
+	int heartbeat_fd; /* -1: none */
 	bool stop;
 };
 
-static struct attacher at = { .shipper_fd = -1 };
+static struct attacher at = { .shipper_fd = -1, .heartbeat_fd = -1 };
 
 /* ---- the loop ---- */
 
@@ -191,6 +193,8 @@ static void run(void)
 		children_tend(&at.children);
 		keep_budget();
 		sweep(&swept_ns);
+		if (at.heartbeat_fd >= 0)
+			heartbeat_beat(at.heartbeat_fd);
 	}
 }
 
@@ -423,6 +427,11 @@ static int start(void)
 	atomic_store(&at.ledger->attacher.kubernetes,
 		     at.kube.wanted ? KUBERNETES_STARTING : KUBERNETES_OFF);
 	fill_children();
+	if (at.args->heartbeat && (at.heartbeat_fd = heartbeat_open(at.args->heartbeat)) < 0) {
+		fprintf(stderr, "kelpie-agent: %s: %s\n", at.args->heartbeat,
+			strerror(-at.heartbeat_fd));
+		return at.heartbeat_fd;
+	}
 	if ((err = start_children()) < 0 || (err = attach()) < 0 || (err = confine()) < 0)
 		return err;
 	if (at.args->ready_fd >= 0) {

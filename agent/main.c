@@ -1,6 +1,7 @@
 /* kelpie-agent: what it is told on the command line, and which of its programs that means. */
 #include "agent/agent.h"
 #include "agent/bpf/config.h"
+#include "agent/heartbeat.h"
 #include "agent/policy.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -14,7 +15,7 @@
 
 static struct config cfg;
 static struct attacher_args attacher = { .cfg = &cfg, .ready_fd = -1 };
-static const char *replay, *record; /* files */
+static const char *replay, *record, *alive; /* files */
 static uint64_t record_ns = 10 * NSEC_PER_SEC;
 static uint16_t ports[CFG_PORTS]; /* record only these; none: all */
 
@@ -32,6 +33,8 @@ static const struct option options[] = {
 	{ "record", required_argument, NULL, 'w' },
 	{ "for", required_argument, NULL, 't' },
 	{ "port", required_argument, NULL, 'P' },
+	{ "heartbeat", required_argument, NULL, 'B' },
+	{ "alive", required_argument, NULL, 'A' },
 	{ "simulate", required_argument, NULL, 's' },
 	{ "simulate-leak", required_argument, NULL, 'l' },
 	{ "set", required_argument, NULL, 'S' },
@@ -40,13 +43,15 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-static const char usage[] = "usage: kelpie-agent [--data-dir DIR] [--collector unix:PATH] "
-			    "[--config FILE] [--node NAME]\n"
-			    "                    [--ready-fd N] [--set KEY=VALUE]\n"
-			    "       kelpie-agent --replay FILE --data-dir DIR\n"
-			    "       kelpie-agent --record FILE [--for 10s] [--port N,N]\n"
-			    "Watches the connections of this machine and stores what they carry. "
-			    "Started by `kelpie run`.\n";
+static const char usage[] =
+	"usage: kelpie-agent [--data-dir DIR] [--collector unix:PATH] "
+	"[--config FILE] [--node NAME]\n"
+	"                    [--ready-fd N] [--set KEY=VALUE] [--heartbeat FILE]\n"
+	"       kelpie-agent --replay FILE --data-dir DIR\n"
+	"       kelpie-agent --record FILE [--for 10s] [--port N,N]\n"
+	"       kelpie-agent --alive FILE\n"
+	"Watches the connections of this machine and stores what they carry. "
+	"Started by `kelpie run`.\n";
 
 struct flags {
 	struct config_flag list[FLAGS_MAX];
@@ -126,6 +131,12 @@ static int parse_option(int opt, struct flags *f)
 		return parse_duration_ns(slice_str(optarg), &record_ns);
 	case 'P':
 		return parse_ports(slice_str(optarg));
+	case 'B':
+		attacher.heartbeat = optarg;
+		return 0;
+	case 'A':
+		alive = optarg;
+		return 0;
 	case 's':
 		attacher.simulate = optarg;
 		return 0;
@@ -188,6 +199,8 @@ int main(int argc, char **argv)
 
 	if (r)
 		return r;
+	if (alive)
+		return heartbeat_main(alive);
 	if (replay)
 		return replay_main(&cfg, replay);
 	if (record)
