@@ -39,7 +39,7 @@ static int set_address(struct client *c, const char *address, struct trouble *t)
 		if (!address[5])
 			return trouble_set(t, EXIT_USAGE,
 					   "'unix:' without a path; write unix:/path/of.sock");
-	} else if (strncmp(address, "http://", 7) == 0) {
+	} else if (strncmp(address, "http://", 7) == 0 || strncmp(address, "https://", 8) == 0) {
 		strbuf_add(&base, address, strlen(address) - (address[strlen(address) - 1] == '/'));
 	} else if (strchr(address, ':') && !strchr(address, '/')) {
 		strbuf_addf(&base, "http://%s", address);
@@ -131,6 +131,11 @@ static int unreachable(const struct client *c, CURLcode code, struct trouble *t)
 			t, EXIT_NOT_ALLOWED,
 			"not allowed to use %s; become root, or join the group of that socket",
 			c->address);
+	if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+		return trouble_set(t, EXIT_UNREACHABLE,
+				   "%s does not prove who it is: %s; $KELPIE_CA_FILE names the "
+				   "authority that its certificate comes from",
+				   c->address, curl_easy_strerror(code));
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return trouble_set(t, EXIT_UNREACHABLE, "no answer from %s in time", c->address);
 	if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING)
@@ -208,11 +213,15 @@ static struct curl_slist *headers_for(const struct client_request *req)
 static void set_options(struct client *c, const struct client_request *req, struct transfer *x,
 			const char *url, struct curl_slist *headers)
 {
+	const char *ca = getenv("KELPIE_CA_FILE");
+
 	curl_easy_reset(c->easy);
 	if (c->socket)
 		curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->socket);
 	curl_easy_setopt(c->easy, CURLOPT_URL, url);
-	curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http");
+	curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	if (ca && *ca)
+		curl_easy_setopt(c->easy, CURLOPT_CAINFO, ca);
 	curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);

@@ -11,7 +11,8 @@
 struct client;
 struct kube;
 
-/* address: "unix:PATH", "ADDR:PORT", "http://...". 0 or -EIO with *t set. */
+/* address: "unix:PATH", "ADDR:PORT", "http://...", "https://..." ($KELPIE_CA_FILE: PEM file of the
+ * authorities to trust). 0 or -EIO with *t set. */
 int client_new(const char *address, struct client **ret, struct trouble *t);
 /* Through kubectl; takes kube over, also on failure. */
 int client_new_kube(struct kube *kube, struct client **ret, struct trouble *t);

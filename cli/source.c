@@ -104,11 +104,10 @@ static int open_data_dir(struct source *s, const struct options *o, struct troub
 	return local_open(dir, &s->local, t);
 }
 
-/* kubectl's --server is a URL; Kelpie's own address is one only as http://. */
+/* kubectl's --server is a URL, the API server's. */
 static bool is_api_server(const struct options *o)
 {
-	return o->server && (strncmp(o->server, "https://", 8) == 0 ||
-			     (o->kubectl && strncmp(o->server, "http://", 7) == 0));
+	return o->kubectl && o->server && strstr(o->server, "://");
 }
 
 bool source_is_cluster(const struct options *o)
