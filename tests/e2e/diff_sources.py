@@ -51,12 +51,12 @@ def live(kelpie, sql):
 
 
 class Capture:
-    """What goes to and from these ports of the loopback interface, by dumpcap."""
+    """What goes to and from these ports of the loopback interface, TCP and UDP, by dumpcap."""
 
     def __init__(self, area, name, ports):
         self.name = name
         self.file = area.file(f"{name}.pcapng")
-        what = " or ".join(f"tcp port {p}" for p in ports)
+        what = " or ".join(f"port {p}" for p in ports)
         self.process = area.start(["dumpcap", "-q", "-i", "lo", "-s", "0", "-B", "256",
                                    "-f", what, "-w", self.file])
         # It says its file's name when the socket is open.
