@@ -120,6 +120,7 @@ struct conn {
 	uint32_t conn_sym;
 	uint32_t
 		opt_out_gen; /* of join.gen, when it was last asked whether its pod wants to be read */
+	bool server_covered; /* the server is on another node, and observed there, too */
 	uint8_t ends_in_pods,
 		ends_named; /* ends whose process is in a pod; of which the pod is known */
 

@@ -333,6 +333,9 @@ static void name_ends(struct pipeline *p, struct conn *c, struct end *client, st
 	identify(p, c, server, unix_ns);
 	intern_end(p, client, c->client_syms);
 	intern_end(p, server, c->server_syms);
+	/* On this node it is known better than by what the cluster says. */
+	c->server_covered = !server->here && server->at->kind && server->at->covered &&
+			    strcmp(server->at->node, p->opts.node) != 0;
 	c->ends_in_pods = (uint8_t)(in_pod(client) + in_pod(server));
 	c->ends_named = (uint8_t)((client->pod != NULL) + (server->pod != NULL));
 }

@@ -296,7 +296,7 @@ static bool server_reads(struct pipeline *p, const struct conn *c, const struct 
 }
 
 /* Whether the row stands for the exchange: a server's does, unless its client's has been made to before
- * this end was known to read it. */
+ * this end was known to read it. After join_ends(). */
 static bool is_primary(struct pipeline *p, struct conn *c, const struct exchange *x, bool server)
 {
 	uint64_t off = x->msg[MSG_REQUEST].off;
@@ -306,7 +306,7 @@ static bool is_primary(struct pipeline *p, struct conn *c, const struct exchange
 		return true;
 	if (server)
 		return alone || !conn_peer_claims(c, off);
-	if (server_reads(p, c, x))
+	if (c->server_covered || server_reads(p, c, x))
 		return false;
 	if (!alone)
 		c->primary_to = MAX(c->primary_to, off + 1);
@@ -343,11 +343,11 @@ static void emit(struct pipeline *p, struct conn *c, struct exchange *x, const c
 	row_int(b, COL_ENCRYPTED, 0);
 	if (!push)
 		row_int(b, COL_REQUEST_OFFSET, offset_of(c, x));
-	row_int(b, COL_IS_PRIMARY, is_primary(p, c, x, server));
 	join_literal(p, b, COL_OUTCOME, outcome ? outcome : "ok");
 	if (c->datagram)
 		dgram_ends(p, c, x);
 	join_ends(p, c, b, push ? resp->first_ns : req->first_ns);
+	row_int(b, COL_IS_PRIMARY, is_primary(p, c, x, server));
 	ops->columns(p, c, x, b);
 	flags = req->flags | resp->flags; /* what is unknown may show only now */
 	if (outcome && server_gave_up(c, outcome)) {

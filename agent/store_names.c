@@ -96,6 +96,7 @@ static void put_entity(struct k8s_entities_writer *w, const Kelpie__Entity *from
 		.node = slice_str(from->node),
 		.from_ns = from->from_ns,
 		.to_ns = from->to_ns,
+		.covered = from->covered,
 	};
 	bool any_node = from->kind == KELPIE__ENTITY_KIND__ENTITY_NODEPORT;
 

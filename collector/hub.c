@@ -132,7 +132,7 @@ static void forget_node(struct node *n)
 }
 
 /* A new epoch counts its losses from zero. */
-static void greet(struct agent *a, struct node *n, const Kelpie__Hello *hello)
+static void greet(struct hub *h, struct agent *a, struct node *n, const Kelpie__Hello *hello)
 {
 	if (n->agent)
 		hub_kill(n->agent); /* the newer stream of a node wins */
@@ -145,6 +145,7 @@ static void greet(struct agent *a, struct node *n, const Kelpie__Hello *hello)
 	n->pid = a->pid;
 	n->agent = a;
 	a->node = n;
+	h->covered_told = false;
 }
 
 static int on_hello(struct hub *h, struct agent *a, const Kelpie__Hello *hello)
@@ -173,7 +174,7 @@ static int on_hello(struct hub *h, struct agent *a, const Kelpie__Hello *hello)
 		log_warn("agent refused: pid=%d: %s", (int)a->pid, refused);
 		return -EPERM;
 	}
-	greet(a, n, hello);
+	greet(h, a, n, hello);
 	a->in.max = FRAME_MAX_BYTES;
 	n->seen_mono_ns = clock_mono_ns();
 	n->seen_unix_ns = clock_unix_ns();
@@ -326,6 +327,7 @@ static void free_agent(struct hub *h, struct agent *a)
 	hub_names_agent_gone(h, a);
 	if (a->node && a->node->agent == a) {
 		a->node->agent = NULL;
+		h->covered_told = false;
 		log_info("agent gone: node=%s pid=%d", a->node->name, (int)a->pid);
 	}
 	close(a->fd);
@@ -409,6 +411,7 @@ static void turn(struct hub *h, const struct epoll_event *events, int n)
 			write_agent(h, a);
 		while (!a->want_write && hub_push_names(h, a));
 	sweep(h);
+	hub_tell_covered(h);
 }
 
 static void *hub_thread(void *arg)

@@ -109,6 +109,8 @@ struct hub {
 	struct hub_call calls[HUB_CONTROLS_MAX];
 	struct names *names; /* NULL: no Kubernetes */
 	struct frame_reader news;
+	struct frame_writer to_watcher;
+	bool covered_told; /* which nodes have an agent */
 	struct hub_cluster cluster;
 };
 
@@ -135,6 +137,8 @@ void hub_calls_agent_gone(struct hub *h, struct agent *a);
 int hub_names_open(struct hub *h);
 void hub_names_close(struct hub *h);
 void hub_on_news(struct hub *h);
+/* Which nodes have an agent, where that has changed since it was told. */
+void hub_tell_covered(struct hub *h);
 void hub_on_names_wanted(struct hub *h, struct agent *a, const Kelpie__NamesWanted *w);
 /* Queues what it lacks, as far as it takes it; whether there was something. */
 bool hub_push_names(struct hub *h, struct agent *a);

@@ -72,6 +72,28 @@ void hub_on_news(struct hub *h)
 		say_gone(h, strerrordesc_np(more < 0 ? -more : -err));
 }
 
+static void queue_covered(struct hub *h)
+{
+	Kelpie__CoveredNodes m = KELPIE__COVERED_NODES__INIT;
+	char *nodes[HUB_AGENTS_MAX];
+
+	m.nodes = nodes;
+	for (size_t i = 0; i < HUB_AGENTS_MAX; i++)
+		if (h->nodes[i].used && h->nodes[i].agent)
+			nodes[m.n_nodes++] = h->nodes[i].name;
+	h->covered_told = frame_writer_push_message(&h->to_watcher, &m.base) == 0;
+}
+
+void hub_tell_covered(struct hub *h)
+{
+	if (h->cfg.news_fd < 0)
+		return;
+	if (!h->covered_told)
+		queue_covered(h);
+	if (frame_writer_flush(&h->to_watcher, h->cfg.news_fd) < 0)
+		say_gone(h, "the process that watches the API server takes nothing any more");
+}
+
 void hub_on_names_wanted(struct hub *h, struct agent *a, const Kelpie__NamesWanted *w)
 {
 	if (h->names)
@@ -113,6 +135,7 @@ int hub_names_open(struct hub *h)
 	if (h->cfg.news_fd < 0)
 		return 0;
 	frame_reader_init(&h->news, FRAME_MAX_BYTES);
+	frame_writer_init(&h->to_watcher, FRAME_WRITE_MAX_BYTES);
 	return names_new(clock_unix_ns(), &h->names);
 }
 
@@ -120,6 +143,7 @@ void hub_names_close(struct hub *h)
 {
 	closep(&h->cfg.news_fd);
 	frame_reader_done(&h->news);
+	frame_writer_done(&h->to_watcher);
 	if (h->names)
 		names_free(h->names);
 }

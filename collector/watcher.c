@@ -34,6 +34,7 @@ struct lookout {
 	bool over;
 	struct k8s_cluster *cluster;
 	struct frame_writer out;
+	struct frame_reader in;
 	bool synced[_K8S_KIND_MAX], told_all;
 	char conditions[_K8S_KIND_MAX][256];
 	uint64_t state_due_ns;
@@ -115,6 +116,7 @@ static void on_entity(void *ctx, const struct k8s_entity *e)
 	to->node = add_text(&text, e->node);
 	to->from_ns = e->from_ns;
 	to->to_ns = e->to_ns;
+	to->covered = e->covered;
 	l->names.n_entities++;
 	if (l->names.n_entities == TELL_MAX)
 		flush_names(l);
@@ -188,17 +190,47 @@ static void on_condition(void *ctx, enum k8s_kind kind, const char *text)
 	l->state_due_ns = 0;
 }
 
+static void take_covered(struct lookout *l, struct slice bytes)
+{
+	struct ProtobufCMessage *base = NULL;
+	const Kelpie__CoveredNodes *m;
+	struct slice *nodes;
+
+	if (frame_message_parse(&kelpie__covered_nodes__descriptor, bytes, &base) < 0)
+		return;
+	m = (const Kelpie__CoveredNodes *)base;
+	nodes = calloc(m->n_nodes + 1, sizeof(*nodes));
+	for (size_t i = 0; nodes && i < m->n_nodes; i++)
+		nodes[i] = slice_str(m->nodes[i]);
+	if (nodes)
+		k8s_cluster_cover(l->cluster, nodes, m->n_nodes);
+	free(nodes);
+	frame_message_free(base);
+}
+
+/* What the hub says. It has ended when there is nothing more to come. */
+static void hear(struct lookout *l)
+{
+	ssize_t n = frame_reader_fill(&l->in, l->fd);
+	struct slice bytes;
+	int more = 0;
+
+	if (n == -EAGAIN)
+		return;
+	while (n > 0 && (more = frame_reader_next(&l->in, &bytes)) == 1)
+		take_covered(l, bytes);
+	l->over |= n <= 0 || more < 0;
+}
+
 static void turn(struct lookout *l, struct k8s_client *client)
 {
 	struct pollfd fds[] = { { .fd = k8s_client_fd(client), .events = POLLIN },
 				{ .fd = l->fd, .events = POLLIN } };
 	int wait = k8s_client_timeout_ms(client);
-	uint8_t none;
 
 	(void)poll(fds, ARRAY_SIZE(fds), wait < 0 ? TURN_MS : MIN(wait, TURN_MS));
-	/* The hub says nothing: it is readable when it has ended. */
-	if (fds[1].revents && recv(l->fd, &none, 1, MSG_DONTWAIT) == 0)
-		l->over = true;
+	if (fds[1].revents)
+		hear(l);
 	k8s_client_turn(client);
 	flush_names(l);
 	if (clock_mono_ns() >= l->state_due_ns)
@@ -251,6 +283,7 @@ static int watcher_main(const struct k8s_config *cfg, int fd)
 	for (size_t i = 0; i < TELL_MAX; i++)
 		l.list[i] = &l.entities[i];
 	frame_writer_init(&l.out, FRAME_WRITE_MAX_BYTES);
+	frame_reader_init(&l.in, FRAME_MAX_BYTES);
 	/* libcurl and OpenSSL read what they want of /etc and /usr while they start. */
 	err = k8s_client_new(cfg, &client);
 	if (err == 0)

@@ -1,6 +1,5 @@
 #include "k8s/cluster.h"
 
-#include "base/hashmap.h"
 #include "k8s/cluster_int.h"
 
 #include <errno.h>
@@ -19,17 +18,6 @@ struct member {
 	uint32_t beyond; /* slices of further services */
 };
 
-struct k8s_cluster {
-	k8s_entity_fn changed;
-	void *ctx;
-	struct hash_key key;
-	struct hashmap things;	/* hash of the uid -> struct thing */
-	struct hashmap members; /* hash of a pod's uid -> struct member */
-	struct hashmap jobs;	/* hash of namespace and name -> struct thing of the Job */
-	size_t n_of[_K8S_KIND_MAX], n_entities;
-	uint64_t refused;
-};
-
 int k8s_cluster_new(k8s_entity_fn changed, void *ctx, struct k8s_cluster **ret)
 {
 	struct k8s_cluster *c = calloc(1, sizeof(*c));
@@ -42,6 +30,9 @@ int k8s_cluster_new(k8s_entity_fn changed, void *ctx, struct k8s_cluster **ret)
 	hashmap_init(&c->things, K8S_CLUSTER_OBJECTS_MAX);
 	hashmap_init(&c->members, K8S_CLUSTER_OBJECTS_MAX);
 	hashmap_init(&c->jobs, K8S_CLUSTER_OBJECTS_MAX);
+	hashmap_init(&c->services, K8S_CLUSTER_OBJECTS_MAX);
+	hashmap_init(&c->backings, K8S_CLUSTER_OBJECTS_MAX);
+	hashmap_init(&c->covered, K8S_CLUSTER_OBJECTS_MAX);
 	*ret = c;
 	return 0;
 }
@@ -66,6 +57,8 @@ void k8s_cluster_free(struct k8s_cluster *c)
 	hashmap_done(&c->things);
 	hashmap_done(&c->members);
 	hashmap_done(&c->jobs);
+	hashmap_done(&c->services);
+	cover_done(c);
 	free(c);
 }
 
@@ -74,7 +67,7 @@ static uint64_t uid_key(const struct k8s_cluster *c, struct slice uid)
 	return hash_bytes(&c->key, uid);
 }
 
-static uint64_t job_key(const struct k8s_cluster *c, struct slice ns, struct slice name)
+uint64_t cluster_name_key(const struct k8s_cluster *c, struct slice ns, struct slice name)
 {
 	return hash_u64(hash_bytes(&c->key, ns)) ^ hash_bytes(&c->key, name);
 }
@@ -97,7 +90,7 @@ static struct k8s_entity as_told(const struct thing *t, size_t i)
 	return e;
 }
 
-static void tell(const struct k8s_cluster *c, const struct thing *t, size_t i, uint64_t to_ns)
+void cluster_tell(const struct k8s_cluster *c, const struct thing *t, size_t i, uint64_t to_ns)
 {
 	struct k8s_entity e = as_told(t, i);
 
@@ -107,9 +100,10 @@ static void tell(const struct k8s_cluster *c, const struct thing *t, size_t i, u
 
 static bool same(const struct k8s_entity *a, const struct k8s_entity *b)
 {
-	return a->from_ns == b->from_ns && slice_eq(a->ns, b->ns) && slice_eq(a->name, b->name) &&
-	       slice_eq(a->workload_kind, b->workload_kind) && slice_eq(a->workload, b->workload) &&
-	       slice_eq(a->service, b->service) && slice_eq(a->node, b->node);
+	return a->from_ns == b->from_ns && a->covered == b->covered && slice_eq(a->ns, b->ns) &&
+	       slice_eq(a->name, b->name) && slice_eq(a->workload_kind, b->workload_kind) &&
+	       slice_eq(a->workload, b->workload) && slice_eq(a->service, b->service) &&
+	       slice_eq(a->node, b->node);
 }
 
 /* Both lists are in order: what is only in the old one has ended, what differs is told; all of it when
@@ -126,12 +120,12 @@ static void tell_changes(const struct k8s_cluster *c, const struct thing *old,
 				    : thing_order(&old->entities[i], &now->entities[k]);
 
 		if (order < 0) {
-			tell(c, old, i++, now_ns);
+			cluster_tell(c, old, i++, now_ns);
 		} else if (order > 0) {
-			tell(c, now, k++, 0);
+			cluster_tell(c, now, k++, 0);
 		} else {
 			if (facts || !same(&old->entities[i], &now->entities[k]))
-				tell(c, now, k, 0);
+				cluster_tell(c, now, k, 0);
 			i++;
 			k++;
 		}
@@ -141,7 +135,7 @@ static void tell_changes(const struct k8s_cluster *c, const struct thing *old,
 static void tell_all(const struct k8s_cluster *c, const struct thing *t)
 {
 	for (size_t i = 0; i < t->n_entities; i++)
-		tell(c, t, i, 0);
+		cluster_tell(c, t, i, 0);
 }
 
 /* ---- facts of other objects ---- */
@@ -169,7 +163,8 @@ static struct slice only_service(const struct k8s_cluster *c, struct slice pod)
 static struct slice cronjob_of(const struct k8s_cluster *c, const struct thing *pod)
 {
 	const struct thing *job =
-		pod->name.n ? hashmap_get_ptr(&c->jobs, job_key(c, pod->ns, pod->name)) : NULL;
+		pod->name.n ? hashmap_get_ptr(&c->jobs, cluster_name_key(c, pod->ns, pod->name))
+			    : NULL;
 
 	return job ? job->cronjob : (struct slice){ 0 };
 }
@@ -269,8 +264,6 @@ static void slice_changed(struct k8s_cluster *c, const struct thing *old, const 
 /* A pod of a CronJob's Job that was told before the Job. */
 static void job_changed(struct k8s_cluster *c, struct thing *job)
 {
-	if (hashmap_put_ptr(&c->jobs, job_key(c, job->ns, job->name), job) < 0)
-		c->refused++;
 	for (struct hashmap_entry *e = NULL; job->cronjob.n && (e = hashmap_next(&c->things, e));) {
 		struct thing *t = (void *)(uintptr_t)e->value;
 
@@ -288,12 +281,27 @@ static void counted(struct k8s_cluster *c, const struct thing *t, bool there)
 	c->n_entities += there ? t->n_entities : -t->n_entities;
 }
 
-static void forget_job(struct k8s_cluster *c, const struct thing *t)
+/* Those that are looked for by their names; NULL for the others. */
+static struct hashmap *by_name(struct k8s_cluster *c, const struct thing *t)
 {
-	uint64_t key = job_key(c, t->ns, t->name);
+	return t->kind == K8S_JOB ? &c->jobs : t->kind == K8S_SERVICE ? &c->services : NULL;
+}
 
-	if (t->kind == K8S_JOB && hashmap_get_ptr(&c->jobs, key) == t)
-		(void)hashmap_del(&c->jobs, key);
+static void forget_name(struct k8s_cluster *c, const struct thing *t)
+{
+	struct hashmap *names = by_name(c, t);
+	uint64_t key = cluster_name_key(c, t->ns, t->name);
+
+	if (names && hashmap_get_ptr(names, key) == t)
+		(void)hashmap_del(names, key);
+}
+
+static void remember_name(struct k8s_cluster *c, struct thing *t)
+{
+	struct hashmap *names = by_name(c, t);
+
+	if (names && hashmap_put_ptr(names, cluster_name_key(c, t->ns, t->name), t) < 0)
+		c->refused++;
 }
 
 /* The thing of that uid, an empty one when it is new. */
@@ -337,15 +345,19 @@ int k8s_cluster_put(struct k8s_cluster *c, const struct k8s_object *o, uint64_t 
 	now.told_service = TAKE_PTR(old.told_service);
 	now.told_cronjob = TAKE_PTR(old.told_cronjob);
 	if (old.kind) {
-		forget_job(c, t);
+		forget_name(c, t);
 		counted(c, &old, false);
 	}
 	*t = now;
 	counted(c, t, true);
+	remember_name(c, t);
 	facts = t->kind == K8S_POD && look_up_facts(c, t);
+	cover_thing(c, t);
 	tell_changes(c, &old, t, facts, now_ns);
-	if (t->kind == K8S_ENDPOINT_SLICE)
+	if (t->kind == K8S_ENDPOINT_SLICE) {
 		slice_changed(c, &old, t);
+		cover_slice(c, &old, t);
+	}
 	if (t->kind == K8S_JOB)
 		job_changed(c, t);
 	thing_done(&old);
@@ -358,12 +370,14 @@ void k8s_cluster_gone(struct k8s_cluster *c, struct slice uid, uint64_t at_ns)
 
 	if (!t)
 		return;
-	forget_job(c, t);
+	forget_name(c, t);
 	(void)hashmap_del(&c->things, uid_key(c, uid));
 	counted(c, t, false);
 	tell_changes(c, t, &none, false, at_ns);
-	if (t->kind == K8S_ENDPOINT_SLICE)
+	if (t->kind == K8S_ENDPOINT_SLICE) {
 		slice_changed(c, t, &none);
+		cover_slice(c, t, &none);
+	}
 	thing_done(t);
 	free(t);
 }

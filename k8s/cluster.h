@@ -30,6 +30,10 @@ DEFINE_CLEANUP(struct k8s_cluster, k8s_cluster_free)
 int k8s_cluster_put(struct k8s_cluster *c, const struct k8s_object *o, uint64_t now_ns);
 void k8s_cluster_gone(struct k8s_cluster *c, struct slice uid, uint64_t at_ns);
 
+/* The nodes on which an agent runs, all of them: what is called there is observed there, too. A service's
+ * entities are covered where all its endpoints are. Changes are told. */
+void k8s_cluster_cover(struct k8s_cluster *c, const struct slice *nodes, size_t n);
+
 /* Everything that holds now. */
 void k8s_cluster_each(const struct k8s_cluster *c, k8s_entity_fn fn, void *ctx);
 

@@ -2,14 +2,16 @@
 #ifndef K8S_CLUSTER_INT_H
 #define K8S_CLUSTER_INT_H
 
+#include "base/hashmap.h"
 #include "k8s/cluster.h"
 
 /* What one object says. Its texts are the object's own slices until thing_keep() has copied them. */
 struct thing {
 	enum k8s_kind kind;
 	bool own_service; /* pod: an annotation names it, slices do not count */
+	bool capture_off; /* pod: its annotation says that nothing of it is observed */
 	struct slice uid, ns;
-	struct slice name;    /* job; of a pod its Job's, where it has one */
+	struct slice name;    /* job, service; of a pod its Job's, where it has one */
 	struct slice service; /* slice: whose endpoints these are */
 	struct slice cronjob; /* job: its controller */
 	struct slice *pods;   /* slice: uids of the pods in it, each once */
@@ -31,5 +33,31 @@ void thing_done(struct thing *t);
 
 /* By place: address, port, protocol, kind. Entities of one object and place are the same one. */
 int thing_order(const struct k8s_entity *a, const struct k8s_entity *b);
+
+struct k8s_cluster {
+	k8s_entity_fn changed;
+	void *ctx;
+	struct hash_key key;
+	struct hashmap things;	 /* hash of the uid -> struct thing */
+	struct hashmap members;	 /* hash of a pod's uid -> struct member */
+	struct hashmap jobs;	 /* cluster_name_key() -> struct thing of the Job */
+	struct hashmap services; /* the same of Services */
+	struct hashmap backings; /* cluster_name_key() of a Service -> struct backing */
+	struct hashmap covered;	 /* hash of a node's name */
+	size_t n_of[_K8S_KIND_MAX], n_entities;
+	uint64_t refused;
+};
+
+uint64_t cluster_name_key(const struct k8s_cluster *c, struct slice ns, struct slice name);
+/* Tells the entity as it is known now; to_ns: it ended then. */
+void cluster_tell(const struct k8s_cluster *c, const struct thing *t, size_t i, uint64_t to_ns);
+
+/* cluster_cover.c */
+
+/* Marks which of the thing's entities are covered; tells nothing. */
+void cover_thing(const struct k8s_cluster *c, struct thing *t);
+/* A slice comes or goes: its service is told again when that changes whether it is covered. */
+void cover_slice(struct k8s_cluster *c, const struct thing *old, const struct thing *now);
+void cover_done(struct k8s_cluster *c);
 
 #endif

@@ -68,6 +68,7 @@ static void of_pod(const struct k8s_object *o, struct thing *t)
 	if (slice_eq_str(e.workload_kind, "Job"))
 		t->name = e.workload;
 	t->own_service = e.service.n > 0;
+	t->capture_off = slice_eq_str(o->meta.capture, "false");
 	if (p->host_network || slice_eq_str(p->phase, "Succeeded") ||
 	    slice_eq_str(p->phase, "Failed"))
 		return;
@@ -83,6 +84,7 @@ static void of_service(const struct k8s_object *o, struct thing *t)
 				.service = o->meta.name,
 				.from_ns = (uint64_t)MAX(o->meta.created_ns, (int64_t)0) };
 
+	t->name = o->meta.name;
 	for (size_t i = 0; i < s->n_cluster_ips; i++)
 		add(t, s->cluster_ips[i], e);
 	for (size_t i = 0; i < s->n_ports; i++) {

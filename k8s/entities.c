@@ -307,7 +307,10 @@ static void set_service(struct k8s_entities_writer *w, struct entity_slot *s,
 	if (node ? !service.n && !named : named)
 		return;
 	s->text[TEXT_SERVICE] = intern(w, service);
-	s->flags = node && service.n ? ENTITY_NAMED_BY_NODE : 0;
+	if (node && service.n)
+		s->flags |= ENTITY_NAMED_BY_NODE;
+	else
+		s->flags &= (uint8_t)~ENTITY_NAMED_BY_NODE;
 }
 
 static void fill(struct k8s_entities_writer *w, struct entity_slot *s, enum k8s_entity_source from,
@@ -322,6 +325,10 @@ static void fill(struct k8s_entities_writer *w, struct entity_slot *s, enum k8s_
 	}
 	set_text(w, s, TEXT_NODE, e->node);
 	set_service(w, s, from, e->service);
+	if (from == K8S_FROM_CLUSTER && e->covered)
+		s->flags |= ENTITY_COVERED;
+	else if (from == K8S_FROM_CLUSTER)
+		s->flags &= (uint8_t)~ENTITY_COVERED;
 	if (from == K8S_FROM_NODE || s->source != K8S_FROM_NODE) {
 		s->source = (uint8_t)from;
 		s->round = w->round[from];

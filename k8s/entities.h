@@ -55,6 +55,7 @@ struct k8s_entity {
 	struct slice service;
 	struct slice node;	 /* that a pod is on */
 	uint64_t from_ns, to_ns; /* unix time; from 0: since it is known here; to 0: it goes on */
+	bool covered; /* an agent observes what is called here, at this end; the cluster says so */
 };
 
 struct k8s_entities; /* the image */
@@ -115,6 +116,7 @@ struct k8s_answer {
 	char ns[K8S_NAME_MAX + 1], name[K8S_NAME_MAX + 1];
 	char workload_kind[K8S_NAME_MAX + 1], workload[K8S_NAME_MAX + 1];
 	char service[K8S_NAME_MAX + 1], node[K8S_NAME_MAX + 1];
+	bool covered;		 /* as of struct k8s_entity */
 	uint64_t from_ns, to_ns; /* it holds for these times; to 0: and on */
 };
 

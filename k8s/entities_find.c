@@ -43,6 +43,7 @@ struct search {
 	char service[K8S_NAME_MAX + 1], ns[K8S_NAME_MAX + 1]; /* that the port belongs to */
 	char pod[K8S_NAME_MAX + 1];			      /* behind it, where that is known */
 	bool service_twice;
+	bool service_covered;
 };
 
 /* Whether the interval has the time; the answer holds between the nearest bounds around it. */
@@ -93,6 +94,7 @@ static void take_port(struct search *s, const struct entity_slot *e)
 		s->service_twice = true;
 	memcpy(s->service, service, sizeof(service));
 	memcpy(s->ns, ns, sizeof(ns));
+	s->service_covered = e->flags & ENTITY_COVERED;
 	if (pod[0])
 		memcpy(s->pod, pod, sizeof(pod));
 }
@@ -122,6 +124,7 @@ static void answer_pod(struct search *s)
 	struct k8s_answer *r = s->ret;
 
 	r->kind = K8S_ENTITY_POD;
+	r->covered = s->base.flags & ENTITY_COVERED;
 	copy_text(s->m, s->base.text[TEXT_NS], r->ns);
 	copy_text(s->m, s->base.text[TEXT_NAME], r->name);
 	copy_text(s->m, s->base.text[TEXT_KIND], r->workload_kind);
@@ -138,7 +141,9 @@ static void answer_service(struct search *s)
 	struct k8s_answer *r = s->ret;
 
 	r->kind = K8S_ENTITY_SERVICE;
+	r->covered = s->service_covered;
 	if (s->base.kind == K8S_ENTITY_SERVICE) {
+		r->covered = s->base.flags & ENTITY_COVERED;
 		copy_text(s->m, s->base.text[TEXT_NS], r->ns);
 		copy_text(s->m, s->base.text[TEXT_SERVICE], r->service);
 		return;
@@ -170,6 +175,7 @@ static void search(struct search *s)
 		answer_service(s);
 	} else if (s->base.kind == K8S_ENTITY_NODE) {
 		s->ret->kind = K8S_ENTITY_NODE;
+		s->ret->covered = s->base.flags & ENTITY_COVERED;
 		copy_text(s->m, s->base.text[TEXT_NODE], s->ret->node);
 	}
 }

@@ -18,6 +18,7 @@ enum entity_text {
 
 enum entity_flag {
 	ENTITY_NAMED_BY_NODE = 1 << 0, /* its service is what its annotation says */
+	ENTITY_COVERED = 1 << 1,
 };
 
 struct entity_slot {

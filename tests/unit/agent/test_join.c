@@ -410,8 +410,48 @@ static void test_join__hostile_pod(void)
 	teardown();
 }
 
+/* Another node's agent has the server's row, which is the one that counts; where this node's own does not
+ * know the server's end, it is not read here. */
+static void test_join__a_server_that_another_agent_observes(void)
+{
+	static const struct {
+		const char *node;
+		bool covered, want;
+	} cases[] = {
+		{ "n2", true, true },
+		{ "n2", false, false },
+		{ "n1", true, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct k8s_entity e = { .kind = K8S_ENTITY_POD,
+					.uid = SLICE_LIT("u"),
+					.ns = SLICE_LIT("shop"),
+					.name = SLICE_LIT("web"),
+					.node = slice_str(cases[i].node),
+					.covered = cases[i].covered };
+		struct conn c = client_conn(0, 0, "10.0.1.9"), back = server_conn(0, 0, "10.0.1.9");
+
+		setup();
+		addr(e.addr, "10.0.1.9");
+		EXPECT_EQ(k8s_entities_put(&t.w, K8S_FROM_CLUSTER, &e, UNIX_0), 0);
+		join_look(t.p);
+		end_at(&c, true, BOOT_0 + S);
+		EXPECT_EQ(c.server_covered, cases[i].want);
+		end_at(&back, true, BOOT_0 + S); /* it is the server itself */
+		EXPECT_EQ(back.server_covered, false);
+		/* the agent there went away: rows from now on */
+		e.covered = false;
+		EXPECT_EQ(k8s_entities_put(&t.w, K8S_FROM_CLUSTER, &e, UNIX_0), 0);
+		join_look(t.p);
+		end_at(&c, true, BOOT_0 + S);
+		EXPECT_EQ(c.server_covered, false);
+		teardown();
+	}
+}
+
 TEST_MAIN(TEST(test_join__pod_of_a_process), TEST(test_join__late_pod),
 	  TEST(test_join__number_used_again), TEST(test_join__address_of_the_other_end),
 	  TEST(test_join__name_of_that_time), TEST(test_join__service_of_a_server),
 	  TEST(test_join__host_process), TEST(test_join__table_in_work), TEST(test_join__opted_out),
-	  TEST(test_join__hostile_pod))
+	  TEST(test_join__hostile_pod), TEST(test_join__a_server_that_another_agent_observes))

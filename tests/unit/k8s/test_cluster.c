@@ -306,6 +306,91 @@ static void test_cluster__tells_changes_only(void)
 	teardown(&f);
 }
 
+static void cover(struct fixture *f, const char *first, const char *second)
+{
+	const struct slice nodes[] = { slice_str(first), slice_str(second) };
+
+	k8s_cluster_cover(f->cluster, nodes, first ? second ? 2 : 1 : 0);
+}
+
+static bool covered(struct fixture *f, const char *addr, uint16_t port)
+{
+	ask(f, addr, port, true, f->now + 1);
+	return f->got.covered;
+}
+
+static void put_service(struct fixture *f)
+{
+	struct k8s_object o = object(K8S_SERVICE, "web", "s");
+
+	o.service.cluster_ips[0] = SLICE_LIT("10.96.0.7");
+	o.service.n_cluster_ips = 1;
+	o.service.ports[0] =
+		(struct k8s_port){ .port = 80, .node_port = 30080, .protocol = SLICE_LIT("TCP") };
+	o.service.n_ports = 1;
+	put(f, o);
+}
+
+/* A pod by its node; a service by all its endpoints; in whatever order they are told. */
+static void test_cluster__what_is_observed_at_its_own_end(void)
+{
+	for (int order = 0; order < 4; order++) {
+		struct k8s_object a = slice("web-1", "web", "a", "10.0.0.1"),
+				  b = slice("web-2", "web", "b", "10.0.1.1"),
+				  pod_b = pod("b", "10.0.1.1");
+		struct fixture f;
+
+		setup(&f);
+		a.slice.endpoints[0].node = SLICE_LIT("n1");
+		b.slice.endpoints[0].node = SLICE_LIT("n2");
+		pod_b.pod.node = SLICE_LIT("n2");
+		if (order & 1)
+			cover(&f, "n1", NULL);
+		if (order & 2)
+			put_service(&f);
+		put(&f, pod("a", "10.0.0.1"));
+		put(&f, pod_b);
+		put(&f, a);
+		put(&f, b);
+		if (!(order & 2))
+			put_service(&f);
+		if (!(order & 1))
+			cover(&f, "n1", NULL);
+		EXPECT(covered(&f, "10.0.0.1", 8080));
+		EXPECT(!covered(&f, "10.0.1.1", 8080));
+		EXPECT(!covered(&f, "10.96.0.7", 80));
+		cover(&f, "n2", "n1");
+		EXPECT(covered(&f, "10.0.1.1", 8080));
+		EXPECT(covered(&f, "10.96.0.7", 80));
+		cover(&f, "n1", NULL);
+		EXPECT(!covered(&f, "10.96.0.7", 80));
+		k8s_cluster_gone(f.cluster, SLICE_LIT("web-2"), f.now); /* only n1's is left */
+		EXPECT(covered(&f, "10.96.0.7", 80));
+		k8s_cluster_gone(f.cluster, SLICE_LIT("web-1"), f.now);
+		EXPECT(!covered(&f, "10.96.0.7", 80)); /* nobody is behind it */
+		cover(&f, NULL, NULL);
+		EXPECT(!covered(&f, "10.0.0.1", 8080));
+		teardown(&f);
+	}
+}
+
+/* An agent runs there, and leaves this pod alone. */
+static void test_cluster__a_pod_that_opts_out_is_not_observed(void)
+{
+	struct k8s_object o = pod("a", "10.0.0.1");
+	struct fixture f;
+
+	setup(&f);
+	o.meta.capture = SLICE_LIT("false");
+	cover(&f, "n1", NULL);
+	put(&f, o);
+	EXPECT(!covered(&f, "10.0.0.1", 8080));
+	o.meta.capture = SLICE_LIT("true");
+	put(&f, o);
+	EXPECT(covered(&f, "10.0.0.1", 8080));
+	teardown(&f);
+}
+
 /* 120 endpoints of 32 ports are more than one object may say. */
 static void test_cluster__an_object_is_bounded(void)
 {
@@ -335,4 +420,7 @@ TEST_MAIN(TEST(test_cluster__a_pod_and_its_service_in_either_order),
 	  TEST(test_cluster__an_annotation_is_stronger_than_slices), TEST(test_cluster__workloads),
 	  TEST(test_cluster__services), TEST(test_cluster__an_address_goes_from_pod_to_pod),
 	  TEST(test_cluster__a_pod_in_its_nodes_network_has_no_address),
-	  TEST(test_cluster__tells_changes_only), TEST(test_cluster__an_object_is_bounded))
+	  TEST(test_cluster__tells_changes_only),
+	  TEST(test_cluster__what_is_observed_at_its_own_end),
+	  TEST(test_cluster__a_pod_that_opts_out_is_not_observed),
+	  TEST(test_cluster__an_object_is_bounded))
