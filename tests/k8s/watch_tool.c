@@ -50,6 +50,7 @@ static void on_condition(void *ctx, enum k8s_kind kind, const char *text)
 static void on_answer(void *ctx, int status, struct slice body)
 {
 	(void)ctx;
+	body = slice_trim(body);
 	printf("answer %d %.*s\n", status, (int)body.n, (const char *)body.p);
 }
 
