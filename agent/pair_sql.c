@@ -4,6 +4,7 @@
 #include "agent/pipeline_int.h"
 #include "base/sql_mask.h"
 #include "base/sql_trace.h"
+#include "base/sql_wide.h"
 #include "protocols/secrets.h"
 
 #define MESSAGE_MAX 1024
@@ -37,21 +38,26 @@ void sql_field(struct pipeline *p, struct exchange *x, enum msg_kind kind, enum 
 /* What is kept of a statement, made from its text. */
 struct made {
 	struct stmt s;
+	bool cut; /* it has no more than the beginning of the text */
 	char statement[STATEMENT_MAX], fingerprint[SQL_NORM_MAX];
 	uint8_t safe_statement[REDACT_BUF], safe_fingerprint[REDACT_BUF];
 };
 
-/* What no longer holds a datum, unless the configuration wants those. */
+/* What no longer holds a datum, unless the configuration wants those. Behind what is not sure, data may look
+ * like anything. */
 static void make_texts(const struct pipeline *p, struct slice text, bool cut,
 		       enum sql_dialect dialect, struct made *m)
 {
-	size_t n = cut ? sql_norm_cut(text, dialect, m->fingerprint)
-		       : sql_norm(text, dialect, m->fingerprint);
+	struct slice sure = slice_head(text, sql_sure(text));
+	size_t n;
 
+	m->cut = cut || sure.n < text.n;
+	n = m->cut ? sql_norm_cut(sure, dialect, m->fingerprint)
+		   : sql_norm(text, dialect, m->fingerprint);
 	m->s = (struct stmt){ sql_verb(text, dialect), text, slice_of(m->fingerprint, n) };
 	if (!p->opts.want_literals)
 		m->s.statement = slice_of(
-			m->statement, sql_mask(text, dialect, m->statement, sizeof(m->statement)));
+			m->statement, sql_mask(sure, dialect, m->statement, sizeof(m->statement)));
 }
 
 /* A statement with placeholders comes again and again as it is. */
@@ -62,6 +68,7 @@ static bool recall(struct pipeline *p, struct slice text, enum sql_dialect diale
 
 	if (!e)
 		return false;
+	m->cut = false;
 	n = e->line.value_at;
 	memcpy(m->statement, e->out, n);
 	memcpy(m->fingerprint, e->out + n, e->out_n - n);
@@ -102,7 +109,7 @@ static void make(struct pipeline *p, struct slice text, bool cut, enum sql_diale
 		m->s.statement = redact_text(m->s.statement, m->safe_statement, REDACT_BUF);
 		m->s.fingerprint = redact_text(m->s.fingerprint, m->safe_fingerprint, REDACT_BUF);
 	}
-	if (!cut)
+	if (!m->cut)
 		learn(p, text, dialect, m);
 }
 
@@ -207,6 +214,7 @@ static void put_statement(struct pipeline *p, struct conn *c, struct exchange *x
 	if (text.n) {
 		make(p, text, is_cut(x, text), dialect_of(c), &m);
 		s = m.s;
+		x->truncated |= m.cut && !p->opts.want_literals;
 		if (x->num[SQL_NUM_CALLS] >= 0)
 			s.fingerprint = called(c, x);
 		read_trace(x, text, dialect_of(c));

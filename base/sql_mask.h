@@ -18,8 +18,7 @@ const char *sql_verb(struct slice sql, enum sql_dialect dialect);
  *  - a quoted name that no server would take: longer than SQL_NAME_MAX bytes;
  *  - in SET, ALTER and CREATE, the word or name that a PASSWORD, SECRET, TOKEN or the like is set to
  *    (ALTER USER x PASSWORD y, SET app.token = y).
- * A literal that is cut off is masked to the end. A multi-byte character set whose characters hold a
- * backslash (GBK, SJIS, Big5) is not known here: callers that know of one should not keep the text.
+ * A literal that is cut off is masked to the end. What is not sure in it (base/sql_wide.h) is to be cut off.
  *
  * out: at least MIN(sql.n, cap) bytes, no NUL; the answer is never longer than the statement. One that
  * does not fit into cap (>= 3) bytes ends behind a whole token in `...`. Returns the length. */

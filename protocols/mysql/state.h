@@ -21,6 +21,7 @@
 #include "protocols/mysql/packet.h"
 #include "protocols/step.h"
 #include "base/sql_split.h"
+#include "base/sql_wide.h"
 
 enum phase { PHASE_GREETING, PHASE_LOGIN, PHASE_DIALOG, PHASE_COMMANDS };
 
@@ -115,6 +116,7 @@ struct mysql {
 	struct cursor cursor;
 	struct sql_split split;
 	struct statement_head head;
+	struct sql_wide wide;
 	struct pending pending[MYSQL_PENDING_MAX]; /* a ring */
 	uint32_t pending_at, n_pending;
 	uint64_t next_key, next_orphan, next_push;

@@ -125,6 +125,7 @@ void text_begin(struct mysql *m)
 	m->head = (struct statement_head){ .at = query ? HEAD_WORD : HEAD_DONE };
 	sql_lex_init(&m->head.lex, dialect_of(m), false);
 	sql_split_init(&m->split, dialect_of(m));
+	m->wide = (struct sql_wide){ 0 };
 }
 
 /* Another statement of the command begins. */
@@ -193,6 +194,10 @@ enum step text_payload(struct walk *w)
 	}
 	text = slice_head(text, (size_t)m->request.text_left);
 	n = m->splits ? sql_split(&m->split, text, &end, &empty) : text.n;
+	if (m->splits && sql_wide(&m->wide, slice_head(text, n)) < n) {
+		m->splits = false; /* where it ends is not sure */
+		n = text.n;
+	}
 	head_add(m, slice_head(text, n)); /* may tell that its end cannot be known */
 	over = end && m->splits && m->n_pending < MYSQL_PENDING_MAX;
 	text_emit(w, slice_head(text, over ? n - 1 : n));

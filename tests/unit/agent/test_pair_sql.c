@@ -120,6 +120,31 @@ static void test_pair_sql__statement(void)
 	stop();
 }
 
+/* GBK: the literal is one character, and over. */
+static void test_pair_sql__character_sets(void)
+{
+	static const char *const texts[] = {
+		"select a from t where b = '\xd5\\' and c = 'secret'",
+		"select a from t where b = '\xd5\\', d = 'x; secret', e = \xd5` 'secret' `",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		start(PROTO_MYSQL, false);
+		field(MSG_REQUEST, FIELD_STATEMENT, texts[i]);
+		end();
+		EXPECT_STR(column(COL_DB_STATEMENT), "select a from t where b = ?");
+		EXPECT_STR(column(COL_RESOURCE), "SELECT a FROM t WHERE b = ?...");
+		EXPECT(t.x.truncated);
+		stop();
+	}
+	start(PROTO_MYSQL, false);
+	field(MSG_REQUEST, FIELD_STATEMENT, "select '\xe4\xb8\xad\\'', b");
+	end();
+	EXPECT_STR(column(COL_DB_STATEMENT), "select ?, b");
+	EXPECT(!t.x.truncated);
+	stop();
+}
+
 static void test_pair_sql__secret_name(void)
 {
 	start(PROTO_PGSQL, false);
@@ -314,7 +339,7 @@ static void test_pair_sql__login_missed(void)
 }
 
 TEST_MAIN(TEST(test_pair_sql__login_missed), TEST(test_pair_sql__a_text_that_executes_another),
-	  TEST(test_pair_sql__statement), TEST(test_pair_sql__secret_name),
-	  TEST(test_pair_sql__dialect), TEST(test_pair_sql__dialect_hides_literals),
-	  TEST(test_pair_sql__trace), TEST(test_pair_sql__prepared), TEST(test_pair_sql__cut),
-	  TEST(test_pair_sql__message))
+	  TEST(test_pair_sql__statement), TEST(test_pair_sql__character_sets),
+	  TEST(test_pair_sql__secret_name), TEST(test_pair_sql__dialect),
+	  TEST(test_pair_sql__dialect_hides_literals), TEST(test_pair_sql__trace),
+	  TEST(test_pair_sql__prepared), TEST(test_pair_sql__cut), TEST(test_pair_sql__message))
