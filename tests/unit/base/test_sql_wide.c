@@ -29,7 +29,7 @@ static void test_sql_sure__up_to_the_second_byte(void)
 	expect_sure("'\xe4\xb8\xad\\', 'b \xd5'", 4); /* that it is no UTF-8 shows behind it */
 	expect_sure("'\xed\xa0\x81\\'", 4);	      /* no character of UTF-8 */
 	expect_sure("'\xc0\x81\\'", 3);		      /* not its shortest form */
-	expect_sure("'\xb0\xa1\xb0\xa2', `a`, '\\'x'", 17); /* neither stands behind such a byte */
+	expect_sure("'\xb0\xa1\xb0\xa2', `a`, '\\'x'", 18); /* neither stands behind such a byte */
 	expect_sure("'\x80\\'", 4);			    /* no first byte in any of the sets */
 }
 
