@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#define CAP_LEAST 16
+
 void hashmap_init(struct hashmap *m, size_t max_entries)
 {
 	struct hash_key key;
@@ -34,19 +36,19 @@ static struct hashmap_entry *find(const struct hashmap *m, uint64_t key)
 	return &m->slots[i];
 }
 
-static int grow(struct hashmap *m)
+static int resize(struct hashmap *m, size_t cap)
 {
-	struct hashmap bigger = *m;
+	struct hashmap other = *m;
 
-	bigger.cap = m->cap ? m->cap * 2 : 16;
-	bigger.slots = calloc(bigger.cap, sizeof(*bigger.slots));
-	if (!bigger.slots)
+	other.cap = cap;
+	other.slots = calloc(cap, sizeof(*other.slots));
+	if (!other.slots)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->cap; i++)
 		if (m->slots[i].used)
-			*find(&bigger, m->slots[i].key) = m->slots[i];
+			*find(&other, m->slots[i].key) = m->slots[i];
 	free(m->slots);
-	*m = bigger;
+	*m = other;
 	return 0;
 }
 
@@ -61,7 +63,7 @@ int hashmap_put(struct hashmap *m, uint64_t key, uint64_t value)
 	if (m->len >= m->max)
 		return -ENOSPC;
 	if (!e || m->len + 1 > m->cap - m->cap / 4) {
-		int r = grow(m);
+		int r = resize(m, m->cap ? m->cap * 2 : CAP_LEAST);
 
 		if (r < 0)
 			return r;
@@ -101,6 +103,9 @@ bool hashmap_del(struct hashmap *m, uint64_t key)
 	}
 	m->slots[hole].used = false;
 	m->len--;
+	/* Without memory it stays as large as it is. */
+	if (m->cap > CAP_LEAST && m->len < m->cap / 8)
+		(void)resize(m, m->cap / 2);
 	return true;
 }
 

@@ -1,4 +1,5 @@
-/* Open-addressing map from a 64-bit key to a pointer or number, with a maximum stated at init.
+/* Open-addressing map from a 64-bit key to a pointer or number, with a maximum stated at init. It
+ * grows with its entries and shrinks with them.
  * Keys are hashed with a per-map random seed, so they may come from outside. Single-threaded.
  */
 #ifndef BASE_HASHMAP_H

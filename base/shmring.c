@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #define HDR_BYTES   4096
+#define PAGE	    UINT64_C(4096) /* or a part of one: then nothing is given back */
 #define FRAME_HDR   8
 #define TYPE_FILLER 0xffffffffu
 
@@ -96,6 +97,29 @@ void shmring_publish(struct shmring *r)
 {
 	r->pos = r->pending;
 	atomic_store_explicit(&r->hdr->head, r->pending, memory_order_release);
+}
+
+/* Whole pages of n bytes from `at` on; they are read as zeros from now on. */
+static void give_back(struct shmring *r, uint64_t at, uint64_t n)
+{
+	uint64_t from = (at + PAGE - 1) & ~(PAGE - 1), until = (at + n) & ~(PAGE - 1);
+
+	if (from < until)
+		(void)madvise(r->data + from, until - from, MADV_REMOVE);
+}
+
+void shmring_rest(struct shmring *r)
+{
+	uint64_t tail = atomic_load_explicit(&r->hdr->tail, memory_order_acquire);
+	uint64_t at = r->pending & (r->size - 1), written = r->pending - r->rested;
+	uint64_t used = r->pending - tail, free_bytes = r->size - used;
+
+	r->rested = r->pending;
+	if (used > r->size || written > r->size / 2)
+		return;
+	give_back(r, at, MIN(free_bytes, r->size - at));
+	if (free_bytes > r->size - at)
+		give_back(r, 0, free_bytes - (r->size - at));
 }
 
 int shmring_next(struct shmring *r, struct shm_frame *ret)

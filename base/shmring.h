@@ -21,6 +21,7 @@ struct shmring {
 	uint64_t size;
 	uint64_t pos;	  /* this side's own position: the shared copy is not read back */
 	uint64_t pending; /* writer: head with frames that are pushed but not yet published */
+	uint64_t rested;  /* writer: pending at the last shmring_rest() */
 };
 
 struct shm_frame {
@@ -44,6 +45,9 @@ uint64_t shmring_room(const struct shmring *r);
 void shmring_commit(struct shmring *r, uint32_t type, uint32_t n);
 /* Writer: makes the committed frames visible. */
 void shmring_publish(struct shmring *r);
+/* Writer, once a second or so, between rounds: gives the memory of what is free back to the kernel,
+ * unless so much was written since the last call that it will be needed again at once. */
+void shmring_rest(struct shmring *r);
 
 /* Reader: 1 and the next frame, 0 when empty, -EBADMSG when the writer broke the format (the ring
  * is of no use any more). */
