@@ -16,12 +16,6 @@ void conn_table_init(struct conn_table *t, size_t max)
 
 void conn_table_done(struct conn_table *t)
 {
-	while (t->free_list) {
-		struct conn *c = t->free_list;
-
-		t->free_list = c->lru_next;
-		free(c);
-	}
 	hashmap_done(&t->by_id);
 	hashmap_done(&t->by_hash);
 	free(t->legacies);
@@ -154,17 +148,10 @@ void conn_identify(struct conn_table *t, struct conn *c, const struct ev_conn *e
 
 struct conn *conn_add(struct conn_table *t, const struct ev_conn *ev, uint64_t hash)
 {
-	struct conn *c = t->free_list;
+	struct conn *c = t->n < t->max ? calloc(1, sizeof(*c)) : NULL;
 
-	if (t->n >= t->max)
-		return NULL;
-	if (c)
-		t->free_list = c->lru_next;
-	else
-		c = malloc(sizeof(*c));
 	if (!c)
 		return NULL;
-	memset(c, 0, sizeof(*c));
 	c->id = ev->conn;
 	c->hash = hash;
 	c->cgroup = ev->cgroup;
@@ -234,7 +221,5 @@ void conn_del(struct conn_table *t, struct conn *c)
 	list_del(t, c);
 	t->n--;
 	free(c->names);
-	c->names = NULL;
-	c->lru_next = t->free_list;
-	t->free_list = c;
+	free(c);
 }

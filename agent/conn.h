@@ -149,7 +149,6 @@ struct conn_table {
 	struct legacy *legacies; /* LEGACIES, direct-mapped; NULL until the first */
 	struct conn lru;	 /* list head: lru_next is the idlest */
 	struct conn *cursor;	 /* of a walk along the list that rests between rounds, or NULL */
-	struct conn *free_list;
 	size_t n, max;
 };
 

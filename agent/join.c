@@ -91,7 +91,8 @@ uint32_t join_sym(struct pipeline *p, struct slice text)
 	for (i = hash & mask; j->table[i].id_plus_1; i = (i + 1) & mask) {
 		struct sym_entry *e = &j->table[i];
 
-		if (e->hash == hash && slice_eq(slice_of(j->arena + e->off, e->len), text))
+		if (e->hash == (uint32_t)(hash >> 32) &&
+		    slice_eq(slice_of(j->arena + e->off, e->len), text))
 			return e->id_plus_1 - 1;
 	}
 	/* A full table is not emptied here: the row in hand holds numbers of it. */
@@ -101,7 +102,8 @@ uint32_t join_sym(struct pipeline *p, struct slice text)
 		return SYM_NONE;
 	}
 	memcpy(j->arena + j->arena_len, text.p, text.n);
-	j->table[i] = (struct sym_entry){ hash, j->arena_len, (uint32_t)text.n, ++j->n_syms };
+	j->table[i] = (struct sym_entry){ (uint32_t)(hash >> 32), j->arena_len, (uint32_t)text.n,
+					  ++j->n_syms };
 	j->arena_len += (uint32_t)text.n;
 	return j->n_syms - 1;
 }

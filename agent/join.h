@@ -10,9 +10,9 @@
 #include "k8s/entities.h"
 #include "protocols/record.h"
 
-#define SYM_MAX	       65536	  /* interned texts; then all are forgotten and numbered anew */
+#define SYM_MAX	       32768	  /* interned texts; then all are forgotten and numbered anew */
 #define SYM_TEXT_MAX   512	  /* bytes of one; longer texts are not interned */
-#define SYM_ARENA_MAX  (4u * MIB) /* bytes of all */
+#define SYM_ARENA_MAX  (2u * MIB) /* bytes of all */
 #define JOIN_LAST_MAX  119	  /* bytes of a text that is remembered so */
 #define JOIN_LITERALS  64	  /* slots for texts of our own, power of two */
 #define SYM_NONE       0xffffffffu
@@ -22,7 +22,7 @@
 struct conn;
 
 struct sym_entry {
-	uint64_t hash;
+	uint32_t hash; /* a part of it */
 	uint32_t off, len, id_plus_1;
 };
 

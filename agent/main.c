@@ -3,6 +3,7 @@
 #include "agent/bpf/config.h"
 #include "agent/heartbeat.h"
 #include "agent/policy.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -205,5 +206,6 @@ int main(int argc, char **argv)
 		return replay_main(&cfg, replay);
 	if (record)
 		return record_main(&cfg, record, record_ns, ports);
+	heap_init();
 	return attacher_main(&attacher);
 }

@@ -46,7 +46,7 @@ static struct exchange *exchange_new(struct pair *pr, uint64_t key)
 		struct strbuf bytes = x->bytes, req = x->msg[0].headers, resp = x->msg[1].headers;
 
 		pr->free_list = x->next;
-		pr->n_free--;
+		pr->least_free = MIN(pr->least_free, --pr->n_free);
 		*x = (struct exchange){ .bytes = bytes };
 		x->msg[0].headers = req;
 		x->msg[1].headers = resp;
@@ -85,6 +85,20 @@ static void exchange_put_back(struct pair *pr, struct exchange *x)
 	x->next = pr->free_list;
 	pr->free_list = x;
 	pr->n_free++;
+}
+
+void pair_rest(struct pair *pr)
+{
+	size_t spare = pr->least_free - MIN(pr->least_free, (size_t)EXCHANGE_REST);
+
+	for (size_t i = 0; i < (spare + 1) / 2; i++) {
+		struct exchange *x = pr->free_list;
+
+		pr->free_list = x->next;
+		pr->n_free--;
+		exchange_free(x);
+	}
+	pr->least_free = pr->n_free;
 }
 
 void exchange_keep(struct exchange *x, unsigned int t, struct slice v, size_t max)

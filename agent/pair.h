@@ -12,7 +12,8 @@
 #include "protocols/trace_context.h"
 
 #define OPEN_MAX	    8192 /* exchanges under way on one connection; then the oldest is evicted */
-#define EXCHANGE_KEEP	    4096  /* idle exchanges kept for reuse */
+#define EXCHANGE_KEEP	    4096  /* idle exchanges kept for reuse, */
+#define EXCHANGE_REST	    64	  /* so many however long it was quiet */
 #define EXCHANGE_KEEP_BYTES 8192  /* larger ones are given back */
 #define EXCHANGE_TEXT_MAX   49152 /* bytes of all texts of one exchange */
 #define EXCHANGE_TEXTS	    8	  /* texts a protocol may keep of one exchange */
@@ -106,7 +107,7 @@ struct pair {
 	const struct pair_ops *ops; /* of its protocol */
 	enum dir dir;
 	struct exchange *free_list;
-	size_t n_free;
+	size_t n_free, least_free; /* now; at the least since the last pair_rest() */
 	uint64_t n_open, n_open_answers, n_open_pushes;
 	uint64_t memory;		   /* bytes allocated for open exchanges */
 	char header_name[HEADER_NAME_MAX]; /* of the field whose value comes next */
@@ -123,6 +124,8 @@ extern const struct sink_ops pair_sink;
 
 void pair_init(struct pair *pr);
 void pair_done(struct pair *pr);
+/* Once a second: of the exchanges kept for reuse, half of those that were not used are given back. */
+void pair_rest(struct pair *pr);
 /* Which connection and direction the parser is about to speak of. */
 void pair_at(struct pair *pr, struct pipeline *p, struct conn *c, enum dir dir);
 /* All open exchanges of the connection become rows: it ended, was evicted, or the agent stops, or

@@ -8,6 +8,7 @@
 #include "agent/ring.h"
 #include "agent/sandbox.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/shmring.h"
 #include "k8s/entities.h"
@@ -31,6 +32,7 @@
 #define CROWDED_ROWS	256		   /* or so many rows */
 #define BEHIND_BYTES	(1 * MIB)	   /* in the ring: who is so far behind is not polite */
 #define STORE_WAIT_NS	(2 * NSEC_PER_SEC) /* then rows are lost instead */
+#define REST_NS		(1 * NSEC_PER_SEC)
 #define IDLE_REQUEST_NS (300 * NSEC_PER_SEC)
 /* Of one round: a process is known before its first row, unless the attacher has much else to do. */
 #define PATIENCE_NS (4 * NSEC_PER_MSEC)
@@ -47,6 +49,8 @@ struct parser {
 	uint64_t crowded_ns;	/* since when the queue of rows is, boot time; 0: it is not */
 	uint32_t asked;		/* who processes are, and not answered yet */
 	uint64_t patience_ns;	/* for answers, what is left of it in this round */
+	uint64_t rested_ns;	/* when memory was last given back, boot time */
+	uint64_t heap_ns;	/* of heap_rest() */
 	uint32_t snapshot_done;
 	bool stop;
 };
@@ -274,6 +278,11 @@ static void round_end(struct parser *ps)
 	ring_release(&ps->data);
 	ring_release(&ps->ctl);
 	atomic_store_explicit(&ps->ledger->parser.beat_ns, now, memory_order_relaxed);
+	if (now - ps->rested_ns >= REST_NS) {
+		ps->rested_ns = now;
+		shmring_rest(&ps->rows);
+		heap_rest(&ps->heap_ns, now);
+	}
 }
 
 /* Gives the store a moment. */

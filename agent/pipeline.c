@@ -503,6 +503,7 @@ void pipeline_tick(struct pipeline *p, uint64_t boot_ns, uint64_t unix_ns)
 		p->last_sweep_ns = p->now_ns;
 		sweep(p);
 		dgram_sweep(p);
+		pair_rest(&p->pair);
 	}
 }
 

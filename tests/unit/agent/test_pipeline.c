@@ -974,6 +974,52 @@ static void test_pipeline__unfinished_lines_have_bounded_memory(void)
 	finish();
 }
 
+/* What thousands of requests under way needed goes back when they are over. */
+static void test_pipeline__a_burst_leaves_no_memory_behind(void)
+{
+	uint64_t pos = 0;
+
+	start();
+	for (uint64_t id = 1; id <= 2000; id++)
+		give_open(id, false, 0);
+	for (int i = 0; i < OPEN_MAX / 2; i++)
+		pos = give(1, EV_TX, pos, request);
+	EXPECT(conn_get(&t.p->conns, 1)->n_open > OPEN_MAX / 3);
+	for (uint64_t id = 1; id <= 2000; id++)
+		give_close(id, 0, id == 1 ? pos : 0, 0);
+	EXPECT(t.p->pair.n_free > EXCHANGE_KEEP / 2);
+	for (int i = 0; i < 20; i++)
+		pipeline_tick(t.p, t.now += NSEC_PER_SEC, 0);
+	EXPECT(t.p->pair.n_free <= EXCHANGE_REST);
+	EXPECT(t.p->conns.by_id.cap <= 32);
+	EXPECT(t.p->conns.by_hash.cap <= 32);
+	finish();
+}
+
+/* A name for each connection, more of them than can be known at one time. */
+static void test_pipeline__texts_have_bounded_memory(void)
+{
+	char ask[600], host[400];
+	uint64_t pos = 0;
+
+	start();
+	give_open(1, false, 0);
+	memset(host, 'h', sizeof(host) - 1);
+	host[sizeof(host) - 1] = 0;
+	for (uint32_t i = 0; i < 20000; i++) {
+		snprintf(ask, sizeof(ask), "GET / HTTP/1.1\r\nHost: %x.%s\r\n\r\n", i, host);
+		pos = give(1, EV_TX, pos, ask);
+		give(1, EV_RX, i * strlen(response), response);
+		if (!EXPECT(t.p->join.n_syms <= SYM_MAX) ||
+		    !EXPECT(t.p->join.arena_len <= SYM_ARENA_MAX))
+			break;
+	}
+	EXPECT(t.p->join.gen > 2); /* they began anew meanwhile */
+	EXPECT_EQ(ledger_get(&t.ledger, L7_QUEUE_FULL), 0);
+	give_close(1, 0, pos, 0);
+	finish();
+}
+
 /* All rows of a snapshot together are more than the queue holds. */
 static void test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue(void)
 {
@@ -1243,6 +1289,8 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends), TEST(test_pipelin
 	  TEST(test_pipeline__joined_in_the_middle_of_an_answer),
 	  TEST(test_pipeline__unanswered_requests_have_bounded_memory),
 	  TEST(test_pipeline__unfinished_lines_have_bounded_memory),
+	  TEST(test_pipeline__a_burst_leaves_no_memory_behind),
+	  TEST(test_pipeline__texts_have_bounded_memory),
 	  TEST(test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue),
 	  TEST(test_pipeline__a_head_that_comes_again_says_the_same),
 	  TEST(test_pipeline__many_heads_are_kept_apart),
