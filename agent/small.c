@@ -35,7 +35,7 @@ static void fill_texts(struct store_proc *sp, const struct row *r)
 		else if (c->kind == CELL_TEXT)
 			row_text(&sp->copy, c->col, row_cell_text(r, c));
 		else
-			row_text(&sp->copy, c->col, store_proc_sym(sp, (uint32_t)c->v.off));
+			row_text(&sp->copy, c->col, store_sym_text(sp->store, (uint32_t)c->v.off));
 	}
 }
 
@@ -85,7 +85,8 @@ static struct slice cell_text(const struct store_proc *sp, const struct row *r, 
 
 	if (!c || c->kind == CELL_INT)
 		return slice_of(NULL, 0);
-	return c->kind == CELL_TEXT ? row_cell_text(r, c) : store_proc_sym(sp, (uint32_t)c->v.off);
+	return c->kind == CELL_TEXT ? row_cell_text(r, c)
+				    : store_sym_text(sp->store, (uint32_t)c->v.off);
 }
 
 static int64_t cell_int(const struct row *r, uint16_t col, int64_t absent)

@@ -194,7 +194,7 @@ static void on_table_range(void *ctx, uint16_t table, uint64_t *ret_oldest_ns,
 
 static struct slice on_symbol(void *ctx, uint32_t sym)
 {
-	return store_proc_sym(ctx, sym);
+	return store_sym_text(((struct store_proc *)ctx)->store, sym);
 }
 
 const struct uplink_ops store_uplink_ops = { on_status, on_control, on_table_range, on_symbol,

@@ -14,11 +14,6 @@
 #include <kelpie.pb-c.h>
 #include <pthread.h>
 
-struct sym_text {
-	char *text;
-	uint32_t n;
-};
-
 struct store_proc {
 	const struct store_args *args;
 	struct scan_source source; /* what the uplink's scans open; first of all tables */
@@ -27,8 +22,7 @@ struct store_proc {
 	struct shmring rows;
 	struct store *store;
 	struct uplink *uplink;
-	struct sym_text *syms; /* STORE_SYMS_MAX, this thread's */
-	uint8_t *frame;	       /* the frame in hand, copied out of shared memory */
+	uint8_t *frame; /* the frame in hand, copied out of shared memory */
 	uint64_t frames;
 	uint64_t again_until; /* of the queue: frames before it a predecessor may have had */
 	uint64_t base_out, base_rejected, base_disk, rejected_here;
@@ -48,9 +42,6 @@ struct store_proc {
 	pthread_mutex_t names_lock;
 	struct k8s_entities_writer names; /* image NULL: no Kubernetes; under names_lock */
 };
-
-/* Text of an interned number; empty when unknown. The writer's thread only. */
-struct slice store_proc_sym(const struct store_proc *sp, uint32_t sym);
 
 /* small.c: the tables that are made up when asked. */
 void small_init(struct store_proc *sp);

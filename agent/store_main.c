@@ -11,6 +11,7 @@
 #include "agent/intruder.h"
 #include "agent/sandbox.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -42,36 +43,13 @@ static void on_sym(struct store_proc *sp, struct slice frame)
 {
 	uint32_t sym;
 	struct slice text = slice_from(frame, 4);
-	char *copy;
 
 	if (frame.n <= 4)
 		return;
 	memcpy(&sym, frame.p, 4);
-	/* The storage bounds all texts together. */
-	if (sym >= STORE_SYMS_MAX || text.n > SYM_TEXT_MAX || store_sym(sp->store, sym, text) < 0)
-		return;
-	copy = malloc(text.n + 1);
-	if (!copy)
-		return;
-	memcpy(copy, text.p, text.n);
-	copy[text.n] = 0;
-	free(sp->syms[sym].text);
-	sp->syms[sym] = (struct sym_text){ copy, (uint32_t)text.n };
-}
-
-static void forget_syms(struct store_proc *sp)
-{
-	store_sym_reset(sp->store);
-	for (size_t i = 0; i < STORE_SYMS_MAX; i++) {
-		free(sp->syms[i].text);
-		sp->syms[i] = (struct sym_text){ 0 };
-	}
-}
-
-struct slice store_proc_sym(const struct store_proc *sp, uint32_t sym)
-{
-	return sym < STORE_SYMS_MAX ? slice_of(sp->syms[sym].text, sp->syms[sym].n)
-				    : slice_of(NULL, 0);
+	/* The storage bounds numbers, and all texts together. */
+	if (text.n <= SYM_TEXT_MAX)
+		(void)store_sym(sp->store, sym, text);
 }
 
 static void count_rejected(struct store_proc *sp)
@@ -121,7 +99,7 @@ static void on_frame(struct store_proc *sp, uint32_t type, struct slice frame)
 		on_sym(sp, frame);
 		break;
 	case PIPE_SYM_RESET:
-		forget_syms(sp);
+		store_sym_reset(sp->store);
 		break;
 	case PIPE_PROCESS:
 		small_add_process(sp, &row);
@@ -292,7 +270,7 @@ static void purge(struct store_proc *sp)
 
 static void run(struct store_proc *sp)
 {
-	uint64_t last_tick = 0, last_ledger = 0;
+	uint64_t last_tick = 0, last_ledger = 0, last_rest = 0;
 	int wait_ms = ROUND_MS;
 	bool stop = false;
 
@@ -309,6 +287,7 @@ static void run(struct store_proc *sp)
 			store_tick(sp->store, clock_unix_ns(), now);
 		}
 		publish_counters(sp);
+		heap_rest(&last_rest, now);
 		if (now - last_ledger >= LEDGER_NS) {
 			last_ledger = now;
 			keep_ledger(sp, false);
@@ -341,10 +320,9 @@ static int setup(struct store_proc *sp, char *why, size_t cap)
 	int r;
 
 	snprintf(why, cap, "store: shared memory: cannot be mapped");
-	sp->syms = calloc(STORE_SYMS_MAX, sizeof(*sp->syms));
 	sp->frame = aligned_alloc(8, (FRAME_MAX + 7) & ~(size_t)7);
 	sp->ledger = ledger_map(a->ledger, LEDGER_STORE);
-	if (!sp->syms || !sp->frame || !sp->ledger)
+	if (!sp->frame || !sp->ledger)
 		return -ENOMEM;
 	r = shmring_open(&sp->rows, a->row_ring_fd, ROW_RING_BYTES);
 	if (r < 0)

@@ -19,6 +19,9 @@ static void intern_done(struct intern *t)
 	strbuf_done(&t->texts);
 	free(t->v);
 	free(t->slots);
+	t->v = NULL;
+	t->slots = NULL;
+	t->n_slots = t->n = 0;
 }
 
 static uint64_t text_hash(struct slice s)
@@ -128,7 +131,6 @@ struct builder *builder_new(uint16_t table, struct slice node, uint64_t epoch, u
 	b->intern.seed = key.k0;
 	strbuf_init(&b->intern.texts, ARENA_MAX);
 	strbuf_init(&b->texts, ARENA_MAX);
-	b->sym_gen = 1;
 	for (size_t i = 0; i < schema->n_columns; i++) {
 		const struct column *c = schema->columns[i];
 
@@ -140,31 +142,38 @@ struct builder *builder_new(uint16_t table, struct slice node, uint64_t epoch, u
 	}
 	set_column(&b->cols[COL_END_TIME], schema_column(COL_END_TIME));
 	set_column(&b->cols[COL_SEQ], schema_column(COL_SEQ));
-	b->ends = calloc(b->max_rows, sizeof(*b->ends));
-	if (!b->ends) {
-		builder_free(b);
-		return NULL;
-	}
 	return b;
+}
+
+void builder_give_back(struct builder *b)
+{
+	for (size_t i = 0; i < _COL_MAX; i++) {
+		struct colbuf *c = &b->cols[i];
+
+		free_array(c, c->values);
+		free_array(c, c->rows);
+		c->values = c->rows = NULL;
+		c->cap = c->rows_cap = 0;
+	}
+	intern_done(&b->intern);
+	strbuf_done(&b->texts);
+	free(b->sym_map);
+	b->sym_map = NULL;
+	b->n_sym_map = 0;
+	b->array_bytes = b->texts_most = 0;
 }
 
 void builder_free(struct builder *b)
 {
 	if (!b)
 		return;
-	for (size_t i = 0; i < _COL_MAX; i++) {
-		free_array(&b->cols[i], b->cols[i].values);
-		free_array(&b->cols[i], b->cols[i].rows);
-	}
-	intern_done(&b->intern);
-	strbuf_done(&b->texts);
-	free(b->ends);
-	free(b->sym_map);
+	builder_give_back(b);
 	free(b);
 }
 
 void builder_reset(struct builder *b)
 {
+	b->texts_most = MAX(b->texts_most, b->texts.len + b->intern.texts.len);
 	for (size_t i = 0; i < _COL_MAX; i++) {
 		b->cols[i].n = 0;
 		b->cols[i].sparse = false;
@@ -178,7 +187,9 @@ void builder_reset(struct builder *b)
 
 void builder_forget_syms(struct builder *b)
 {
-	b->sym_gen++;
+	if (b->sym_map)
+		memset(b->sym_map, 0, b->n_sym_map * sizeof(*b->sym_map));
+	b->node_code = 0;
 }
 
 void builder_forget_sym(struct builder *b, uint32_t sym)
@@ -197,10 +208,17 @@ size_t builder_bytes(const struct builder *b)
 	return b->bytes + b->texts.len + b->intern.texts.len;
 }
 
+size_t builder_memory(const struct builder *b)
+{
+	return b->array_bytes + MAX(b->texts_most, b->texts.len + b->intern.texts.len) +
+	       b->intern.n_slots * (sizeof(*b->intern.slots) + sizeof(*b->intern.v) / 2) +
+	       b->n_sym_map * sizeof(*b->sym_map);
+}
+
 static int sym_map_grow(struct builder *b, size_t sym)
 {
 	size_t n = MAX(b->n_sym_map * 2, (size_t)1024);
-	uint64_t *map;
+	uint32_t *map;
 
 	while (n <= sym)
 		n *= 2;
@@ -216,19 +234,21 @@ static int sym_map_grow(struct builder *b, size_t sym)
 /* The builder's own number of an announced one: an array look-up after its first use. */
 static int code_of_sym(struct builder *b, uint64_t sym, const struct syms *syms, uint32_t *ret)
 {
-	if (sym < b->n_sym_map && b->sym_map[sym] >> 32 == b->sym_gen) {
-		*ret = (uint32_t)b->sym_map[sym];
+	if (sym < b->n_sym_map && b->sym_map[sym]) {
+		*ret = b->sym_map[sym] - 1;
 		return 0;
 	}
 	if (sym >= b->n_sym_map && sym_map_grow(b, sym) < 0)
 		return -ENOMEM;
 	if (intern_put(&b->intern, syms_text(syms, sym), ret) < 0)
 		return -ENOMEM;
-	b->sym_map[sym] = (uint64_t)b->sym_gen << 32 | *ret;
+	b->sym_map[sym] = *ret + 1;
 	return 0;
 }
 
-static int grow_array(const struct colbuf *c, void **p, size_t cap, size_t size)
+/* *p: an array of `old` entries of so many bytes; becomes one of `cap`. */
+static int grow_array(struct builder *b, const struct colbuf *c, void **p, size_t old, size_t cap,
+		      size_t size)
 {
 	size_t bytes = stagger(c) + cap * size;
 	uint8_t *q = aligned_alloc(64, (bytes + 63) / 64 * 64);
@@ -237,9 +257,10 @@ static int grow_array(const struct colbuf *c, void **p, size_t cap, size_t size)
 		return -ENOMEM;
 	q += stagger(c);
 	if (*p)
-		memcpy(q, *p, c->n * size);
+		memcpy(q, *p, old * size);
 	free_array(c, *p);
 	*p = q;
+	b->array_bytes += (cap - old) * size;
 	return 0;
 }
 
@@ -251,13 +272,30 @@ static int col_grow(struct builder *b, struct colbuf *c)
 		[BUF_TEXTS] = sizeof(*c->texts),
 	};
 	size_t cap = MIN(MAX(c->cap * 2, (uint32_t)64), b->max_rows);
-	int err = grow_array(c, &c->values, cap, sizes[c->form]);
+	int err = grow_array(b, c, &c->values, c->cap, cap, sizes[c->form]);
 
-	if (!err)
-		err = grow_array(c, (void **)&c->rows, cap, sizeof(*c->rows));
 	if (!err)
 		c->cap = (uint32_t)cap;
 	return err;
+}
+
+static int rows_grow(struct builder *b, struct colbuf *c)
+{
+	int err = grow_array(b, c, (void **)&c->rows, c->rows_cap, c->cap, sizeof(*c->rows));
+
+	if (!err)
+		c->rows_cap = c->cap;
+	return err;
+}
+
+static int col_make_sparse(struct builder *b, struct colbuf *c)
+{
+	if (c->rows_cap <= c->n && rows_grow(b, c) < 0)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < c->n; i++)
+		c->rows[i] = (uint16_t)i;
+	c->sparse = true;
+	return 0;
 }
 
 /* Makes room for one more value and notes its row; the first gap makes the column sparse. */
@@ -265,13 +303,13 @@ static inline int col_room(struct builder *b, struct colbuf *c)
 {
 	if (unlikely(c->n == c->cap) && col_grow(b, c) < 0)
 		return -ENOMEM;
-	if (unlikely(!c->sparse && c->n != b->n_rows)) {
-		for (uint32_t i = 0; i < c->n; i++)
-			c->rows[i] = (uint16_t)i;
-		c->sparse = true;
-	}
-	if (c->sparse)
+	if (unlikely(!c->sparse && c->n != b->n_rows) && col_make_sparse(b, c) < 0)
+		return -ENOMEM;
+	if (c->sparse) {
+		if (unlikely(c->n == c->rows_cap) && rows_grow(b, c) < 0)
+			return -ENOMEM;
 		c->rows[c->n] = (uint16_t)b->n_rows;
+	}
 	return 0;
 }
 
@@ -317,14 +355,14 @@ static int put_node(struct builder *b)
 {
 	struct colbuf *c = &b->cols[COL_NODE];
 
-	if (b->node_gen != b->sym_gen) {
+	if (!b->node_code) {
 		if (intern_put(&b->intern, b->node, &b->node_code) < 0)
 			return -ENOMEM;
-		b->node_gen = b->sym_gen;
+		b->node_code++;
 	}
 	if (col_room(b, c) < 0)
 		return -ENOMEM;
-	c->codes[c->n++] = b->node_code;
+	c->codes[c->n++] = b->node_code - 1;
 	return 0;
 }
 
@@ -383,7 +421,7 @@ int builder_append(struct builder *b, const struct row *r, const struct syms *sy
 		undo_row(b);
 		return err;
 	}
-	b->ends[b->n_rows++] = r->hdr->end_ns;
+	b->n_rows++;
 	b->bytes += r->hdr->n_cells * (size_t)CELL_BYTES;
 	return 0;
 }

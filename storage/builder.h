@@ -32,12 +32,16 @@ void builder_forget_sym(struct builder *b, uint32_t sym);
 void builder_forget_syms(struct builder *b);
 
 uint32_t builder_rows(const struct builder *b);
-size_t builder_bytes(const struct builder *b); /* of values, roughly */
+size_t builder_bytes(const struct builder *b);	/* of values, roughly */
+size_t builder_memory(const struct builder *b); /* allocated, with what waits for later rows */
+/* No row is left; the memory stays. */
 void builder_reset(struct builder *b);
+/* Frees the memory of a builder that was reset. */
+void builder_give_back(struct builder *b);
 
-/* Scratch space for encoding, shared by the builders of one thread. */
+/* Scratch space for encoding, shared by the builders of one thread. z: borrowed for its life. */
 struct encoder;
-struct encoder *encoder_new(void);
+struct encoder *encoder_new(struct squeezer *z);
 /* between: called after each column of a segment, see store_opts; NULL: nobody. */
 void encoder_between(struct encoder *e, void (*between)(void *ctx), void *ctx);
 void encoder_free(struct encoder *e);

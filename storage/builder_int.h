@@ -32,11 +32,11 @@ struct span {
 
 enum colbuf_form { BUF_INTS, BUF_CODES, BUF_TEXTS };
 
-/* Values without their NULLs. Dense: value i belongs to row i; else rows[i] says to which. One
- * cache line each: an append touches one of every column. */
+/* Values without their NULLs. Dense: value i belongs to row i; else rows[i] says to which, memory that
+ * most columns never need. One cache line each: an append touches one of every column. */
 struct colbuf {
 	const struct column *schema;
-	uint32_t n, cap;
+	uint32_t n, cap, rows_cap;
 	bool sparse;
 	uint8_t form;
 	union {
@@ -54,12 +54,12 @@ struct builder {
 	uint64_t epoch;
 	uint32_t max_rows, n_rows;
 	size_t bytes;
-	uint64_t *ends; /* end_time of each row, the sort key */
+	size_t array_bytes; /* allocated for the columns */
+	size_t texts_most;  /* bytes of texts in the longest segment so far */
 	struct intern intern;
 	struct strbuf texts;
-	uint32_t sym_gen, node_gen;
-	uint32_t node_code;
-	uint64_t *sym_map; /* announced number -> generation << 32 | own number */
+	uint32_t node_code; /* own number of node, and one; 0: none yet */
+	uint32_t *sym_map;  /* announced number -> own number, and one; 0: none yet */
 	size_t n_sym_map;
 	uint8_t accept[_COL_MAX]; /* bit of each cell kind that fits the column's type */
 	struct colbuf cols[_COL_MAX];

@@ -22,7 +22,7 @@ struct ref_codes {
 #define REFS_KEPT 4
 
 struct encoder {
-	struct squeezer *z;
+	struct squeezer *z; /* borrowed */
 	struct strbuf raw;
 	struct key keys[SEG_ROWS_MAX], merge[SEG_ROWS_MAX];
 	uint32_t order[SEG_ROWS_MAX]; /* builder row of each row of the segment */
@@ -68,18 +68,14 @@ void encoder_between(struct encoder *e, void (*between)(void *ctx), void *ctx)
 	e->between_ctx = ctx;
 }
 
-struct encoder *encoder_new(void)
+struct encoder *encoder_new(struct squeezer *z)
 {
 	struct encoder *e = calloc(1, sizeof(*e));
 
 	if (!e)
 		return NULL;
 	strbuf_init(&e->raw, CODEC_RAW_MAX);
-	e->z = squeezer_new();
-	if (!e->z) {
-		encoder_free(e);
-		return NULL;
-	}
+	e->z = z;
 	return e;
 }
 
@@ -87,7 +83,6 @@ void encoder_free(struct encoder *e)
 {
 	if (!e)
 		return;
-	squeezer_free(e->z);
 	strbuf_done(&e->raw);
 	free(e->remap);
 	free(e);
@@ -125,10 +120,11 @@ static struct key *sort_keys(struct key *a, struct key *spare, size_t n)
 static void sort_rows(struct job *j)
 {
 	struct encoder *e = j->e;
+	const int64_t *ends = j->b->cols[COL_END_TIME].ints; /* no row is without */
 	struct key *sorted;
 
 	for (uint32_t i = 0; i < j->rows; i++)
-		e->keys[i] = (struct key){ j->b->ends[j->from + i], j->from + i };
+		e->keys[i] = (struct key){ (uint64_t)ends[j->from + i], j->from + i };
 	sorted = sort_keys(e->keys, e->merge, j->rows);
 	for (uint32_t i = 0; i < j->rows; i++) {
 		e->order[i] = sorted[i].row;

@@ -220,6 +220,37 @@ int flush_minis(struct store *s, struct table_store *t)
 	return err;
 }
 
+static void count_memory(struct store *s, struct table_store *t)
+{
+	size_t now = builder_memory(t->builder);
+
+	s->open_bytes += now - t->memory;
+	t->memory = now;
+}
+
+static struct table_store *largest(struct store *s)
+{
+	struct table_store *most = NULL;
+
+	for (size_t i = 0; i < _TABLE_MAX; i++) {
+		struct table_store *t = &s->tables[i];
+
+		if (t->memory && (!most || t->memory > most->memory))
+			most = t;
+	}
+	return most;
+}
+
+void flush_for_memory(struct store *s, struct table_store *t)
+{
+	count_memory(s, t);
+	while (s->open_bytes > s->o.open_bytes && (t = largest(s))) {
+		(void)flush_table(s, t);
+		builder_give_back(t->builder);
+		count_memory(s, t);
+	}
+}
+
 bool flush_roll_due(const struct store *s, const struct table_store *t)
 {
 	const struct rowlog *log = t->open ? t->open->log : NULL;

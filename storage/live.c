@@ -11,6 +11,8 @@ static int cut_pieces(struct store *s, struct table_store *t)
 	struct memseg *m;
 	int err;
 
+	t->scanned_boot_ns = s->boot_ns;
+
 	if (t->pieced == rows)
 		return 0;
 	if (t->n_pieces == PIECES_MAX)

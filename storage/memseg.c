@@ -12,9 +12,11 @@ struct memseg *memseg_new(struct segbuf *buf, uint32_t bucket_no, uint64_t first
 	buf->desc->first_row = first_row;
 	buf->desc->seg_no = 0;
 	seg_desc_write(&m->desc_bytes, buf->desc);
-	m->data = buf->data;
-	buf->data = (struct strbuf)STRBUF_INIT(SEG_DATA_MAX);
-	if (m->desc_bytes.failed || seg_desc_parse(strbuf_slice(&m->desc_bytes), &m->desc) < 0) {
+	strbuf_init(&m->data, SEG_DATA_MAX);
+	strbuf_add(&m->data, buf->data.p,
+		   buf->data.len); /* as long as it is: buf has room for more */
+	if (m->desc_bytes.failed || m->data.failed ||
+	    seg_desc_parse(strbuf_slice(&m->desc_bytes), &m->desc) < 0) {
 		memseg_put(m);
 		return NULL;
 	}

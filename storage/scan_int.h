@@ -15,7 +15,7 @@ struct memseg {
 	struct seg_desc desc;
 };
 
-/* Takes the segment out of buf. first_row: its place in the bucket. NULL: no memory. */
+/* A copy of the segment in buf. first_row: its place in the bucket. NULL: no memory. */
 struct memseg *memseg_new(struct segbuf *buf, uint32_t bucket_no, uint64_t first_row);
 struct memseg *memseg_get(struct memseg *m);
 void memseg_put(struct memseg *m);

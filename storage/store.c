@@ -25,6 +25,7 @@ void store_opts_init(struct store_opts *o)
 		.reserve_bytes = STORE_RESERVE_DEFAULT,
 		.flush_rows = 8192,
 		.flush_bytes = 4 * MIB,
+		.open_bytes = 10 * MIB,
 		.tick_ns = 900 * NSEC_PER_MSEC,
 		.sync_ns = NSEC_PER_SEC,
 		.held_bytes = 16 * MIB,
@@ -165,8 +166,8 @@ static int open_store(struct store *s, struct store_diag *diag)
 {
 	int err;
 
-	s->encoder = encoder_new();
 	s->z = squeezer_new();
+	s->encoder = encoder_new(s->z);
 	if (!s->encoder || !s->z || make_tables(s) < 0)
 		return say(diag, -ENOMEM, "cannot open the store in", s->dir, "");
 	encoder_between(s->encoder, s->o.between, s->o.between_ctx);
@@ -264,6 +265,11 @@ int store_sym(struct store *s, uint32_t sym, struct slice text)
 	return MIN(err, 0);
 }
 
+struct slice store_sym_text(const struct store *s, uint32_t sym)
+{
+	return syms_has(&s->syms, sym) ? syms_text(&s->syms, sym) : slice_of(NULL, 0);
+}
+
 void store_sym_reset(struct store *s)
 {
 	syms_reset(&s->syms);
@@ -292,6 +298,8 @@ int store_append(struct store *s, const struct row *r)
 		if (flush_roll_due(s, t))
 			(void)flush_roll(s, t);
 	}
+	if (!err)
+		flush_for_memory(s, t);
 	pthread_mutex_unlock(&s->lock);
 	return err;
 }
@@ -322,6 +330,8 @@ static void tick_table(struct store *s, struct table_store *t)
 	}
 	if (flush_roll_due(s, t))
 		(void)flush_roll(s, t);
+	if (s->boot_ns - t->scanned_boot_ns >= PIECES_NS)
+		pieces_drop(t);
 }
 
 /* Files that scans found to be useless leave the list. */
@@ -459,6 +469,8 @@ static void count_rows(struct store *s, struct store_counters *c)
 		if (!t->builder)
 			continue;
 		c->rows_held += builder_rows(t->builder) - t->logged;
+		for (size_t k = 0; k < t->n_pieces; k++)
+			c->bytes_pieces += memseg_bytes(t->pieces[k]);
 		for (size_t k = 0; k < t->n_pending; k++)
 			c->rows_held += t->pending[k]->desc.rows - t->pending[k]->rows_logged;
 	}
@@ -468,10 +480,11 @@ void store_counters(struct store *s, struct store_counters *ret)
 {
 	pthread_mutex_lock(&s->lock);
 	*ret = s->c;
-	ret->rows_held = 0;
+	ret->rows_held = ret->bytes_pieces = 0;
 	ret->files = 2; /* lock, catalogue */
 	ret->buckets = s->n_buckets;
 	ret->bytes_disk = retain_bytes(s, &ret->bytes_payload);
+	ret->bytes_open = s->open_bytes;
 	ret->bytes_appended = io_written - s->written_before;
 	count_rows(s, ret);
 	pthread_mutex_unlock(&s->lock);

@@ -22,9 +22,9 @@
 #include "storage/epochs.h"
 #include "storage/scan.h"
 
-#define STORE_SYMS_MAX	      (1u << 18)  /* numbers of interned texts are below this */
-#define STORE_SYM_TEXT_MAX    4096	  /* bytes of one interned text */
-#define STORE_SYM_BYTES_MAX   (32u << 20) /* bytes of all of them */
+#define STORE_SYMS_MAX	      (1u << 16) /* numbers of interned texts are below this */
+#define STORE_SYM_TEXT_MAX    4096	 /* bytes of one interned text */
+#define STORE_SYM_BYTES_MAX   (8u << 20) /* bytes of all of them */
 #define STORE_FLUSH_ROWS_MAX  16384
 #define STORE_NODE_MAX	      256 /* bytes of a node's name with NUL */
 #define STORE_RESERVE_DEFAULT UINT64_MAX
@@ -52,9 +52,11 @@ struct store_opts {
 
 	uint32_t flush_rows;  /* a segment ends at so many rows */
 	uint64_t flush_bytes; /* or so many bytes of values in memory */
-	uint64_t tick_ns;     /* rows that are older than this reach a file at the next tick */
-	uint64_t sync_ns;     /* fdatasync of the open files so often; 0: never */
-	uint64_t held_bytes;  /* memory for segments that found no room on disk */
+	uint64_t
+		open_bytes; /* memory of all tables' rows under way: beyond it a segment ends early */
+	uint64_t tick_ns;   /* rows that are older than this reach a file at the next tick */
+	uint64_t sync_ns;   /* fdatasync of the open files so often; 0: never */
+	uint64_t held_bytes; /* memory for segments that found no room on disk */
 
 	/* Called every fraction of a millisecond while a segment is made, with the store's lock
 	 * held: the caller may let other processes have the CPU. NULL: nobody. */
@@ -82,6 +84,8 @@ void store_close(struct store *s);
  * with another text: rows appended later have the new one. 0, -ERANGE (number or text too large, or
  * all texts too large: the number stays unknown), -ENOMEM. */
 int store_sym(struct store *s, uint32_t sym, struct slice text);
+/* The text of a number, empty when it is unknown. The writer thread's, until its next store_sym(). */
+struct slice store_sym_text(const struct store *s, uint32_t sym);
 /* Forgets all numbers (their writer was restarted). Rows already appended keep their texts. */
 void store_sym_reset(struct store *s);
 
@@ -132,6 +136,8 @@ struct store_counters {
 	uint64_t bytes_payload;	    /* of these, payload class in sealed buckets */
 	uint64_t bytes_appended;    /* written to files by this run */
 	uint64_t bytes_held;	    /* memory of segments that wait for room on disk */
+	uint64_t bytes_open;	    /* of rows on their way into segments */
+	uint64_t bytes_pieces;	    /* of these as scans see them */
 	uint64_t files, buckets, segments;
 	uint64_t files_bad, segments_bad; /* found so far: set aside, or unreadable */
 	uint64_t files_missing;		  /* known to the catalogue, not in the directory */

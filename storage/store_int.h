@@ -17,7 +17,8 @@
 #include <pthread.h>
 
 #define PIECES_MAX	8 /* encoded looks at a builder before they are made into one again */
-#define RETRY_NS	NSEC_PER_SEC /* between attempts to write to a full or failing disk */
+#define PIECES_NS	(5 * NSEC_PER_SEC) /* they are kept for the next look so long */
+#define RETRY_NS	NSEC_PER_SEC	   /* between attempts to write to a full or failing disk */
 #define CLOCK_JUMP_NS	(5 * NSEC_PER_SEC)
 #define DAMAGE_TEXT_MAX 8192
 #define STORE_PATH_MAX	4096
@@ -31,6 +32,8 @@ struct table_store {
 	struct memseg *pieces[PIECES_MAX]; /* of rows [0, pieced), for scans */
 	size_t n_pieces;
 	uint32_t pieced;
+	uint64_t scanned_boot_ns; /* when somebody last asked for pieces */
+	size_t memory;		  /* of the builder, as counted in store.open_bytes */
 	struct bucket *open; /* in store.buckets too; NULL: made with the next write, as next_no */
 	uint32_t next_no;
 	struct memseg **pending; /* whole segments that found no room, oldest first */
@@ -50,6 +53,7 @@ struct store {
 	struct squeezer *z;
 	struct segbuf buf;
 	struct table_store tables[_TABLE_MAX];
+	size_t open_bytes;	 /* memory of their builders */
 	struct bucket **buckets; /* by number within a table */
 	size_t n_buckets, cap_buckets;
 	struct sealer *sealer;
@@ -81,6 +85,9 @@ int flush_pending(struct store *s, struct table_store *t);
  * first. */
 int flush_roll(struct store *s, struct table_store *t);
 bool flush_roll_due(const struct store *s, const struct table_store *t);
+/* A row was appended: segments end, and their memory is given back, until all builders together have no
+ * more than they may. */
+void flush_for_memory(struct store *s, struct table_store *t);
 void flush_drop(struct store *s, struct table_store *t); /* rows in memory become losses */
 void pieces_drop(struct table_store *t);
 uint64_t flush_first_in_memory(const struct table_store *t);

@@ -104,6 +104,73 @@ static void test_store__life_tiny_buckets(void)
 		life(seed, 37, 1, 6);
 }
 
+/* Rows of every table, most of them with texts of their own: none is lost to the bound on memory. */
+static void test_store__rows_under_way_have_bounded_memory(void)
+{
+	static struct row_builder b;
+	static _Alignas(8) uint8_t bytes[ROW_MAX];
+	const struct table_schema *const *tables;
+	struct fixture f;
+	struct row row;
+	size_t n_tables;
+	char text[600];
+	uint64_t stored = 0, most = 0;
+
+	tables = schema_tables(&n_tables);
+	fixture_init(&f, 60);
+	f.o.open_bytes = 3 * MIB;
+	ASSERT(fixture_open(&f));
+	for (uint64_t i = 1; i <= 60000; i++) {
+		row_begin(&b, tables[i % n_tables]->id);
+		snprintf(text, sizeof(text), "%0*llu", (int)(10 + i % 500), (unsigned long long)i);
+		for (size_t k = 0; k < tables[i % n_tables]->n_columns; k++) {
+			const struct column *c = tables[i % n_tables]->columns[k];
+
+			if (c->flags & COL_F_COMPUTED || (i + k) % 3 == 0)
+				continue;
+			if (c->type == COL_INT)
+				row_int(&b, c->id, (int64_t)i);
+			else if (k % 8 == 0)
+				row_text(&b, c->id, slice_str(text));
+		}
+		ASSERT(row_end(&b, i, f.now + i, bytes, sizeof(bytes)) > 0);
+		ASSERT_EQ(row_check(slice_of(bytes, ((struct row_hdr *)(void *)bytes)->len), &row),
+			  0);
+		stored += store_append(f.s, &row) == 0;
+		if (i % 100 == 0)
+			most = MAX(most, counters_of(f.s).bytes_open);
+	}
+	EXPECT(stored > 30000);
+	EXPECT(most > f.o.open_bytes / 2);
+	EXPECT(most <= f.o.open_bytes);
+	EXPECT_EQ(store_flush(f.s), 0);
+	EXPECT_EQ(counters_of(f.s).rows_stored, stored);
+	EXPECT_EQ(counters_of(f.s).rows_lost, 0);
+	law_holds(f.s);
+	fixture_done(&f);
+}
+
+/* What a scan had encoded of them is kept for the next one, not for ever. */
+static void test_store__looks_at_open_rows_leave_no_memory_behind(void)
+{
+	struct fixture f;
+	struct scan_plan plan;
+
+	fixture_init(&f, 61);
+	ASSERT(fixture_open(&f));
+	model_plan_all(&plan);
+	add_rows(&f, 500);
+	for (int i = 0; i < 3; i++) {
+		EXPECT(model_agrees(&f.m, store_source(f.s), &plan));
+		EXPECT(counters_of(f.s).bytes_pieces > 0);
+		pass_time(&f, NSEC_PER_SEC);
+		EXPECT(counters_of(f.s).bytes_pieces > 0);
+		pass_time(&f, 10 * NSEC_PER_SEC);
+		EXPECT_EQ(counters_of(f.s).bytes_pieces, 0);
+	}
+	fixture_done(&f);
+}
+
 /* A crash leaves a record a second; sealing makes them whole segments again. */
 static void test_store__small_segments_are_merged(void)
 {
@@ -141,6 +208,7 @@ static void test_store__small_segments_are_merged(void)
 	fixture_done(&f);
 }
 
-TEST_MAIN(TEST(test_store__round_trip), TEST(test_store__small_segments_are_merged),
-	  TEST(test_store__life_big_segments), TEST(test_store__life_small_segments),
-	  TEST(test_store__life_tiny_buckets))
+TEST_MAIN(TEST(test_store__round_trip), TEST(test_store__rows_under_way_have_bounded_memory),
+	  TEST(test_store__looks_at_open_rows_leave_no_memory_behind),
+	  TEST(test_store__small_segments_are_merged), TEST(test_store__life_big_segments),
+	  TEST(test_store__life_small_segments), TEST(test_store__life_tiny_buckets))
