@@ -17,7 +17,7 @@
 #define JOIN_LITERALS  64	  /* slots for texts of our own, power of two */
 #define SYM_NONE       0xffffffffu
 #define JOIN_OPTED_OUT "left out: annotation kelpie.io/capture of its pod"
-#define PROCS_MAX      8192 /* processes remembered */
+#define PROCS_MAX      4096 /* processes remembered; then all are asked for anew */
 
 struct conn;
 

@@ -1,11 +1,14 @@
 /* The store's small tables: ledger, status, processes, open connections. Made when a scan asks. */
 #include "agent/store_int.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <time.h>
 
-#define PROCESSES_KEPT	8192
+#define PROCESSES_KEPT	PROCS_MAX
 #define LEDGER_ROWS_MAX ((EPOCHS_MAX + 1) * EPOCH_LINES_MAX) /* of this run and earlier ones */
+#define OPEN_KEPT_NS	(60 * NSEC_PER_SEC)
 #define OPEN_WAIT_MS	1000 /* for the parser's answer to a snapshot request */
 
 void small_init(struct store_proc *sp)
@@ -73,7 +76,16 @@ void small_end_open(struct store_proc *sp, struct slice number)
 	sp->open_next = swap;
 	mem_rows_done(&sp->open_next);
 	memcpy(&sp->open_number, number.p, sizeof(sp->open_number));
+	sp->open_done_ns = clock_boot_ns();
 	pthread_cond_broadcast(&sp->open_ready);
+	pthread_mutex_unlock(&sp->lock);
+}
+
+void small_rest(struct store_proc *sp, uint64_t now_ns)
+{
+	pthread_mutex_lock(&sp->lock);
+	if (sp->open_done.n && now_ns - sp->open_done_ns > OPEN_KEPT_NS)
+		mem_rows_done(&sp->open_done);
 	pthread_mutex_unlock(&sp->lock);
 }
 

@@ -38,6 +38,7 @@ struct store_proc {
 	struct mem_rows open_next; /* being filled by the parser's snapshot; under lock */
 	struct mem_rows open_done; /* the last whole snapshot; under lock */
 	uint32_t open_number;	   /* which one; under lock */
+	uint64_t open_done_ns;	   /* since when, boot time; under lock */
 
 	pthread_mutex_t names_lock;
 	struct k8s_entities_writer names; /* image NULL: no Kubernetes; under names_lock */
@@ -53,6 +54,8 @@ void small_forget_red(struct store_proc *sp);
 void small_begin_open(struct store_proc *sp);
 void small_add_open(struct store_proc *sp, const struct row *r);
 void small_end_open(struct store_proc *sp, struct slice number);
+/* Forgets a snapshot that nobody has asked for in a while: it may be large. */
+void small_rest(struct store_proc *sp, uint64_t now_ns);
 /* scan_source.open of all tables; any thread. */
 int store_proc_open_scan(struct scan_source *src, const struct scan_plan *plan, struct scan **ret);
 

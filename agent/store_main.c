@@ -285,6 +285,7 @@ static void run(struct store_proc *sp)
 		if (now - last_tick >= TICK_NS) {
 			last_tick = now;
 			store_tick(sp->store, clock_unix_ns(), now);
+			small_rest(sp, now);
 		}
 		publish_counters(sp);
 		heap_rest(&last_rest, now);
