@@ -66,6 +66,7 @@ struct conn {
 	uint64_t last_ns;   /* boot time of the last event */
 	uint64_t opened_ns; /* boot time; 0: before the agent */
 	uint64_t closed_ns;
+	uint64_t replaced_ns; /* another one got its slot: this one is over, told or not */
 	uint64_t cgroup;
 	uint64_t copied_bytes, skipped_bytes, lost_bytes;
 	uint32_t slot, tgid, netns;

@@ -10,6 +10,8 @@
 #define TCP_ESTABLISHED 1		   /* enum of the kernel's include/net/tcp_states.h */
 #define TCP_CLOSE_WAIT	8
 #define SNAPSHOT_ROUND	2048 /* rows of a snapshot in a round: about a quarter of the queue */
+#define SLOT_USES_BACK	4 /* uses of a slot in which a connection is looked for whose end was lost */
+#define REPLACED_NS	(30 * NSEC_PER_SEC) /* its end would have been told by then */
 #define WAIT_NS		(1 * NSEC_PER_SEC) /* the other direction's bytes come within this, or never */
 
 struct pipeline *pipeline_new(const struct pipeline_opts *opts)
@@ -190,6 +192,18 @@ static bool sampled_out(struct pipeline *p, uint64_t identity)
 	return !taken;
 }
 
+/* The identity says which connections had the slot before. Their end comes later in this round, or it
+ * was lost: the control ring was full. */
+static void note_replaced(struct pipeline *p, uint64_t id)
+{
+	for (uint64_t n = 1; n <= SLOT_USES_BACK && id >> 32 >= n; n++) {
+		struct conn *c = conn_get(&p->conns, id - (n << 32));
+
+		if (c && !c->replaced_ns)
+			c->replaced_ns = p->now_ns;
+	}
+}
+
 static void on_open(struct pipeline *p, const struct ev_conn *ev)
 {
 	uint64_t hash = ev->isn_known ? conn_identity(&p->opts.id_key, ev) : 0;
@@ -211,6 +225,7 @@ static void on_open(struct pipeline *p, const struct ev_conn *ev)
 		count(p, L3_CONN_EVICTED, 1);
 		return;
 	}
+	note_replaced(p, c->id);
 	stream_adopt(p, c);
 	refused = policy_refuses_command(&p->policy, c->comm);
 	if (refused)
@@ -489,6 +504,11 @@ static void sweep(struct pipeline *p)
 		pair_at(&p->pair, p, c, DIR_RX);
 		stream_force(p, c);
 		pair_settle(p, c);
+		if (c->replaced_ns && p->now_ns - c->replaced_ns >= REPLACED_NS) {
+			count(p, L3_CONN_EVICTED, 1);
+			drop_conn(p, c, "lost");
+			continue;
+		}
 		if (idle && age > idle)
 			pair_expire(p, c, p->now_ns - idle);
 	}

@@ -84,7 +84,7 @@ void small_end_open(struct store_proc *sp, struct slice number)
 void small_rest(struct store_proc *sp, uint64_t now_ns)
 {
 	pthread_mutex_lock(&sp->lock);
-	if (sp->open_done.n && now_ns - sp->open_done_ns > OPEN_KEPT_NS)
+	if (sp->open_done.n && now_ns > sp->open_done_ns + OPEN_KEPT_NS)
 		mem_rows_done(&sp->open_done);
 	pthread_mutex_unlock(&sp->lock);
 }

@@ -996,6 +996,26 @@ static void test_pipeline__a_burst_leaves_no_memory_behind(void)
 	finish();
 }
 
+/* Ends that found no room in the control ring: who has a slot after them tells that they are over. */
+static void test_pipeline__connections_whose_end_was_lost_do_not_stay(void)
+{
+	enum { SLOTS = 100 };
+
+	start();
+	for (uint64_t use = 1; use <= 50; use++)
+		for (uint64_t slot = 1; slot <= SLOTS; slot++)
+			give_open(use << 32 | slot, false, 0);
+	EXPECT_EQ(t.p->conns.n, 50 * SLOTS);
+	pipeline_tick(t.p, t.now += 5 * NSEC_PER_SEC, 0);
+	EXPECT_EQ(t.p->conns.n, 50 * SLOTS); /* they may be told yet */
+	pipeline_tick(t.p, t.now += 30 * NSEC_PER_SEC, 0);
+	EXPECT_EQ(t.p->conns.n, SLOTS);
+	pipeline_commit(t.p);
+	EXPECT_EQ(ledger_get(&t.ledger, L3_CONN_EVICTED), 49 * SLOTS);
+	EXPECT(conn_get(&t.p->conns, UINT64_C(50) << 32 | 1));
+	finish();
+}
+
 /* A name for each connection, more of them than can be known at one time. */
 static void test_pipeline__texts_have_bounded_memory(void)
 {
@@ -1290,6 +1310,7 @@ TEST_MAIN(TEST(test_pipeline__one_exchange_seen_by_both_ends), TEST(test_pipelin
 	  TEST(test_pipeline__unanswered_requests_have_bounded_memory),
 	  TEST(test_pipeline__unfinished_lines_have_bounded_memory),
 	  TEST(test_pipeline__a_burst_leaves_no_memory_behind),
+	  TEST(test_pipeline__connections_whose_end_was_lost_do_not_stay),
 	  TEST(test_pipeline__texts_have_bounded_memory),
 	  TEST(test_pipeline__a_snapshot_of_many_leaves_room_in_the_queue),
 	  TEST(test_pipeline__a_head_that_comes_again_says_the_same),
