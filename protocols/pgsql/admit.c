@@ -245,6 +245,17 @@ static bool drop_stale(struct walk *w)
 	return false;
 }
 
+/* A request that the client has sent in part without waiting is over: nobody reads it. */
+static void login_failed(struct walk *w)
+{
+	struct pgsql *g = w->g;
+
+	if (g->req.open)
+		frontend_lost(g, g->half[g->client].last, w->out);
+	else
+		login_tell(g, w->out);
+}
+
 enum step answer_admit(struct walk *w, uint8_t tag)
 {
 	struct pgsql *g = w->g;
@@ -257,7 +268,7 @@ enum step answer_admit(struct walk *w, uint8_t tag)
 		return as(w, tag == 'R' && g->login == LOGIN_SENT ? ROLE_LOGIN : ROLE_NONE);
 	if (g->login != LOGIN_DONE && is_one_of(tag, "EZ")) {
 		if (tag == 'E' && !g->told_login) {
-			login_tell(g, w->out);
+			login_failed(w);
 			return STEP_ENDED;
 		}
 		return as(w, ROLE_LOGIN);
