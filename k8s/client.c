@@ -30,6 +30,7 @@ struct k8s_client {
 	struct k8s_config cfg;
 	CURLM *multi;
 	int epoll;
+	bool tls;
 	uint64_t curl_due_ns; /* UINT64_MAX: never */
 	struct strbuf token;  /* the header's line */
 	uint64_t token_ns;    /* when it was read, 0: never */
@@ -73,6 +74,7 @@ int k8s_client_new(const struct k8s_config *cfg, struct k8s_client **ret)
 	if (!c)
 		return -ENOMEM;
 	c->cfg = *cfg;
+	c->tls = strncmp(cfg->server, "https:", 6) == 0;
 	if (!c->cfg.silent_ns)
 		c->cfg.silent_ns = K8S_SILENT_NS;
 	c->curl_due_ns = UINT64_MAX;
@@ -201,14 +203,15 @@ static int on_new_socket(void *ctx, curl_socket_t fd, curlsocktype what)
 	return CURL_SOCKOPT_OK;
 }
 
-/* The file is looked at each minute, and when the server refused what it had. While it cannot be read the
+/* Only a server that has proved who it is sees it. The file is looked at each minute, and when the server refused what it had. While it cannot be read the
  * token of before is shown. */
 static void refresh_token(struct k8s_client *c, bool now)
 {
 	uint64_t t = clock_mono_ns();
 	int r;
 
-	if (!c->cfg.token_file[0] || (!now && c->token_ns && t - c->token_ns < K8S_TOKEN_FRESH_NS))
+	if (!c->cfg.token_file[0] || !c->tls ||
+	    (!now && c->token_ns && t - c->token_ns < K8S_TOKEN_FRESH_NS))
 		return;
 	c->token_ns = t;
 	r = client_token_header(c->cfg.token_file, &c->token);
@@ -252,8 +255,8 @@ static void set_tls(CURL *e, const struct k8s_config *cfg)
 		curl_easy_setopt(e, CURLOPT_SSLKEY, cfg->key_file);
 	}
 	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR,
-			 strncmp(cfg->server, "https:", 6) == 0 ? "https" : "http");
+	/* an authority that is replaced counts from the next connection on */
+	curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, 0L);
 }
 
 /* No compression is asked for: the API server's streams in gzip are more than one member, which curl does
@@ -264,6 +267,7 @@ static void set_transport(struct client_transfer *t)
 	CURL *e = t->easy;
 
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, t->client->tls ? "https" : "http");
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "kelpie/" KELPIE_VERSION);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_PROXY, "");

@@ -4,7 +4,7 @@
  *	k8s_client_turn() -> … -> k8s_client_free()
  *
  * Single-threaded; callbacks run inside k8s_client_turn(). Whoever uses the client (k8s/watch.h) is
- * freed before it. Nothing is read from the environment but by k8s_config_in_cluster().
+ * freed before it. The process ignores SIGPIPE. Nothing is read from the environment but by k8s_config_in_cluster().
  */
 #ifndef K8S_CLIENT_H
 #define K8S_CLIENT_H
@@ -28,7 +28,7 @@ struct k8s_config {
 	/* https://HOST:PORT, no slash at the end; http:// is for tests. */
 	char server[K8S_SERVER_MAX];
 	char ca_file[K8S_PATH_MAX]; /* read at each new connection */
-	/* Read each minute, and when the server refused what was shown. */
+	/* Read each minute, and when the server refused what was shown. Shown over https only. */
 	char token_file[K8S_PATH_MAX];
 	char cert_file[K8S_PATH_MAX], key_file[K8S_PATH_MAX]; /* of a client certificate */
 	uint64_t silent_ns;				      /* 0: K8S_SILENT_NS */
