@@ -314,7 +314,7 @@ static void transfer_free(struct client_transfer *t)
 	free(t);
 }
 
-int client_start(struct k8s_client *c, const struct client_request *q, struct client_transfer **ret)
+int client_send(struct k8s_client *c, const struct client_request *q, struct client_transfer **ret)
 {
 	struct client_transfer *t = calloc(1, sizeof(*t));
 	int r = -ENOMEM;

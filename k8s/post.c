@@ -86,7 +86,7 @@ static int start(struct post *p)
 		.ctx = p,
 	};
 
-	return client_start(p->client, &q, &p->transfer);
+	return client_send(p->client, &q, &p->transfer);
 }
 
 int k8s_client_post(struct k8s_client *c, const char *path, struct slice json, k8s_answer_fn fn,

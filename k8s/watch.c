@@ -107,7 +107,7 @@ static void start(struct stream *s)
 	};
 
 	s->begun_ns = clock_mono_ns();
-	if (client_start(s->watch->opts.client, &q, &s->transfer) == 0)
+	if (client_send(s->watch->opts.client, &q, &s->transfer) == 0)
 		return;
 	s->transfer = NULL;
 	reflector_end(s->reflector, REFLECTOR_BROKEN, "no memory for the request", 0);
