@@ -1,9 +1,11 @@
-/* The shipper process: carries the store's stream to a collector on the network (transport/dial.h). It
- * reads no file of Kelpie's: the token comes from the attacher, anew for each call.
+/* The shipper process, the one that talks to the network: carries the store's stream to a collector
+ * (transport/dial.h), and watches the pods of this node (agent/shipper_names.h). It opens no file of
+ * Kelpie's or Kubernetes': tokens come from the attacher, anew each time.
  */
 #include "agent/agent.h"
 #include "agent/calls.h"
 #include "agent/sandbox.h"
+#include "agent/shipper_names.h"
 #include "base/log.h"
 #include "transport/dial.h"
 #include "transport/tls.h"
@@ -16,10 +18,12 @@
 #include <sys/socket.h>
 
 #define TOKEN_WAIT_MS 2000
+#define TURN_MS	      100
 
 struct shipper {
 	const struct shipper_args *args;
-	struct dialer *dialer;
+	struct dialer *dialer; /* NULL: no collector on the network */
+	struct names *names;   /* NULL: no Kubernetes */
 	bool stop;
 };
 
@@ -61,21 +65,30 @@ static ssize_t read_text(int fd, char *buf, size_t cap)
 	return text.n ? (ssize_t)text.n : -ENODATA;
 }
 
-static ssize_t get_token(void *ctx, char *buf, size_t cap)
+/* A descriptor of that file, or negative errno. */
+static int borrow(void *ctx, enum agent_file file)
 {
 	struct shipper *s = ctx;
-	struct agent_msg m = { .type = MSG_WANT_TOKEN };
+	struct agent_msg m = { .type = MSG_WANT_TOKEN, .number = file };
 	struct pollfd p = { .fd = s->args->attacher_fd, .events = POLLIN };
-	_cleanup_(closep) int fd = -1;
+	int fd = -1;
 
 	if (send(s->args->attacher_fd, &m, sizeof(m), MSG_NOSIGNAL) < 0)
 		return -errno;
 	while (!s->stop && poll(&p, 1, TOKEN_WAIT_MS) > 0 && hear(s, &m, &fd, 0)) {
-		if (m.type == MSG_TOKEN)
-			return fd < 0 ? -ENOENT : read_text(fd, buf, cap);
-		s->stop = m.type == MSG_STOP;
+		if (m.type == MSG_TOKEN && m.number == file)
+			return fd < 0 ? -ENOENT : fd;
+		closep(&fd);
+		s->stop |= m.type == MSG_STOP;
 	}
 	return -ETIMEDOUT;
+}
+
+static ssize_t get_token(void *ctx, char *buf, size_t cap)
+{
+	_cleanup_(closep) int fd = borrow(ctx, FILE_COLLECTOR_TOKEN);
+
+	return fd < 0 ? fd : read_text(fd, buf, cap);
 }
 
 static void on_state(void *ctx, bool up, const char *why)
@@ -88,7 +101,7 @@ static void on_state(void *ctx, bool up, const char *why)
 		log_warn("no stream to the collector %s: %s", s->args->cfg->collector.address, why);
 }
 
-static int prepare(struct shipper *s, struct ssl_ctx_st **tls, char *why, size_t cap)
+static int prepare_dialer(struct shipper *s, struct ssl_ctx_st **tls, char *why, size_t cap)
 {
 	static char host[CONFIG_TEXT_MAX];
 	static const struct dial_ops ops = { get_token, on_state };
@@ -122,6 +135,35 @@ static int prepare(struct shipper *s, struct ssl_ctx_st **tls, char *why, size_t
 	r = dialer_new(&dial, &s->dialer);
 	if (r < 0)
 		snprintf(why, cap, "shipper: %s", strerror(-r));
+	return r;
+}
+
+static int prepare(struct shipper *s, struct ssl_ctx_st **tls, char *why, size_t cap)
+{
+	const struct names_opts names = { s->args->cfg, s->args->attacher_fd, borrow, s };
+	int r = s->args->listen_fd >= 0 ? prepare_dialer(s, tls, why, cap) : 0;
+
+	if (r == 0 && s->args->kubernetes)
+		r = names_new(&names, &s->names, why, cap);
+	return r;
+}
+
+/* Waits for whatever comes first, not longer than TURN_MS. */
+static int turn(struct shipper *s)
+{
+	struct pollfd fds[] = {
+		{ .fd = s->args->attacher_fd, .events = POLLIN },
+		{ .fd = s->dialer ? dialer_fd(s->dialer) : -1, .events = POLLIN },
+		{ .fd = s->names ? names_fd(s->names) : -1, .events = POLLIN },
+	};
+	int wait = s->names ? names_timeout_ms(s->names) : -1;
+	int r = 0;
+
+	(void)poll(fds, ARRAY_SIZE(fds), wait < 0 ? TURN_MS : MIN(wait, TURN_MS));
+	if (s->dialer)
+		r = dialer_turn(s->dialer, 0);
+	if (s->names)
+		names_turn(s->names);
 	return r;
 }
 
@@ -162,10 +204,13 @@ int shipper_main(const struct shipper_args *a)
 		hello.type = MSG_FAILED;
 	if (send(a->attacher_fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0 || r < 0)
 		return 1;
+	if (s.names)
+		r = names_start(s.names);
 	while (r == 0 && !s.stop) {
-		r = dialer_turn(s.dialer, 100);
+		r = turn(&s);
 		take_stop(&s);
 	}
+	names_free(s.names);
 	dialer_free(s.dialer);
 	tls_free(tls);
 	return r < 0;

@@ -386,6 +386,11 @@ int dialer_new(const struct dial_config *cfg, struct dialer **ret)
 	return 0;
 }
 
+int dialer_fd(const struct dialer *d)
+{
+	return d->epoll_fd;
+}
+
 void dialer_free(struct dialer *d)
 {
 	for (size_t i = 0; i < DIAL_LINKS_MAX; i++)

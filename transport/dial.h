@@ -37,6 +37,9 @@ int dialer_new(const struct dial_config *cfg, struct dialer **ret);
 /* Waits for at most timeout_ms and does what there is to do; looking up the host's addresses may
  * block. 0 or negative errno. */
 int dialer_turn(struct dialer *d, int timeout_ms);
+/* For a loop that waits for more: readable when dialer_turn() has something to do; otherwise it wants a turn
+ * every 100 ms. */
+int dialer_fd(const struct dialer *d);
 void dialer_free(struct dialer *d);
 
 DEFINE_CLEANUP(struct dialer, dialer_free)
