@@ -51,15 +51,21 @@ uint64_t conn_identity(const struct hash_key *key, const struct ev_conn *ev)
 static struct unix_names *names_of(const struct ev_conn *ev)
 {
 	const struct ev_conn_unix *u = (const struct ev_conn_unix *)(const void *)ev;
+	char text[2][UNIX_ADDR_TEXT_MAX];
 	struct unix_names *names;
+	size_t n[2];
 
 	if (ev->family != AF_UNIX)
 		return NULL;
-	names = malloc(sizeof(*names));
+	for (size_t end = 0; end < 2; end++)
+		n[end] = format_unix_addr(slice_of(u->name[end], u->name_len[end]), text[end]) + 1;
+	names = malloc(sizeof(*names) + n[0] + n[1]);
 	if (!names)
 		return NULL;
-	(void)format_unix_addr(slice_of(u->name[0], u->name_len[0]), names->local);
-	(void)format_unix_addr(slice_of(u->name[1], u->name_len[1]), names->remote);
+	memcpy(names->text, text[0], n[0]);
+	memcpy(names->text + n[0], text[1], n[1]);
+	names->local = names->text;
+	names->remote = names->text + n[0];
 	return names;
 }
 

@@ -26,9 +26,10 @@ struct session;
 struct stmts;
 struct unpack;
 
-/* Addresses of a UNIX socket's two ends as texts. */
+/* Addresses of a UNIX socket's two ends as texts, as long as they are. */
 struct unix_names {
-	char local[UNIX_ADDR_TEXT_MAX], remote[UNIX_ADDR_TEXT_MAX];
+	const char *local, *remote; /* in text */
+	char text[];
 };
 
 struct time_mark {
