@@ -57,7 +57,7 @@ struct k8s_container {
 struct k8s_pod {
 	struct slice node, phase, host_ip;
 	struct slice ips[K8S_ADDRS_MAX];
-	struct k8s_container containers[K8S_CONTAINERS_MAX];
+	struct k8s_container containers[K8S_CONTAINERS_MAX]; /* in no order */
 	int64_t started_ns;
 	uint8_t n_ips, n_containers;
 	bool host_network;

@@ -65,6 +65,17 @@ static void meta(struct strbuf *out, const struct k8s_meta *m)
 	text(out, "slice_service", m->slice_service);
 }
 
+static void container(struct strbuf *out, const char *kind, const struct k8s_container *c)
+{
+	text(out, kind, c->name);
+	text(out, "image", c->image);
+	text(out, "id", c->id);
+	num(out, "restarts", c->restarts);
+	num(out, "since", c->started_ns);
+	num(out, "until", c->finished_ns);
+}
+
+/* JSON has the containers in another order than protobuf. */
 static void pod(struct strbuf *out, const struct k8s_pod *p)
 {
 	static const char *const names[] = { "main", "init", "sidecar", "ephemeral" };
@@ -75,16 +86,10 @@ static void pod(struct strbuf *out, const struct k8s_pod *p)
 	texts(out, "ip", p->ips, p->n_ips);
 	num(out, "started", p->started_ns);
 	num(out, "host_network", p->host_network);
-	for (size_t i = 0; i < p->n_containers; i++) {
-		const struct k8s_container *c = &p->containers[i];
-
-		text(out, names[c->kind], c->name);
-		text(out, "image", c->image);
-		text(out, "id", c->id);
-		num(out, "restarts", c->restarts);
-		num(out, "since", c->started_ns);
-		num(out, "until", c->finished_ns);
-	}
+	for (int kind = K8S_MAIN; kind <= K8S_EPHEMERAL; kind++)
+		for (size_t i = 0; i < p->n_containers; i++)
+			if (p->containers[i].kind == (enum k8s_container_kind)kind)
+				container(out, names[kind], &p->containers[i]);
 }
 
 static void service(struct strbuf *out, const struct k8s_service *s)
