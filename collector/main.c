@@ -420,22 +420,29 @@ static bool fell(pid_t pid)
 	return pid && waitpid(pid, NULL, WNOHANG) == pid;
 }
 
-/* Blocks until SIGTERM or SIGINT: 0. -ECHILD: agents of other machines cannot connect any more, or the
- * cluster is not watched any more, and nobody here may make that process again. */
+/* The first of the processes started here that died, NULL: all live. */
+static const char *who_fell(struct program *p)
+{
+	if (fell(p->watcher.pid))
+		return "that watches the cluster";
+	if (fell(p->door.pid))
+		return "for agents on the network";
+	return worker_pool_died(p->pool) ? "that runs queries" : NULL;
+}
+
+/* Blocks until SIGTERM or SIGINT: 0. -ECHILD: a process died without which agents of other machines cannot
+ * connect, the cluster is not watched or no query runs, and nobody here may make it again. */
 static int wait_for_signals(struct program *p, const sigset_t *set)
 {
+	const char *who;
 	int sig;
 
 	while ((sig = sigwaitinfo(set, NULL)) != SIGTERM && sig != SIGINT) {
 		if (sig == SIGHUP)
 			reload(p);
-		if (sig == SIGCHLD && fell(p->watcher.pid)) {
-			log_error("the process that watches the cluster died; to be started again");
-			return -ECHILD;
-		}
-		if (sig == SIGCHLD && fell(p->door.pid)) {
-			log_error(
-				"the process for agents on the network died; to be started again");
+		who = sig == SIGCHLD ? who_fell(p) : NULL;
+		if (who) {
+			log_error("the process %s died; to be started again", who);
 			return -ECHILD;
 		}
 	}

@@ -79,6 +79,11 @@ void worker_pool_free(struct worker_pool *p)
 	free(p);
 }
 
+bool worker_pool_died(struct worker_pool *p)
+{
+	return waitpid(p->zygote, NULL, WNOHANG) == p->zygote;
+}
+
 static int fail(struct session *s, int result, const char *code, const char *hint,
 		const char *message)
 {

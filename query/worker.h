@@ -33,6 +33,8 @@ int worker_pool_new(const struct run_as_ids *as, struct worker_pool **ret);
 /* Kills what still runs, ends the server and waits for it. */
 void worker_pool_free(struct worker_pool *p);
 DEFINE_CLEANUP(struct worker_pool, worker_pool_free)
+/* Once true after the server has died: no statement can be run any more. Does not wait. */
+bool worker_pool_died(struct worker_pool *p);
 
 /* As query_run(), for any thread; src is used by the calling thread only, for the time of the call.
  * limits.timeout_ns 0 means WORKER_TIMEOUT_DEFAULT_NS, limits.memory_bytes 0 WORKER_MEMORY_DEFAULT.

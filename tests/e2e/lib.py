@@ -449,13 +449,13 @@ def role(pid):
         with open(f"/proc/{pid}/comm") as f:
             comm = f.read().strip()
         with open(f"/proc/{pid}/cmdline", "rb") as f:
-            argv = f.read().replace(b"\0", b" ").decode(errors="replace")
+            program = os.path.basename(f.read().split(b"\0")[0].decode(errors="replace"))
     except OSError:
         return ""
-    for word in ("parser", "store", "collector"):
-        if word in comm or word in argv.split("--")[0]:
+    for word in ("query", "parser", "store", "collector"):
+        if word in comm or word in program:
             return word
-    return "attacher" if "kelpie-agent" in argv else "run"
+    return "attacher" if program == "kelpie-agent" else "run"
 
 
 def find(kelpie, name):
