@@ -114,6 +114,9 @@ const int calls_shipper[] = {
 	SCMP_SYS(write),
 	SCMP_SYS(close),
 	SCMP_SYS(fcntl),
+	/* copies of lent files */
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(pwrite64),
 	/* names of hosts: resolv.conf, hosts; a name server */
 	SCMP_SYS(openat),
 	SCMP_SYS(fstat),
@@ -182,6 +185,7 @@ const int calls_attacher[] = {
 	SCMP_SYS(seccomp),
 	SCMP_SYS(epoll_create1),
 	SCMP_SYS(eventfd2),
+	SCMP_SYS(memfd_create),
 	SCMP_SYS(mkdir),
 	SCMP_SYS(mkdirat),
 	SCMP_SYS(getppid),

@@ -211,8 +211,10 @@ void names_free(struct names *n)
 {
 	if (!n)
 		return;
-	k8s_watch_free(n->watch);
-	k8s_client_free(n->client);
+	if (n->watch)
+		k8s_watch_free(n->watch);
+	if (n->client)
+		k8s_client_free(n->client);
 	for (size_t i = 0; i < _FILE_MAX; i++)
 		closep(&n->files[i].fd);
 	free(n);

@@ -1,19 +1,38 @@
-"""The smallest API server that an agent can watch: the pods of a node, as JSON, to list and to watch."""
+"""The smallest API server that an agent can watch: the pods of a node, as JSON, to list and to watch, over TLS
+and for a token."""
 import http.server
 import json
+import os
+import ssl
+import subprocess
 import threading
 import urllib.parse
 
 
 class KubeApi:
-    """put() and gone() change what it has; stop() and start() take it away and bring it back."""
+    """put() and gone() change what it has; stop() and start() take it away and bring it back. Its authority and
+    the token are files of the folder, the token one that root alone may read."""
 
-    def __init__(self, port):
+    def __init__(self, port, folder):
         self.port, self.version = port, 100
+        self.ca, self.token = os.path.join(folder, "api.crt"), os.path.join(folder, "token")
+        self.key, self.refused = os.path.join(folder, "api.key"), 0
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", self.key, "-out", self.ca, "-days", "2", "-subj", "/CN=api",
+                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        self.secret = ""
+        self.new_token("first")
         self.pods, self.log = {}, []  # by uid; (version, type, object)
         self.change = threading.Condition()
         self.asked, self.up = [], False
         self.start()
+
+    def new_token(self, secret):
+        """As a kubelet does it: another file in its place."""
+        self.secret = secret
+        with open(os.open(self.token + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+            f.write(secret + "\n")
+        os.rename(self.token + ".new", self.token)
 
     def start(self):
         api = self
@@ -29,6 +48,9 @@ class KubeApi:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.server.daemon_threads = True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.ca, self.key)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.up = True
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -60,8 +82,12 @@ class KubeApi:
     def answer(self, request):
         url = urllib.parse.urlparse(request.path)
         args = {k: v[0] for k, v in urllib.parse.parse_qs(url.query).items()}
-        self.asked.append((url.path, args))
         try:
+            if request.headers.get("Authorization") != "Bearer " + self.secret:
+                self.refused += 1
+                self.reply(request, 401, self.status(401, "Unauthorized"))
+                return
+            self.asked.append((url.path, args))
             if url.path != "/api/v1/pods":
                 self.reply(request, 404, self.status(404, "NotFound"))
             elif "sendInitialEvents" in args:  # an older server
