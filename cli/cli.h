@@ -142,7 +142,8 @@ struct command {
 	const char *name;
 	int (*fn)(const struct options *o); /* returns enum cli_exit */
 	unsigned int groups;		    /* enum flag_group */
-	const char *args; /* "[TABLE]", "" for none; of a command with filters they are --about */
+	const char *
+		args; /* "[TABLE]", "" for none; optional ones of a command with filters are --about */
 	size_t args_min, args_max;
 	const char *summary; /* one line, no full stop */
 	const char *examples[2];
@@ -197,10 +198,12 @@ int cmd_status(const struct options *o);
 int cmd_doctor(const struct options *o);
 int cmd_sql(const struct options *o);
 int cmd_top(const struct options *o);
+int cmd_map(const struct options *o);
 int cmd_tap(const struct options *o);
 int cmd_slow(const struct options *o);
 int cmd_errors(const struct options *o);
 int cmd_conns(const struct options *o);
+int cmd_why(const struct options *o);
 int cmd_show(const struct options *o);
 int cmd_replay(const struct options *o);
 int cmd_record(const struct options *o);

@@ -2,7 +2,7 @@
  * from the running Kelpie; they are other people's texts, so a script takes only plain ones and never
  * evaluates them.
  */
-#include "cli/cli.h"
+#include "cli/completion.h"
 #include "protocols/schema.h"
 
 #include <stdio.h>
@@ -47,19 +47,27 @@ static bool takes_file(const struct flag *f)
 	return false;
 }
 
-static void put_words(size_t value)
+static void add_words(size_t value, struct strbuf *out)
 {
 	size_t n, n_cmds;
 	const struct table_schema *const *tables = schema_tables(&n);
 	const struct command *cmds = cli_commands(&n_cmds);
 
-	printf("%s", values[value].words);
+	strbuf_adds(out, values[value].words);
 	for (size_t i = 0; i < n; i++)
 		if (values[value].tables ||
 		    (values[value].protocols && (tables[i]->flags & TABLE_F_EXCHANGES)))
-			printf(" %s", tables[i]->name);
+			strbuf_addf(out, " %s", tables[i]->name);
 	for (size_t i = 0; i < n_cmds && values[value].commands; i++)
-		printf(" %s", cmds[i].name);
+		strbuf_addf(out, " %s", cmds[i].name);
+}
+
+static void put_words(size_t value)
+{
+	_cleanup_(strbuf_done) struct strbuf out = STRBUF_INIT(64 * KIB);
+
+	add_words(value, &out);
+	fputs(strbuf_str(&out), stdout);
 }
 
 static bool is_named(const char *name, const char *wanted)
@@ -74,6 +82,20 @@ static size_t value_of(const char *flag, const char *command)
 		if (is_named(values[i].flag, flag) || is_named(values[i].command, command))
 			return i;
 	return SIZE_MAX;
+}
+
+bool completion_words(const char *flag, const char *command, struct strbuf *out)
+{
+	size_t value = value_of(flag, command);
+
+	if (value != SIZE_MAX)
+		add_words(value, out);
+	return value != SIZE_MAX;
+}
+
+bool completion_is_file(const struct flag *f)
+{
+	return takes_file(f);
 }
 
 static void bash_values(const struct flag *flags, size_t n)

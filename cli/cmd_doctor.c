@@ -139,8 +139,9 @@ static void check_server(struct doctor *d, struct finding *f)
 	if (d->have_status)
 		found(f, STATE_OK, "", "%s answers", source_name(d->source));
 	else
-		found(f, STATE_FAILED, "start `kelpie run`, or name it with --server", "%s",
-		      d->trouble.message);
+		found(f, STATE_FAILED,
+		      source_is_cluster(d->o) ? "" : "start `kelpie run`, or name it with --server",
+		      "%s", d->trouble.message);
 }
 
 static void check_version(struct doctor *d, struct finding *f)

@@ -8,6 +8,7 @@
 #define INTERVAL_MS	2000
 #define INTERVAL_TAP_MS 1000
 #define LIVE_ROWS	200
+#define REASON_ROWS	10
 
 static int keep_number(void *ctx, const struct datum *cells)
 {
@@ -234,6 +235,22 @@ int cmd_top(const struct options *o)
 	return run_verb(o, &verb, on_terminal(o) && !o->once && !o->output_given, o->follow);
 }
 
+static const struct verb verb_map = { .name = "map",
+				      .what = "pairs",
+				      .view = &view_top[TOP_PAIR],
+				      .sorts = { NULL, "rate_per_s", "error_pct", "p99_ns",
+						 "total_ns" },
+				      .interval_ms = INTERVAL_MS,
+				      .build = build_top };
+
+int cmd_map(const struct options *o)
+{
+	struct options pairs = *o;
+
+	pairs.by = "pair";
+	return run_verb(&pairs, &verb_map, o->follow && on_terminal(o), o->follow);
+}
+
 const struct verb verb_slow = { .name = "slow",
 				.what = "requests",
 				.view = &view_slow,
@@ -248,32 +265,91 @@ int cmd_slow(const struct options *o)
 	return run_verb(o, &verb_slow, o->follow && on_terminal(o), o->follow);
 }
 
+static const struct verb verb_errors = { .name = "errors",
+					 .what = "errors",
+					 .view = &view_errors,
+					 .sorts = { NULL, "time", "latency_ns", "server_name",
+						    "status" },
+					 .live_rows = LIVE_ROWS,
+					 .interval_ms = INTERVAL_MS,
+					 .build = build_errors };
+
 int cmd_errors(const struct options *o)
 {
-	static const struct verb verb = { .name = "errors",
-					  .what = "errors",
-					  .view = &view_errors,
-					  .sorts = { NULL, "time", "latency_ns", "server_name",
-						     "status" },
-					  .live_rows = LIVE_ROWS,
-					  .interval_ms = INTERVAL_MS,
-					  .build = build_errors };
 
-	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
+	return run_verb(o, &verb_errors, o->follow && on_terminal(o), o->follow);
 }
+
+static const struct verb verb_conns = { .name = "conns",
+					.what = "connections",
+					.view = &view_conns,
+					.sorts = { NULL, "bytes_sent", "bytes_received", "rtt_ns",
+						   "retransmits" },
+					.live_rows = LIVE_ROWS,
+					.interval_ms = INTERVAL_MS,
+					.build = build_conns };
 
 int cmd_conns(const struct options *o)
 {
-	static const struct verb verb = { .name = "conns",
-					  .what = "connections",
-					  .view = &view_conns,
-					  .sorts = { NULL, "bytes_sent", "bytes_received", "rtt_ns",
-						     "retransmits" },
-					  .live_rows = LIVE_ROWS,
-					  .interval_ms = INTERVAL_MS,
-					  .build = build_conns };
 
-	return run_verb(o, &verb, o->follow && on_terminal(o), o->follow);
+	return run_verb(o, &verb_conns, o->follow && on_terminal(o), o->follow);
+}
+
+/* What is told of one pod, or whatever else has a name. */
+static const struct {
+	const char *title;
+	const struct verb *verb;
+	const char *by;
+	enum filter_kind only; /* a filter more; _FILTER_MAX: none */
+} reasons[] = {
+	{ "Who calls it, and whom it calls", &verb_map, "pair", _FILTER_MAX },
+	{ "What failed", &verb_errors, NULL, _FILTER_MAX },
+	{ "What was slow", &verb_slow, NULL, _FILTER_MAX },
+	{ "Connections that failed", &verb_conns, NULL, FILTER_FAILED },
+};
+
+static int show_reason(const struct asking *all, size_t i, struct trouble *t)
+{
+	struct options o = *all->o;
+	const struct asking one = { .o = &o, .verb = reasons[i].verb, .source = all->source };
+	struct print_opts print;
+
+	o.by = reasons[i].by;
+	o.limit = REASON_ROWS;
+	if (reasons[i].only != _FILTER_MAX)
+		o.filters[o.n_filters++] = (struct filter){ .kind = (uint8_t)reasons[i].only };
+	print_opts_init(&print, &o, one.verb->view);
+	if (o.output <= OUTPUT_WIDE)
+		printf("%s%s\n", i ? "\n" : "", reasons[i].title);
+	fflush(stdout);
+	return verb_show(&one, &print, NULL, t);
+}
+
+int cmd_why(const struct options *o)
+{
+	_cleanup_(strbuf_done) struct strbuf about = STRBUF_INIT(4 * KIB);
+	_cleanup_(source_freep) struct source *source = NULL;
+	struct options of = *o;
+	struct asking a = { .o = &of };
+	struct trouble t;
+	int code = EXIT_OK;
+
+	if (of.n_filters + 2 > CLI_FILTERS_MAX)
+		return cli_fail(EXIT_USAGE, "more than %d filters", CLI_FILTERS_MAX - 2);
+	strbuf_addf(&about, "%s%s", strchr(o->args[0], '/') ? "" : "pod/", o->args[0]);
+	of.filters[of.n_filters++] = (struct filter){ .kind = FILTER_ABOUT,
+						      .value = strbuf_str(&about) };
+	a.verb = &verb_map;
+	code = check_usage(&a);
+	if (code != EXIT_OK)
+		return code;
+	interrupt_install();
+	if (source_open(o, &source, &t) < 0)
+		return trouble_fail(&t);
+	a.source = source;
+	for (size_t i = 0; i < ARRAY_SIZE(reasons) && code == EXIT_OK; i++)
+		code = show_reason(&a, i, &t);
+	return code == EXIT_OK || code == EXIT_INTERRUPTED ? code : trouble_fail(&t);
 }
 
 /* The filters as parameters of the stream, named like the flags; --not becomes a leading !. */

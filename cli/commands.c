@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/text.h"
+#include "cli/completion.h"
 #include "cli/screen.h"
 #include "cli/source.h"
 
@@ -45,6 +46,14 @@ static const struct command commands[] = {
 	  CLI_ARGS_MAX,
 	  "rate, errors and latency, worst first",
 	  { "kelpie top", "kelpie top --by endpoint --service orders --since 10m" } },
+	{ "map",
+	  cmd_map,
+	  VIEW,
+	  "[TYPE/NAME...]",
+	  0,
+	  CLI_ARGS_MAX,
+	  "who calls whom: rate, errors and latency of each pair",
+	  { "kelpie map", "kelpie map deploy/web --since 1h" } },
 	{ "tap",
 	  cmd_tap,
 	  VIEW,
@@ -77,6 +86,14 @@ static const struct command commands[] = {
 	  CLI_ARGS_MAX,
 	  "connections, live and closed, and why one is unreadable",
 	  { "kelpie conns", "kelpie conns --port 5432 -o wide" } },
+	{ "why",
+	  cmd_why,
+	  GROUP_SOURCE | GROUP_OUTPUT | GROUP_FILTER | GROUP_RANGE,
+	  "POD|TYPE/NAME",
+	  1,
+	  1,
+	  "what is wrong with a pod: calls, errors, slow ones, connections",
+	  { "kelpie why web-7d4f9", "kelpie why deploy/web --since 1h" } },
 	{ "show",
 	  cmd_show,
 	  GROUP_SOURCE | GROUP_OUTPUT,
@@ -355,6 +372,14 @@ static bool as_plugin(const char *name)
 	return plugin;
 }
 
+/* So does it with the program that it asks how a command line may go on. */
+static bool is_completer(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	return strcmp(slash ? slash + 1 : name, "kubectl_complete-kelpie") == 0;
+}
+
 int cli_main(int argc, char **argv)
 {
 	_cleanup_(strbuf_done) struct strbuf why = STRBUF_INIT(4096);
@@ -364,6 +389,10 @@ int cli_main(int argc, char **argv)
 	struct trouble t;
 	int code;
 
+	if (is_completer(argv[0]))
+		return completion_answer(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "__complete") == 0)
+		return completion_answer(argc - 2, argv + 2);
 	if (argc < 2) {
 		cli_help_all(&help);
 		fputs(strbuf_str(&help), stderr);

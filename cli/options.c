@@ -351,7 +351,7 @@ static int take_flag(struct parse *p, int argc, char **argv, int *at)
 static int take_arg(struct parse *p, const char *arg)
 {
 	static const struct flag about = { .name = "about", .offset = FILTER_ABOUT };
-	bool filters = (p->cmd->groups & GROUP_FILTER) && p->cmd->args_max;
+	bool filters = (p->cmd->groups & GROUP_FILTER) && p->cmd->args_max && !p->cmd->args_min;
 
 	if (filters && strchr(arg, '/'))
 		return set_filter(p, &about, arg);

@@ -28,6 +28,7 @@ install(CODE "
 if(TARGET kelpie)
 	install(CODE "
 		file(CREATE_LINK kelpie \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${bindir}/kubectl-kelpie\" SYMBOLIC)
+		file(CREATE_LINK kelpie \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${bindir}/kubectl_complete-kelpie\" SYMBOLIC)
 		set(share \"\${CMAKE_INSTALL_PREFIX}/share\")
 		foreach(pair bash:bash-completion/completions/kelpie zsh:zsh/site-functions/_kelpie
 				fish:fish/vendor_completions.d/kelpie.fish)

@@ -147,6 +147,35 @@ def test_kube_as_kelpie(fake):
     expect(len(fake.calls()), 0, done.err)
 
 
+def complete(*words):
+    done = run(*words, program=os.path.join(clilib.BIN, "kubectl_complete-kelpie"))
+    lines = done.out.splitlines()
+    expect((done.code, done.err), (0, ""), words)
+    return [line.split("\t")[0] for line in lines[:-1]], lines[-1]
+
+
+def test_kube_completion(fake):
+    """(what is typed, candidates or one of many, what the shell does: 2 no space, 4 no files)"""
+    del fake
+    for words, want, directive in (
+            (["er"], ["errors"], ":4"), (["nonsense", ""], [], ":4"),
+            (["top", "--by", "p"], ["pod", "pair"], ":4"), (["top", "--nam"], ["--namespace"], ":4"),
+            (["top", "-o", "js"], ["json", "jsonl"], ":4"), (["sql", "-f", ""], [], ":0"),
+            (["top", "--once", "po"], ["pod/"], ":6"), (["completion", "z"], ["zsh"], ":4"),
+            (["tap", "--limit", ""], [], ":4"), (["version", ""], [], ":4"), (["replay", ""], [], ":0")):
+        expect(complete(*words), (want, directive), words)
+    expect("doctor" in complete("")[0] and "doctor" in complete()[0], True)
+    expect("simulate" in " ".join(complete("run", "--")[0]), False)
+    expect(run("__complete", "er").out, "errors\tfailed requests and connections\n:4\n")
+
+
+def test_kube_map(fake):
+    fake.says()
+    done = plugin(fake, "map", "--explain", "-A", "svc/orders")
+    expect_in("client_name AS client, server_name AS service", done.out)
+    expect_in("server_name = 'orders'", done.out)
+
+
 def test_kube_large(fake):
     """More than a pipe holds, both ways."""
     rows = "".join('{"type":"row","values":["%s"]}\n' % ("x" * 1000) for _ in range(2000))
@@ -206,6 +235,30 @@ def test_real_errors(real):
     real.api.failing = {}
     done = real.run("sql", "SELECT 1", "--server", "https://127.0.0.1:1")
     expect(done.code, 5, done.err)
+
+
+def test_real_completion(real):
+    env = clilib.environment(HOME=real.home, PATH=clilib.BIN + os.pathsep + os.environ["PATH"])
+    done = clilib.subprocess.run(["kubectl", "__complete", "kelpie", "top", "--by", "p"], env=env, timeout=30,
+                                 capture_output=True, text=True, stdin=clilib.subprocess.DEVNULL)
+    expect(done.stdout.split(), ["pod", "pair", ":4"], done.stderr)
+    done = real.run("map", "-A", *SINCE)
+    expect(done.code, 0, done.err)
+    expect_in("CLIENT", done.out)
+    expect_in("nginx", done.out)
+
+
+def test_real_why(real):
+    done = real.run("why", "-A", "svc/orders", *SINCE)
+    expect(done.code, 0, done.err)
+    for title in ("Who calls it, and whom it calls\n", "\nWhat failed\n", "\nWhat was slow\n",
+                  "\nConnections that failed\n"):
+        expect_in(title, done.out)
+    expect_in("503", done.out)
+    # one look for the service, four answers (rates need one more)
+    expect(len([p for _, p, _ in real.api.seen if "/services?" in p]), 1)
+    expect(real.run("why").code, 2)
+    expect_in("--about 'nod/x' has an unknown type", real.run("why", "nod/x").err)
 
 
 def test_real_discovery(real):
