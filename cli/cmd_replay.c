@@ -148,6 +148,10 @@ int cmd_record(const struct options *o)
 	const char *port = NULL;
 	uint64_t ns = NSEC_PER_SEC;
 
+	if (o->kubectl || o->n_kube)
+		return cli_fail(EXIT_USAGE,
+				"record: raw events are those of one machine; run kelpie "
+				"on the node, without kubectl");
 	if (!o->write)
 		return cli_fail(EXIT_USAGE, "record: -w FILE is missing");
 	for (size_t i = 0; i < o->n_filters; i++) {

@@ -409,7 +409,7 @@ int cli_main(int argc, char **argv)
 		fputs(strbuf_str(&help), stdout);
 		return EXIT_OK;
 	}
-	if ((cmd->groups & GROUP_FILTER) && source_scope(&o, &t) < 0)
+	if ((cmd->groups & GROUP_FILTER) && (cmd->groups & GROUP_RANGE) && source_scope(&o, &t) < 0)
 		return trouble_fail(&t);
 	code = cmd->fn(&o);
 	if (fflush(stdout) != 0 && code == EXIT_OK && errno != EPIPE)

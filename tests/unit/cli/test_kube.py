@@ -130,6 +130,13 @@ def test_kube_plugin_texts(fake):
     expect(run("top", "--server", "unix:/x", "--context", "prod").code, 2)
 
 
+def test_kube_not_for_clusters(fake):
+    fake.says()
+    done = plugin(fake, "record", "-w", "/nonexistent/x")
+    expect((done.code, fake.calls()), (2, []), done.err)
+    expect_in("raw events are those of one machine", done.err)
+
+
 def test_kube_as_kelpie(fake):
     """Without kubectl's name: a cluster when flags say so, or when there is nothing else to be asked."""
     fake.says(create__raw={"out": ROW})
