@@ -32,6 +32,7 @@ struct unpack_dir {
 	enum codec_kind kind;
 	bool packed;	 /* it is, and kind says how */
 	bool may;	 /* it may become what it says */
+	bool full;	 /* the codec filled all the room there was: it may have more */
 	bool inside;	 /* there is one */
 	bool refused;	 /* what is left of it is passed over */
 	bool lost;	 /* looking for one */
@@ -263,6 +264,12 @@ static enum got in_trouble(struct turn *t, enum trouble what)
 	return GOT_AGAIN;
 }
 
+/* What is in trouble itself waits for nothing that could come of it. */
+static bool is_older(const struct unpack_dir *other)
+{
+	return other->waits && !other->trouble;
+}
+
 static enum got tell_trouble(struct turn *t)
 {
 	struct unpack_dir *d = t->d, *other = &t->u->dir[dir_other(t->in->dir)];
@@ -271,14 +278,14 @@ static enum got tell_trouble(struct turn *t)
 
 	if (d->fresh && !feed(t, false))
 		return GOT_MORE;
-	if (other->waits && !t->in->force) {
+	if (is_older(other) && !t->in->force) {
 		d->waits = true;
 		t->ret.st = PARSE_WAIT;
 		return GOT_MORE;
 	}
 	forced.d = other;
 	forced.in = &in;
-	if (other->waits && other->n)
+	if (is_older(other) && other->n)
 		(void)feed(&forced, false);
 	if (d->trouble == TROUBLE_LOST)
 		lose(t);
@@ -324,6 +331,7 @@ static enum got packet_begin(struct turn *t)
 		return in_trouble(t, TROUBLE_LOST);
 	mark_add(d, &h);
 	d->inside = true;
+	d->full = false;
 	d->wire_left = h.wire;
 	d->plain_left = d->packed ? h.plain : h.wire;
 	d->may = h.plain <= UNPACK_FREE_MAX || h.plain / UNPACK_RATIO_MAX <= h.wire;
@@ -381,9 +389,12 @@ static enum got unpack_piece(struct turn *t)
 	size_t max = MIN(UNPACK_STEP - d->fresh, d->plain_left);
 	int64_t got;
 
-	if (in.n == 0 && d->wire_left)
+	if (in.n == 0 && d->wire_left && !d->full)
 		return GOT_MORE;
 	got = unpack(t->u, d, &in, max);
+	d->full = d->packed && got == (int64_t)max;
+	if (got == 0 && before.n == 0 && d->wire_left)
+		return GOT_MORE;
 	if (got < 0 || (got == 0 && in.n == before.n))
 		return in_trouble(t, TROUBLE_REFUSED);
 	d->wire_left -= (uint32_t)(before.n - in.n);
