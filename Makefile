@@ -9,8 +9,8 @@ KERNELS ?= 6.1
 export LC_ALL := C.UTF-8
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test lint asan tsan fuzz fuzz-long bench soak test-kernels image install fmt clean \
-	deps-run deps-test deps-lint deps-bench deps-kernels
+.PHONY: help deps build run test lint asan tsan fuzz fuzz-long bench soak test-kernels test-cluster image install fmt clean \
+	deps-run deps-test deps-lint deps-bench deps-kernels deps-cluster
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,8 @@ deps-bench:
 	@scripts/deps build demo bench
 deps-kernels:
 	@scripts/deps build demo kernels
+deps-cluster:
+	@scripts/deps build demo cluster
 
 build: ## release binaries in build/bin
 	@scripts/deps build
@@ -66,6 +68,11 @@ soak: deps-run ## two hours of load while memory, descriptors and threads are wa
 test-kernels: deps-kernels ## boot Debian's own kernels (KERNELS=6.1; also 5.10 6.12) in QEMU and run the smoke test
 	@scripts/build release programs
 	@tests/kernels/run $(KERNELS)
+
+test-cluster: deps-cluster ## a Kubernetes of two nodes on this machine, and Kelpie in its pods (first: 9 minutes of compiling)
+	@scripts/build release programs
+	@tests/cluster/build
+	@ctest --test-dir build -L cluster --verbose
 
 image: build ## one small OCI image with the three programs, build/kelpie-image.tar; no container engine needed
 	@deploy/image/build build/bin build/kelpie-image.tar
