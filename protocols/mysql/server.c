@@ -381,7 +381,7 @@ enum step server_done(struct walk *w)
 		return STEP_ENDED;
 	}
 	if (m->packing) {
-		m->packing = false;
+		m->packing = m->blocked = false; /* what the client has sent is no command as it is */
 		m->packed = true;
 		return STEP_UNPACK;
 	}
