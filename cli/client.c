@@ -240,7 +240,7 @@ static void set_options(struct client *c, const struct client_request *req, stru
 	}
 }
 
-int client_do(struct client *c, const struct client_request *req, struct trouble *t)
+static int do_http(struct client *c, const struct client_request *req, struct trouble *t)
 {
 	_cleanup_(strbuf_done) struct strbuf url = STRBUF_INIT(256 * KIB);
 	struct curl_slist *headers = headers_for(req);
@@ -249,8 +249,6 @@ int client_do(struct client *c, const struct client_request *req, struct trouble
 	long status = 0;
 	int r;
 
-	if (c->kube)
-		return kube_do(c->kube, req, t);
 	strbuf_init(&x.lines.line, CLIENT_LINE_MAX);
 	strbuf_init(&x.error_body, CLIENT_ERROR_MAX);
 	strbuf_addf(&url, "%s%s", c->base, req->path);
@@ -271,6 +269,11 @@ int client_do(struct client *c, const struct client_request *req, struct trouble
 	strbuf_done(&x.lines.line);
 	strbuf_done(&x.error_body);
 	return r;
+}
+
+int client_do(struct client *c, const struct client_request *req, struct trouble *t)
+{
+	return c->kube ? kube_do(c->kube, req, t) : do_http(c, req, t);
 }
 
 static int append_line(void *ctx, struct slice line)
