@@ -723,15 +723,17 @@ static void test_pipeline__a_request_under_way_at_the_stop_is_the_clients(void)
 	tell(SERVER_ID, TOLD_OPEN, s);
 	tell(CLIENT_ID, TOLD_REQUEST, c);
 	tell(SERVER_ID, TOLD_REQUEST, s);
-	tell(SERVER_ID, TOLD_RESPONSE, s);
 	tell(CLIENT_ID, TOLD_RESPONSE, c);
 	tell(CLIENT_ID, TOLD_REQUEST, c);
+	/* The client's row is made first: it has been idle for longer. */
+	tell(SERVER_ID, TOLD_RESPONSE, s);
 	while (!pipeline_stop(t.p, 1))
 		;
 	ASSERT_EQ(count_rows(TABLE_HTTP), 3);
 	EXPECT_EQ(count_primary(TABLE_HTTP), 2);
 	r = nth_row(TABLE_HTTP, 2);
 	EXPECT_STR(text_of(&r, COL_OUTCOME), "agent_stopped");
+	EXPECT_STR(text_of(&r, COL_ROLE), "client");
 	EXPECT_EQ(int_of(&r, COL_IS_PRIMARY), 1);
 	finish();
 }
