@@ -158,7 +158,17 @@ static void keep_budget(void)
 	atomic_store(&l->cpu_millicores, at.budget.used);
 }
 
-/* Looks for UNIX sockets that were closed. */
+/* Hooks that the kernel did not run. */
+static void count_missed(void)
+{
+	struct missed_runs missed = capture_missed_runs(at.capture);
+
+	ledger_set(at.ledger, LEDGER_ATTACHER, L1_MISSED_DATA, missed.data);
+	ledger_set(at.ledger, LEDGER_ATTACHER, L1_MISSED_STATE, missed.state);
+	ledger_set(at.ledger, LEDGER_ATTACHER, L1_MISSED, missed.data + missed.state);
+}
+
+/* Looks for UNIX sockets that were closed, and for what the kernel left out. */
 static void sweep(uint64_t *last_ns)
 {
 	uint64_t now = clock_boot_ns();
@@ -167,6 +177,7 @@ static void sweep(uint64_t *last_ns)
 		return;
 	*last_ns = now;
 	(void)capture_sweep(at.capture);
+	count_missed();
 }
 
 static void run(void)

@@ -683,9 +683,8 @@ size_t capture_counters_map_bytes(const struct capture *c)
 	return map_bytes(c->cpus, sizeof(struct bpf_counters));
 }
 
-uint64_t capture_missed_runs(const struct capture *c)
+static uint64_t missed_by(const struct capture *c, const char *const *names)
 {
-	const char *const *names = rung_table[c->rung].progs;
 	uint64_t missed = 0;
 
 	for (size_t i = 0; i < RUNG_PROGS_MAX && names[i]; i++) {
@@ -697,6 +696,12 @@ uint64_t capture_missed_runs(const struct capture *c)
 			missed += info.recursion_misses;
 	}
 	return missed;
+}
+
+struct missed_runs capture_missed_runs(const struct capture *c)
+{
+	return (struct missed_runs){ missed_by(c, rung_table[c->rung].progs),
+				     missed_by(c, state_progs(c)) };
 }
 
 void capture_detach(struct capture *c)

@@ -114,9 +114,13 @@ enum capture_read capture_read_parse(const char *name);
  * capture_free(). */
 const char *capture_why(const struct capture *c);
 
-/* Hook runs that the kernel skipped because a program was already running on that CPU (its guard
- * against recursion), summed over the data programs; 0 where the kernel does not say. */
-uint64_t capture_missed_runs(const struct capture *c);
+/* Hook runs that the kernel skipped because the program was already running on that CPU (its guard
+ * against recursion), of the programs that see transfers and of those that see connections come and go;
+ * 0 where the kernel does not say. */
+struct missed_runs {
+	uint64_t data, state;
+};
+struct missed_runs capture_missed_runs(const struct capture *c);
 
 /* The layouts of the memory that other processes map. */
 size_t capture_conn_ctl_map_bytes(const struct capture *c);

@@ -21,6 +21,9 @@ enum ledger_kind { LEDGER_IN, LEDGER_OUT, LEDGER_HELD, LEDGER_LOSS };
 
 /* X(name, hop, stage, counter, kind, intentional, unit) */
 #define LEDGER(X)                                                                                  \
+	X(L1_MISSED, 1, "hooks", "not_run", IN, 0, "runs")                                         \
+	X(L1_MISSED_DATA, 1, "hooks", "busy_with_a_transfer", LOSS, 0, "runs")                     \
+	X(L1_MISSED_STATE, 1, "hooks", "busy_with_a_state", LOSS, 0, "runs")                       \
 	X(L2_IN, 2, "intake", "read", IN, 0, "records")                                            \
 	X(L2_OUT, 2, "intake", "valid", OUT, 0, "records")                                         \
 	X(L2_INVALID, 2, "intake", "invalid", LOSS, 0, "records")                                  \

@@ -158,7 +158,7 @@ static void check_balance(struct harness *h)
 	EXPECT_EQ(harness_balance(h, "calls"), 0);
 	EXPECT_EQ(harness_balance(h, "records"), 0);
 	EXPECT_EQ(h->unknown, 0);
-	EXPECT_EQ(capture_missed_runs(h->cap), 0);
+	EXPECT_EQ(capture_missed_runs(h->cap).data, 0);
 }
 
 static void check_roles(const struct side *c, const struct side *s)
