@@ -72,6 +72,28 @@ static __always_inline __u8 who_opened(struct tcp_sock *tp, const struct snap *s
 	return extra == 0 ? EV_INITIATOR_REMOTE : EV_INITIATOR_UNKNOWN;
 }
 
+/* SYN that this end sent and that bytes_acked and write_seq count. */
+static __always_inline __u32 syn_sent(const struct conn *c)
+{
+	return c->initiator == EV_INITIATOR_LOCAL;
+}
+
+static __always_inline __u64 pos_min(__u64 a, __u64 b)
+{
+	return a < b ? a : b;
+}
+
+/* Where the directions end that have ended already: each FIN is counted as a byte. */
+static __always_inline void conn_locate_ends(struct conn *c, struct sock *sk, const struct snap *s)
+{
+	if (K(sk, __sk_common.skc_flags) & 1 << SOCK_DONE)
+		c->eof[EV_RX] = pos_min(c->eof[EV_RX], s->received - 1);
+	if (state_fin_sent(s->state) && c->eof[EV_TX] == NO_EOF)
+		c->eof[EV_TX] = c->next[EV_TX] - 1;
+	c->next[EV_RX] = pos_min(c->next[EV_RX], c->eof[EV_RX]);
+	c->next[EV_TX] = pos_min(c->next[EV_TX], c->eof[EV_TX]);
+}
+
 /* Fills the identity and both positions from the socket's counters. early: no answer to the SYN has
  * come yet (TCP Fast Open sends data with it). */
 static __always_inline void conn_locate(struct conn *c, struct sock *sk, struct tcp_sock *tp,
@@ -79,19 +101,31 @@ static __always_inline void conn_locate(struct conn *c, struct sock *sk, struct 
 {
 	struct snap s = {};
 	bool stable = snap_read(sk, tp, &s);
-	__u32 syn;
 
-	if (c->initiator == EV_INITIATOR_UNKNOWN)
+	/* Nothing was sent, not even a SYN: a connection that was restored (TCP_REPAIR). */
+	if (s.acked == 0 && s.write == s.una && c->initiator == EV_INITIATOR_LOCAL)
+		c->initiator = EV_INITIATOR_UNKNOWN;
+	else if (c->initiator == EV_INITIATOR_UNKNOWN)
 		c->initiator = who_opened(tp, &s);
-	syn = c->initiator == EV_INITIATOR_LOCAL;
-	c->isn[EV_TX] = s.una - (__u32)s.acked + syn;
+	c->isn[EV_TX] = s.una - (__u32)s.acked + syn_sent(c);
 	c->isn[EV_RX] = s.rcv - (__u32)s.received;
 	c->isn_known = stable && c->initiator != EV_INITIATOR_UNKNOWN && !early;
-	c->next[EV_TX] = s.acked + (__u32)(s.write - s.una) - syn;
-	c->next[EV_RX] = s.received - (__u32)(s.rcv - s.copied);
-	if (early)
-		c->next[EV_RX] = 0;
+	c->next[EV_TX] = s.acked + (__u32)(s.write - s.una) - syn_sent(c);
+	c->next[EV_RX] = early ? 0 : s.received - (__u32)(s.rcv - s.copied);
+	conn_locate_ends(c, sk, &s);
 	c->located = 1;
+}
+
+/* Whether the socket's counters still begin where the entry's connection began: a socket may be
+ * connected again, and its memory becomes another's. */
+static __always_inline bool conn_is_same(const struct conn *c, struct sock *sk, struct tcp_sock *tp)
+{
+	struct snap s = {};
+
+	if (!snap_read(sk, tp, &s))
+		return true; /* not to be said */
+	return c->isn[EV_TX] == s.una - (__u32)s.acked + syn_sent(c) &&
+	       c->isn[EV_RX] == s.rcv - (__u32)s.received;
 }
 
 /* 64-bit position of a sequence number near `near`. */
@@ -174,15 +208,42 @@ static __always_inline __u64 ring_flags(__u64 unread, __u32 len, __u32 per)
 	return BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline void ctl_submit(struct bpf_counters *n, void *rec, __u32 len)
+/* Room for a record of the control ring, all zero but its header. NULL: there is none, counted. */
+static __always_inline void *ctl_reserve(struct bpf_counters *n, __u32 len, __u8 type, __u8 flags)
 {
-	__u64 unread = bpf_ringbuf_query(&ctl_ring, BPF_RB_AVAIL_DATA);
+	struct ev_hdr *h = bpf_ringbuf_reserve(&ctl_ring, len, 0);
 
 	count(n, BC_EV_CTL_IN, 1);
-	if (bpf_ringbuf_output(&ctl_ring, rec, len, ring_flags(unread, len, cfg.ctl_wake_bytes)))
+	if (!h) {
 		count(n, BC_EV_CTL_RING, 1);
-	else
-		count(n, BC_EV_CTL, 1);
+		return NULL;
+	}
+	__builtin_memset(h, 0, len);
+	h->len = len;
+	h->type = type;
+	h->version = EV_VERSION;
+	h->flags = flags;
+	h->ts_ns = bpf_ktime_get_boot_ns();
+	return h;
+}
+
+/* unread: of the control ring, from before the record. */
+static __always_inline void ctl_submit(struct bpf_counters *n, struct ev_hdr *h, __u64 unread)
+{
+	bpf_ringbuf_submit(h, ring_flags(unread, h->len, cfg.ctl_wake_bytes));
+	count(n, BC_EV_CTL, 1);
+}
+
+static __always_inline void eof_tell(struct bpf_counters *n, const struct conn *c, __u32 dir)
+{
+	__u64 unread = bpf_ringbuf_query(&ctl_ring, BPF_RB_AVAIL_DATA);
+	struct ev_eof *e = ctl_reserve(n, sizeof(*e), EV_CONN_EOF, dir == EV_TX ? EV_F_TX : 0);
+
+	if (!e)
+		return;
+	e->conn = c->id;
+	e->pos = c->eof[dir & 1];
+	ctl_submit(n, &e->h, unread);
 }
 
 /* Tells EV_CONN_OPEN or EV_CONN_FAILED. */
@@ -190,19 +251,10 @@ static __always_inline void conn_tell(struct bpf_counters *n, struct conn *c, st
 				      __u8 type, __u8 flags, __s32 err)
 {
 	__u64 unread = bpf_ringbuf_query(&ctl_ring, BPF_RB_AVAIL_DATA);
-	struct ev_conn *e = bpf_ringbuf_reserve(&ctl_ring, sizeof(*e), 0);
+	struct ev_conn *e = ctl_reserve(n, sizeof(*e), type, flags);
 
-	count(n, BC_EV_CTL_IN, 1);
-	if (!e) {
-		count(n, BC_EV_CTL_RING, 1);
+	if (!e)
 		return;
-	}
-	__builtin_memset(e, 0, sizeof(*e));
-	e->h.len = sizeof(*e);
-	e->h.type = type;
-	e->h.version = EV_VERSION;
-	e->h.flags = flags;
-	e->h.ts_ns = bpf_ktime_get_boot_ns();
 	e->conn = c->id;
 	e->inode = sock_inode(sk);
 	e->cgroup = c->cgroup;
@@ -220,8 +272,11 @@ static __always_inline void conn_tell(struct bpf_counters *n, struct conn *c, st
 	e->tcp_state = K(sk, __sk_common.skc_state);
 	e->connect_ns = c->syn_ns ? e->h.ts_ns - c->syn_ns : 0;
 	__builtin_memcpy(e->comm, c->comm, sizeof(e->comm));
-	bpf_ringbuf_submit(e, ring_flags(unread, sizeof(*e), cfg.ctl_wake_bytes));
-	count(n, BC_EV_CTL, 1);
+	ctl_submit(n, &e->h, unread);
+	/* Ends from before anybody was told of the connection. */
+	for (__u32 dir = 0; dir < 2 && type == EV_CONN_OPEN; dir++)
+		if (c->eof[dir] != NO_EOF)
+			eof_tell(n, c, dir);
 }
 
 static __always_inline bool port_listed(const volatile __u16 *list, __u16 a, __u16 b)
@@ -311,21 +366,11 @@ static __always_inline void conn_owner(struct conn *c, __u32 tgid, struct task_s
 static __always_inline void conn_tell_eof(struct bpf_counters *n, struct conn *c, __u32 dir,
 					  __u64 pos)
 {
-	struct ev_eof e = {};
-
 	if (c->eof[dir & 1] != NO_EOF)
 		return;
 	c->eof[dir & 1] = pos;
-	if (!c->announced)
-		return;
-	e.h.len = sizeof(e);
-	e.h.type = EV_CONN_EOF;
-	e.h.version = EV_VERSION;
-	e.h.flags = dir == EV_TX ? EV_F_TX : 0;
-	e.h.ts_ns = bpf_ktime_get_boot_ns();
-	e.conn = c->id;
-	e.pos = pos;
-	ctl_submit(n, &e, sizeof(e));
+	if (c->announced)
+		eof_tell(n, c, dir);
 }
 
 /* End of the bytes in a direction: at most up to the FIN. */
@@ -336,31 +381,48 @@ static __always_inline __u64 conn_end(const struct conn *c, __u32 dir, __u32 seq
 	return pos > c->eof[dir & 1] ? c->eof[dir & 1] : pos;
 }
 
+/* tp: NULL when the socket's counters are another connection's by now. */
 static __always_inline void conn_tell_close(struct bpf_counters *n, struct conn *c,
 					    struct tcp_sock *tp)
 {
-	struct ev_close e = {};
+	__u64 unread = bpf_ringbuf_query(&ctl_ring, BPF_RB_AVAIL_DATA);
+	struct ev_close *e;
 
-	if (c->closed)
+	/* One that is told of later ends later, too. */
+	if (c->closed || !c->announced)
 		return;
 	c->closed = 1;
-	if (!c->announced)
+	e = ctl_reserve(n, sizeof(*e), EV_CONN_CLOSE, 0);
+	if (!e)
 		return;
-	e.h.len = sizeof(e);
-	e.h.type = EV_CONN_CLOSE;
-	e.h.version = EV_VERSION;
-	e.h.ts_ns = bpf_ktime_get_boot_ns();
-	e.conn = c->id;
-	e.pos[EV_RX] = conn_end(c, EV_RX, K(tp, copied_seq));
-	e.pos[EV_TX] = conn_end(c, EV_TX, K(tp, write_seq));
-	e.copied_bytes = c->copied[EV_RX] + c->copied[EV_TX];
-	e.skipped_bytes = c->skipped;
-	e.lost_bytes = c->lost;
-	e.srtt_us = K(tp, srtt_us) >> 3;
-	e.retransmits = K(tp, total_retrans);
-	e.err = c->err;
-	e.from_state = c->from_state;
-	ctl_submit(n, &e, sizeof(e));
+	e->conn = c->id;
+	e->pos[EV_RX] = tp ? conn_end(c, EV_RX, K(tp, copied_seq)) : c->next[EV_RX];
+	e->pos[EV_TX] = tp ? conn_end(c, EV_TX, K(tp, write_seq)) : c->next[EV_TX];
+	e->copied_bytes = c->copied[EV_RX] + c->copied[EV_TX];
+	e->skipped_bytes = c->skipped;
+	e->lost_bytes = c->lost;
+	e->srtt_us = tp ? K(tp, srtt_us) >> 3 : 0;
+	e->retransmits = tp ? K(tp, total_retrans) : 0;
+	e->err = c->err;
+	e->from_state = c->from_state;
+	ctl_submit(n, &e->h, unread);
+}
+
+static __always_inline void conn_forget(struct conn *c, struct bpf_counters *n, __u64 key)
+{
+	__u32 slot = c->slot;
+
+	if (bpf_map_delete_elem(&conns, &key))
+		return;
+	slot_give_back(slot);
+	count(n, BC_CONNS_CLOSED, 1);
+}
+
+/* The entry's connection is over, its socket has begun another. */
+static __always_inline void conn_retire(struct bpf_counters *n, struct conn *c, struct sock *sk)
+{
+	conn_tell_close(n, c, NULL);
+	conn_forget(c, n, (__u64)sk);
 }
 
 #endif

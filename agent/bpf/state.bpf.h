@@ -4,14 +4,13 @@
 #ifndef AGENT_BPF_STATE_BPF_H
 #define AGENT_BPF_STATE_BPF_H
 
-static __always_inline void conn_forget(struct conn *c, struct bpf_counters *n, __u64 key)
+/* A socket begins a connection, or is made for one: whatever is known under its address was another's. */
+static __always_inline void on_birth(struct bpf_counters *n, struct sock *sk)
 {
-	__u32 slot = c->slot;
+	struct conn *c = conn_find(sk);
 
-	if (bpf_map_delete_elem(&conns, &key))
-		return;
-	slot_give_back(slot);
-	count(n, BC_CONNS_CLOSED, 1);
+	if (c)
+		conn_retire(n, c, sk);
 }
 
 static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk,
@@ -20,35 +19,43 @@ static __always_inline void on_connect(struct bpf_counters *n, struct sock *sk,
 	__u32 tgid = task_tgid(t);
 	struct conn fresh, *c;
 
+	on_birth(n, sk);
 	if (task_excluded(tgid) || task_of_self(t))
 		return;
 	c = conn_add(n, sk, EV_INITIATOR_LOCAL, &fresh);
 	if (!c)
 		return;
-	c->initiator = EV_INITIATOR_LOCAL;
 	c->syn_ns = bpf_ktime_get_boot_ns();
 	conn_owner(c, tgid, t);
 }
 
-static __always_inline void on_established(struct bpf_counters *n, struct sock *sk,
-					   struct tcp_sock *tp, int old)
+/* The owner is known at its first transfer: told then. Where only some are wanted, a slot is not spent
+ * before that. */
+static __always_inline void on_accepted(struct bpf_counters *n, struct sock *sk,
+					struct tcp_sock *tp)
 {
 	struct conn fresh, *c = conn_find(sk);
-	bool known;
 
-	if (old == TCP_SYN_RECV) {
-		/* The owner is known at its first transfer: told then. Where only some are wanted,
-		 * a slot is not spent before that. */
-		if (!c && !cfg.cgroup_id && !cfg.pidns_ino && armed())
-			c = conn_add(n, sk, EV_INITIATOR_REMOTE, &fresh);
-		if (c && !c->announced)
-			conn_locate(c, sk, tp, false);
-		return;
+	if (c && c->located && !conn_is_same(c, sk, tp)) {
+		conn_retire(n, c, sk);
+		c = NULL;
 	}
-	if (!c || c->ignored)
-		return;
-	known = c->announced;
+	if (!c && !cfg.cgroup_id && !cfg.pidns_ino && armed())
+		c = conn_add(n, sk, EV_INITIATOR_REMOTE, &fresh);
+	if (c && !c->announced)
+		conn_locate(c, sk, tp, false);
+}
+
+/* The connection that this end has opened. What was sent with the SYN is sent by now: a call that has
+ * not been told yet begins at 0 all the same. */
+static __always_inline void on_connected(struct bpf_counters *n, struct conn *c, struct sock *sk,
+					 struct tcp_sock *tp)
+{
+	__u64 sent = c->next[EV_TX];
+	bool known = c->announced;
+
 	conn_locate(c, sk, tp, false);
+	c->next[EV_TX] = sent;
 	c->announced = 1;
 	conn_tell(n, c, sk, EV_CONN_OPEN, known ? EV_F_KNOWN : 0, 0);
 }
@@ -61,7 +68,10 @@ static __always_inline void on_tcp_close(struct bpf_counters *n, struct conn *c,
 	c->err = K(sk, sk_err);
 	c->from_state = old;
 	if (old == TCP_SYN_SENT) {
-		if (!c->ignored)
+		/* Bytes that were told, sent with the SYN, are a connection's. */
+		if (c->announced)
+			conn_tell_close(n, c, tp);
+		else if (!c->ignored)
 			conn_tell(n, c, sk, EV_CONN_FAILED, 0, c->err);
 		conn_forget(c, n, (__u64)sk);
 		return;
@@ -72,6 +82,21 @@ static __always_inline void on_tcp_close(struct bpf_counters *n, struct conn *c,
 	if (unread <= (c->eof[EV_RX] != NO_EOF) ||
 	    (!c->err && (old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT)))
 		conn_tell_close(n, c, tp);
+}
+
+/* Directions that have ended: each FIN is counted as a byte, this end's not before its first state. */
+static __always_inline void on_fin(struct bpf_counters *n, struct conn *c, struct sock *sk,
+				   struct tcp_sock *tp, int old, int new)
+{
+	__u32 sent = K(tp, write_seq);
+
+	if (K(sk, __sk_common.skc_flags) & 1 << SOCK_DONE)
+		conn_tell_eof(n, c, EV_RX, conn_pos(c, EV_RX, K(tp, rcv_nxt) - 1, c->next[EV_RX]));
+	if (!state_fin_sent(new == TCP_CLOSE ? old : new))
+		return;
+	if (new != TCP_FIN_WAIT1 &&new != TCP_LAST_ACK)
+		sent--;
+	conn_tell_eof(n, c, EV_TX, conn_pos(c, EV_TX, sent, c->next[EV_TX]));
 }
 
 static __always_inline void on_state(struct sock *sk, int old, int new, struct task_struct *t)
@@ -89,24 +114,26 @@ static __always_inline void on_state(struct sock *sk, int old, int new, struct t
 		on_connect(n, sk, t);
 		return;
 	}
-	if (new == TCP_ESTABLISHED) {
-		on_established(n, sk, tp, old);
+	if (new == TCP_SYN_RECV && old == TCP_LISTEN) {
+		on_birth(n, sk);
+		return;
+	}
+	if (new == TCP_ESTABLISHED && old == TCP_SYN_RECV) {
+		on_accepted(n, sk, tp);
 		return;
 	}
 	c = conn_find(sk);
 	if (!c)
 		return;
-	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)
-		conn_tell_eof(n, c, EV_TX, conn_pos(c, EV_TX, K(tp, write_seq), c->next[EV_TX]));
-	else if (new == TCP_CLOSE_WAIT || new == TCP_CLOSING)
-		conn_tell_eof(n, c, EV_RX, conn_pos(c, EV_RX, K(tp, rcv_nxt) - 1, c->next[EV_RX]));
-	else if (new == TCP_CLOSE) {
-		/* From FIN_WAIT2 a socket ends with the peer's FIN, with no state between. */
-		if (old == TCP_FIN_WAIT2 && K(sk, __sk_common.skc_flags) & 1 << SOCK_DONE)
-			conn_tell_eof(n, c, EV_RX,
-				      conn_pos(c, EV_RX, K(tp, rcv_nxt) - 1, c->next[EV_RX]));
-		on_tcp_close(n, c, sk, tp, old);
+	if (new == TCP_ESTABLISHED) {
+		if (!c->ignored)
+			on_connected(n, c, sk, tp);
+		return;
 	}
+	if (c->located)
+		on_fin(n, c, sk, tp, old, new);
+	if (new == TCP_CLOSE)
+		on_tcp_close(n, c, sk, tp, old);
 }
 
 static __always_inline void on_destroy(struct sock *sk)

@@ -193,20 +193,11 @@ static __always_inline void unix_tell(struct bpf_counters *n, struct conn *c, st
 				      __u64 inode, __u8 flags)
 {
 	__u64 unread = bpf_ringbuf_query(&ctl_ring, BPF_RB_AVAIL_DATA);
-	struct ev_conn_unix *e = bpf_ringbuf_reserve(&ctl_ring, sizeof(*e), 0);
+	struct ev_conn_unix *e = ctl_reserve(n, sizeof(*e), EV_CONN_OPEN,
+					     flags | (c->old ? EV_F_OLD : 0));
 
-	count(n, BC_EV_CTL_IN, 1);
-	if (!e) {
-		count(n, BC_EV_CTL_RING, 1);
+	if (!e)
 		return;
-	}
-	__builtin_memset(&e->c, 0, sizeof(e->c));
-	__builtin_memset(e->pad, 0, sizeof(e->pad));
-	e->c.h.len = sizeof(*e);
-	e->c.h.type = EV_CONN_OPEN;
-	e->c.h.version = EV_VERSION;
-	e->c.h.flags = flags | (c->old ? EV_F_OLD : 0);
-	e->c.h.ts_ns = bpf_ktime_get_boot_ns();
 	e->c.conn = c->id;
 	e->c.inode = inode;
 	e->c.cgroup = c->cgroup;
@@ -222,8 +213,19 @@ static __always_inline void unix_tell(struct bpf_counters *n, struct conn *c, st
 	__builtin_memcpy(e->c.comm, c->comm, sizeof(e->c.comm));
 	name_copy(unix_addr(sk), &e->name_len[0], e->name[0]);
 	name_copy(unix_addr(unix_peer(sk)), &e->name_len[1], e->name[1]);
-	bpf_ringbuf_submit(e, ring_flags(unread, sizeof(*e), cfg.ctl_wake_bytes));
-	count(n, BC_EV_CTL, 1);
+	ctl_submit(n, &e->c.h, unread);
+}
+
+/* A record that stands on the stack. */
+static __always_inline void ctl_output(struct bpf_counters *n, void *rec, __u32 len)
+{
+	__u64 unread = bpf_ringbuf_query(&ctl_ring, BPF_RB_AVAIL_DATA);
+
+	count(n, BC_EV_CTL_IN, 1);
+	if (bpf_ringbuf_output(&ctl_ring, rec, len, ring_flags(unread, len, cfg.ctl_wake_bytes)))
+		count(n, BC_EV_CTL_RING, 1);
+	else
+		count(n, BC_EV_CTL, 1);
 }
 
 /* A closed socket has lost its file, and its memory may be anybody's: whatever lies there, it does not
@@ -285,7 +287,7 @@ __noinline int unix_close(__u64 key)
 	__sync_fetch_and_add(&all->live, -1ULL);
 	count(n, BC_CONNS_CLOSED, 1);
 	if (announced)
-		ctl_submit(n, &e, sizeof(e));
+		ctl_output(n, &e, sizeof(e));
 	return 0;
 }
 

@@ -473,6 +473,37 @@ static __always_inline void xfer_copy(struct bpf_counters *n, struct conn *c, st
 	xfer_account(n, c, dir, &sent, skipped, tail, miss);
 }
 
+#define JUMP_MAX                                                                                   \
+	(16u << 20) /* bytes: a transfer that ends further behind the expected end is doubted */
+
+/* Where the transfer ends is far from where it should: races and bytes that no hook saw make it so, or
+ * the entry is of another connection than the socket's. */
+static __always_inline bool conn_is_doubtful(const struct conn *c, struct tcp_sock *tp, __u32 dir)
+{
+	__u32 seq = dir == EV_TX ? K(tp, write_seq) : K(tp, copied_seq);
+
+	return seq - c->isn[dir & 1] - (__u32)c->next[dir & 1] > JUMP_MAX;
+}
+
+/* Whether the doubtful entry of this CPU's transfer was of another connection; then it is gone. */
+__noinline int conn_replaced(__u32 dir)
+{
+	__u32 key = dir & 1;
+	struct xfer *x = bpf_map_lookup_elem(&xfers, &key);
+	struct bpf_counters *n = counters();
+	struct sock *sk;
+	struct conn *c;
+
+	if (!x || !n)
+		return 0;
+	sk = KCAST(sock, x->job.sk);
+	c = conn_find(sk);
+	if (!c || conn_is_same(c, sk, KCAST(tcp_sock, x->job.sk)))
+		return 0;
+	conn_retire(n, c, sk);
+	return 1;
+}
+
 /* Finds or makes the connection and tells of it. NULL: the transfer is charged already. */
 static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct sock *sk,
 					      struct tcp_sock *tp, __u32 dir, struct xfer *x,
@@ -482,6 +513,8 @@ static __always_inline struct conn *xfer_conn(struct bpf_counters *n, struct soc
 	struct conn *c = conn_find(sk);
 	bool untold = false; /* what was told of it, if anything, was not certain */
 
+	if (c && c->located && conn_is_doubtful(c, tp, dir) && conn_replaced(dir))
+		c = NULL;
 	if (!c) {
 		c = conn_add(n, sk, EV_INITIATOR_UNKNOWN, &x->fresh);
 		if (!c) {

@@ -154,6 +154,8 @@ static void cgroup_enter(void)
 	}
 }
 
+bool harness_sees_all;
+
 int harness_start(struct harness *h, const struct capture_opts *opts)
 {
 	struct capture_opts scoped = *opts;
@@ -161,7 +163,7 @@ int harness_start(struct harness *h, const struct capture_opts *opts)
 	int r;
 
 	memset(h, 0, sizeof(*h));
-	scoped.cgroup = cgroup_make();
+	scoped.cgroup = harness_sees_all ? NULL : cgroup_make();
 	r = capture_new(&scoped, &h->cap);
 	if (!r)
 		r = capture_load(h->cap);

@@ -47,6 +47,9 @@ struct harness {
 
 uint8_t pattern(uint64_t pos);
 
+/* Not only the control group of the harness's own children: from the next harness_start() on. */
+extern bool harness_sees_all;
+
 /* 0, -ENOTSUP where the kernel lacks the rung, or another negative errno. */
 int harness_start(struct harness *h, const struct capture_opts *opts);
 /* A child that runs fn and dies with this process. */

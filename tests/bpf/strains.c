@@ -1,4 +1,5 @@
 #include "strains.h"
+#include "strain_end.h"
 
 #include "base/util.h"
 
@@ -20,8 +21,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PIECE_MAX 4096
-
 /* What a server does with who connects. */
 enum manner {
 	ECHO,	/* as many bytes back as came, until the peer has ended */
@@ -41,103 +40,10 @@ struct worker {
 	unsigned failed;
 };
 
-/* One end of a connection in one direction each. */
-struct end {
-	int fd;
-	uint64_t sent, got;
-};
-
-const uint8_t *strain_bytes(void)
-{
-	static uint8_t bytes[STRAIN_BYTES_MAX];
-
-	for (uint64_t i = 0; !bytes[1] && i < STRAIN_BYTES_MAX / 8; i++) {
-		uint64_t word = (i + 1) * 0x9e3779b97f4a7c15ull;
-
-		word ^= word >> 29;
-		memcpy(bytes + i * 8, &word, 8);
-	}
-	return bytes;
-}
-
 static uint32_t dice(struct worker *w, uint32_t sides)
 {
 	w->dice = w->dice * 1664525u + 1013904223u;
 	return (w->dice >> 8) % sides;
-}
-
-/* ---- one end ---- */
-
-static struct end end_new(int type_flags)
-{
-	struct timeval t = { 1, 0 };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | type_flags, 0);
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
-	return (struct end){ .fd = fd };
-}
-
-static struct sockaddr_in address(uint16_t port)
-{
-	return (struct sockaddr_in){ .sin_family = AF_INET,
-				     .sin_port = htons(port),
-				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-}
-
-static int dial(struct end *e, uint16_t port)
-{
-	struct sockaddr_in a = address(port);
-
-	e->sent = e->got = 0;
-	return connect(e->fd, (struct sockaddr *)&a, sizeof(a));
-}
-
-/* Back to a socket that was never connected. */
-static int undial(struct end *e)
-{
-	struct sockaddr a = { .sa_family = AF_UNSPEC };
-
-	e->sent = e->got = 0;
-	return connect(e->fd, &a, sizeof(a));
-}
-
-static bool put(struct end *e, size_t n)
-{
-	ssize_t r = send(e->fd, strain_bytes() + e->sent, n, MSG_NOSIGNAL);
-
-	if (r > 0)
-		e->sent += (uint64_t)r;
-	return r == (ssize_t)n;
-}
-
-/* What there is, up to n bytes; false at the end, and when one of them is not the one of its place. */
-static bool take(struct end *e, size_t n)
-{
-	uint8_t buf[PIECE_MAX];
-	ssize_t r = recv(e->fd, buf, MIN(n, sizeof(buf)), 0);
-
-	if (r > 0 && memcmp(buf, strain_bytes() + e->got, (size_t)r) != 0)
-		return false;
-	e->got += r > 0 ? (uint64_t)r : 0;
-	return r > 0;
-}
-
-static bool take_all(struct end *e, uint64_t n)
-{
-	for (uint64_t upto = e->got + n; e->got < upto;)
-		if (!take(e, upto - e->got))
-			return false;
-	return true;
-}
-
-static void drop(struct end *e, bool reset)
-{
-	struct linger at_once = { 1, 0 };
-
-	if (reset)
-		setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-	close(e->fd);
 }
 
 /* ---- the server ---- */
@@ -451,18 +357,19 @@ static bool repaired(struct worker *w)
 	return ok;
 }
 
-#define STRAINS(X)                                                                                 \
-	X(exchange)                                                                                \
-	X(storm)                                                                                   \
-	X(hasty) X(again) X(in_vain) X(fast) X(fast_in_vain) X(fast_late) X(itself) X(halves)      \
-		X(same_port) X(becomes_listener) X(repaired)
-
-#define X(name) #name,
-static const char *const strain_names[] = { STRAINS(X) };
-#undef X
-#define X(name) name,
-static bool (*const strains[])(struct worker *w) = { STRAINS(X) };
-#undef X
+#define STRAIN(fn)                                                                                 \
+	{                                                                                          \
+#fn, fn                                                                            \
+	}
+static const struct {
+	const char *name;
+	bool (*run)(struct worker *w);
+} strains[] = {
+	STRAIN(exchange), STRAIN(storm),  STRAIN(hasty),	STRAIN(again),
+	STRAIN(in_vain),  STRAIN(fast),	  STRAIN(fast_in_vain), STRAIN(fast_late),
+	STRAIN(itself),	  STRAIN(halves), STRAIN(same_port),	STRAIN(becomes_listener),
+	STRAIN(repaired),
+};
 
 /* ---- the processes ---- */
 
@@ -493,9 +400,9 @@ static int worker(const struct strains *s, unsigned number)
 		for (size_t i = 0; i < ARRAY_SIZE(strains); i++) {
 			size_t at = s->only ? i : dice(&w, ARRAY_SIZE(strains));
 
-			if ((s->only && strcmp(s->only, strain_names[at])) || strains[at](&w))
+			if ((s->only && strcmp(s->only, strains[at].name)) || strains[at].run(&w))
 				continue;
-			fprintf(stderr, "# %s: %s\n", strain_names[at], strerror(errno));
+			fprintf(stderr, "# %s: %s\n", strains[at].name, strerror(errno));
 			w.failed++;
 		}
 	return w.failed ? 1 : 0;
