@@ -31,7 +31,7 @@
 		TEXT(COL_##END##_COMM, end "_comm", 16, COL_F_SYM, NULL,                           \
 		     "command name of the " end " when it is on this node"),                       \
 		TEXT(COL_##END##_CONTAINER, end "_container", 80, COL_F_SYM, NULL,                 \
-		     "container id of the " end),                                                  \
+		     "container of the " end ": name in its pod, or id"),            \
 		TEXT(COL_##END##_NAMESPACE, end "_namespace", NAME_CAP, COL_F_SYM, NULL,           \
 		     "Kubernetes namespace of the " end),                                          \
 		TEXT(COL_##END##_POD, end "_pod", NAME_CAP, COL_F_SYM, NULL, "pod of the " end),   \
@@ -46,7 +46,7 @@
 		TEXT(COL_##END##_NAME, end "_name", NAME_CAP, COL_F_SYM | COL_F_NAME, NULL,        \
 		     "best name of the " end                                                       \
 		     ": service, else pod, DNS name (with ? when another process asked for it), "  \
-		     "systemd unit, container, comm:port, external")
+		     "node/NAME, systemd unit, container, comm:port, external")
 
 static const struct column columns[] = {
 	TEXT(COL_ID, "id", 64, COL_F_COMPUTED, NULL,
