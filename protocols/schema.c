@@ -31,7 +31,7 @@
 		TEXT(COL_##END##_COMM, end "_comm", 16, COL_F_SYM, NULL,                           \
 		     "command name of the " end " when it is on this node"),                       \
 		TEXT(COL_##END##_CONTAINER, end "_container", 80, COL_F_SYM, NULL,                 \
-		     "container of the " end ": name in its pod, or id"),            \
+		     "container of the " end ": name in its pod, or id"),                          \
 		TEXT(COL_##END##_NAMESPACE, end "_namespace", NAME_CAP, COL_F_SYM, NULL,           \
 		     "Kubernetes namespace of the " end),                                          \
 		TEXT(COL_##END##_POD, end "_pod", NAME_CAP, COL_F_SYM, NULL, "pod of the " end),   \
