@@ -16,6 +16,7 @@ struct codec {
 	bool over;	/* its end has come, or what is none of it */
 	z_stream z;
 	ZSTD_DCtx *zstd;
+	uint32_t seen; /* of zstd's frame header, up to ZSTD_HEADER */
 	size_t hint; /* bytes that zstd asked for: up to the end of the block, and the next one's header */
 };
 
@@ -85,7 +86,7 @@ struct codec *codec_take(struct unpack_pool *p, enum codec_kind kind, uint32_t p
 	if (!c)
 		return NULL;
 	c->over = false;
-	c->hint = 0;
+	c->hint = c->seen = 0;
 	c->bytes = bytes;
 	p->bytes += bytes;
 	if (kind == CODEC_ZLIB)
@@ -133,7 +134,28 @@ static size_t zlib_run(struct codec *c, struct slice *in, uint8_t *out, size_t m
 /* A call of zstd that meets damage says nothing of what came out in it. So that this is the same however the
  * input is cut, each call can meet either: a block is given without its last byte, of which nothing comes out
  * but what was stored, then byte by byte, so that it comes out before the header behind it is looked at. */
-#define ZSTD_APART 4
+#define ZSTD_APART  4
+#define ZSTD_HEADER 18 /* bytes of a frame header at most (RFC 8878, section 3.1.1.1) */
+
+/* How many bytes go with the next call; 0: no frame. A header goes byte by byte: what the library knows of
+ * formats of long ago it would look for where a piece of a bad one begins. */
+static size_t zstd_piece(struct codec *c, struct slice in)
+{
+	static const uint8_t magic[] = { 0x28, 0xb5, 0x2f, 0xfd };
+
+	if (in.n == 0)
+		return 0;
+	if (c->seen < sizeof(magic) && in.p[0] != magic[c->seen]) {
+		c->over = true;
+		return 0;
+	}
+	if (c->seen < ZSTD_HEADER) {
+		c->seen++;
+		return 1;
+	}
+	return MIN(in.n, c->hint > ZSTD_APART ? c->hint - ZSTD_APART : 1);
+}
+
 static size_t zstd_run(struct codec *c, struct slice *in, uint8_t *out, size_t max)
 {
 	ZSTD_outBuffer to = { out, max, 0 };
@@ -142,9 +164,9 @@ static size_t zstd_run(struct codec *c, struct slice *in, uint8_t *out, size_t m
 
 	do {
 		before = to.pos;
-		from = (ZSTD_inBuffer){ in->p,
-					MIN(in->n, c->hint > ZSTD_APART ? c->hint - ZSTD_APART : 1),
-					0 };
+		from = (ZSTD_inBuffer){ in->p, zstd_piece(c, *in), 0 };
+		if (c->over)
+			break;
 		c->hint = ZSTD_decompressStream(c->zstd, &to, &from);
 		*in = slice_from(*in, from.pos);
 		c->over = c->hint == 0 || ZSTD_isError(c->hint);
