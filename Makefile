@@ -71,7 +71,7 @@ test-kernels: deps-kernels ## boot Debian's own kernels (KERNELS=6.1; also 5.10 
 
 test-cluster: deps-cluster ## a Kubernetes of two nodes on this machine, and Kelpie in its pods (first: 9 minutes of compiling)
 	@scripts/build release programs
-	@tests/cluster/build
+	@tests/cluster/build || [ $$? -eq 3 ] # then the test says why, and is skipped
 	@ctest --test-dir build -L cluster --verbose
 
 image: build ## one small OCI image with the three programs, build/kelpie-image.tar; no container engine needed

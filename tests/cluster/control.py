@@ -3,7 +3,7 @@ import os
 
 from topology import API_HOST, API_SERVICE, DOMAIN, PODS, SERVICES
 
-BRIDGE = "br0"
+BRIDGE = "kelpie-br"
 ETCD = "http://127.0.0.1:2379"
 ISSUER = f"https://kubernetes.default.svc.{DOMAIN}"
 RATE = {"kube-api-qps": 500, "kube-api-burst": 1000}  # the defaults make a test wait
