@@ -31,10 +31,12 @@ enum ev_type {
 	EV_CONN_OPEN = 1, /* struct ev_conn: a connection became known; ctl_ring */
 	EV_CONN_EOF =
 		2, /* struct ev_eof: one direction has ended (FIN sent or received); ctl_ring */
-	EV_CONN_CLOSE = 3,  /* struct ev_close: TCP_CLOSE or destroyed; ctl_ring */
-	EV_CONN_FAILED = 4, /* struct ev_conn: SYN_SENT -> CLOSE, err says why; ctl_ring */
-	EV_DATA = 5,	    /* struct ev_data; data_ring */
-	EV_DGRAM = 6,	    /* struct ev_dgram: one UDP datagram with its addresses; data_ring */
+	EV_CONN_CLOSE = 3, /* struct ev_close: TCP_CLOSE or destroyed; ctl_ring */
+	/* struct ev_conn: SYN_SENT -> CLOSE, err says why; ctl_ring. One that was told already,
+	 * because bytes went with its SYN, has EV_CONN_CLOSE. */
+	EV_CONN_FAILED = 4,
+	EV_DATA = 5,  /* struct ev_data; data_ring */
+	EV_DGRAM = 6, /* struct ev_dgram: one UDP datagram with its addresses; data_ring */
 };
 
 /* Direction as seen by the socket's owner. Index of every two-element array here. */

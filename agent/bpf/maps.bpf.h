@@ -64,8 +64,10 @@ struct conn {
 	char comm[EV_COMM_LEN];
 };
 
-/* Key: address of the socket, which is reused only after tcp_destroy_sock; of a UNIX socket its
- * inode, see unix.bpf.h. */
+/* Key: address of the socket, of a UNIX socket its inode (unix.bpf.h). An address is another's after
+ * tcp_destroy_sock, and a socket may be connected again: what is known under it ends as the next
+ * connection begins there (on_birth()), at the latest when a transfer does not fit it
+ * (conn_replaced()). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
