@@ -381,7 +381,8 @@ enum step server_done(struct walk *w)
 		return STEP_ENDED;
 	}
 	if (m->packing) {
-		m->packing = m->blocked = false; /* what the client has sent is no command as it is */
+		/* What the client has sent is no command as it is. */
+		m->packing = m->blocked = false;
 		m->packed = true;
 		return STEP_UNPACK;
 	}
