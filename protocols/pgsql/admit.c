@@ -251,7 +251,7 @@ static void login_failed(struct walk *w)
 	struct pgsql *g = w->g;
 
 	if (g->req.open)
-		frontend_lost(g, g->half[g->client].last, w->out);
+		frontend_lost(g, g->req.end, w->out);
 	else
 		login_tell(g, w->out);
 }
