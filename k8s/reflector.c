@@ -112,11 +112,13 @@ static uint64_t take_wait(struct reflector *r, uint32_t random)
 
 	if (!r->slow && r->failures < 7)
 		wait = MIN(REFLECTOR_WAIT_MIN_NS << (r->failures ? r->failures - 1 : 0), wait);
+	if (r->away)
+		wait = MIN(wait, REFLECTOR_AWAY_MAX_NS);
 	wait = r->back_off ? wait + (wait >> 10) * (random >> 22) : 0;
 	wait = MAX(wait, r->wait_min_ns);
 	if (r->trouble_ns)
 		r->trouble_ns += wait;
-	r->back_off = r->slow = false;
+	r->back_off = r->slow = r->away = false;
 	r->wait_min_ns = 0;
 	return wait;
 }
@@ -255,6 +257,7 @@ void reflector_end(struct reflector *r, enum reflector_end how, const char *why,
 	} else if (r->status != 0 && r->status != 200) {
 		read_status(r);
 	} else if (r->status == 0) {
+		r->away = true;
 		reflector_fail(r, UNREACHABLE, false, slice_str(why ? why : "no answer"));
 	} else if (r->phase == REFLECTOR_LIST) {
 		end_list(r, how == REFLECTOR_EOF);

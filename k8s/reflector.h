@@ -30,7 +30,9 @@
 #define REFLECTOR_PAGE	       500	  /* objects of a page, where the server pages */
 
 #define REFLECTOR_WAIT_MIN_NS (800 * NSEC_PER_MSEC) /* back-off: doubles up to … */
-#define REFLECTOR_WAIT_MAX_NS (30 * NSEC_PER_SEC)  /* … and is stretched by up to as much again */
+#define REFLECTOR_WAIT_MAX_NS (30 * NSEC_PER_SEC) /* … and is stretched by up to as much again */
+/* The same while the server cannot be reached: names are to be right soon after it is back. */
+#define REFLECTOR_AWAY_MAX_NS (4 * NSEC_PER_SEC)
 #define REFLECTOR_HEALTHY_NS  (120 * NSEC_PER_SEC) /* a watch that held so long resets it */
 #define REFLECTOR_SHORT_NS    NSEC_PER_SEC /* a watch that ends so soon with nothing failed */
 #define REFLECTOR_TROUBLE_NS                                                                       \
@@ -85,6 +87,7 @@ struct reflector {
 	bool token_again, fresh_token; /* a token that was just read was shown; read it again */
 	uint32_t failures;	       /* in a row, for the back-off */
 	bool slow;		       /* the longest wait: only somebody's hand will mend it */
+	bool away;		       /* nothing answered */
 	uint64_t wait_min_ns, trouble_ns;
 	bool back_off;
 	int condition; /* code of what was told, 0: it is well */
