@@ -40,6 +40,13 @@ static void add(struct thing *t, struct slice addr, struct k8s_entity e)
 	t->entities[t->n_entities++] = e;
 }
 
+/* Owners, references and annotations are what whoever made the object has written, of any length and never
+ * checked by the API server: what is no name is left out, and nobody's text makes a message too long. */
+static struct slice name_in(struct slice text)
+{
+	return k8s_name_ok(text) ? text : (struct slice){ 0 };
+}
+
 static uint8_t proto_of(struct slice name)
 {
 	static const struct {
@@ -60,11 +67,13 @@ static void of_pod(const struct k8s_object *o, struct thing *t)
 	struct k8s_entity e = { .kind = K8S_ENTITY_POD,
 				.ns = o->meta.ns,
 				.name = o->meta.name,
-				.service = o->meta.service_name,
-				.node = p->node,
+				.service = name_in(o->meta.service_name),
+				.node = name_in(p->node),
 				.from_ns = (uint64_t)MAX(p->started_ns, (int64_t)0) };
 
 	k8s_workload_of(&o->meta, &e.workload_kind, &e.workload);
+	e.workload_kind = name_in(e.workload_kind);
+	e.workload = name_in(e.workload);
 	if (slice_eq_str(e.workload_kind, "Job"))
 		t->name = e.workload;
 	t->own_service = e.service.n > 0;
@@ -113,7 +122,7 @@ static int of_slice(const struct k8s_object *o, struct thing *t)
 {
 	const struct k8s_endpoint_slice *s = &o->slice;
 
-	t->service = o->meta.slice_service;
+	t->service = name_in(o->meta.slice_service);
 	if (!t->service.n)
 		return 0;
 	t->pods = calloc(MAX((size_t)s->n_endpoints, (size_t)1), sizeof(*t->pods));
@@ -123,11 +132,11 @@ static int of_slice(const struct k8s_object *o, struct thing *t)
 		const struct k8s_endpoint *p = &s->endpoints[i];
 		struct k8s_entity e = { .kind = K8S_ENTITY_ENDPOINT,
 					.ns = o->meta.ns,
-					.name = p->pod_name,
+					.name = name_in(p->pod_name),
 					.service = t->service,
-					.node = p->node };
+					.node = name_in(p->node) };
 
-		add_pod(t, p->pod_uid);
+		add_pod(t, name_in(p->pod_uid));
 		for (size_t k = 0; k < s->n_ports; k++) {
 			e.port = s->ports[k].port;
 			e.proto = proto_of(s->ports[k].protocol);
@@ -152,7 +161,7 @@ static void of_job(const struct k8s_object *o, struct thing *t)
 {
 	t->name = o->meta.name;
 	if (slice_eq_str(o->meta.owner.kind, "CronJob"))
-		t->cronjob = o->meta.owner.name;
+		t->cronjob = name_in(o->meta.owner.name);
 }
 
 /* Entities that the object may have at most. */

@@ -415,6 +415,41 @@ static void test_cluster__an_object_is_bounded(void)
 	teardown(&f);
 }
 
+/* Texts that the API server takes at any length: the object counts without them. */
+static void test_cluster__what_is_no_name_is_left_out(void)
+{
+	static char text[100000];
+	const struct slice bad[] = { SLICE_LIT("a b"), SLICE_LIT("a\nb"),
+				     slice_of(text, sizeof(text)) };
+
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct k8s_object o = pod("web-a", "10.0.0.1"), job = object(K8S_JOB, "once", "j"),
+				  s = slice("web-1", "web", NULL, "192.0.2.1");
+		struct fixture f;
+
+		setup(&f);
+		o.meta.service_name = bad[i];
+		o.meta.owner = (struct k8s_owner){ .kind = bad[i], .name = bad[i] };
+		put(&f, o);
+		s.slice.n_endpoints = 1;
+		s.slice.endpoints[0].node = bad[i];
+		s.slice.endpoints[0].pod_name = s.slice.endpoints[0].pod_uid = bad[i];
+		put(&f, s);
+		job.meta.owner = (struct k8s_owner){ .kind = SLICE_LIT("CronJob"), .name = bad[i] };
+		put(&f, job);
+		o.meta.owner = (struct k8s_owner){ .kind = SLICE_LIT("Job"), .name = SLICE_LIT("once") };
+		put(&f, o);
+		ask(&f, "10.0.0.1", 1, false, T0 + 1);
+		EXPECT_STR(f.got.name, "web-a");
+		EXPECT_STR(f.got.service, "");
+		EXPECT_STR(f.got.workload, "once");
+		ask(&f, "192.0.2.1", 8080, true, T0 + 1);
+		EXPECT_STR(f.got.service, "web");
+		teardown(&f);
+	}
+}
+
 TEST_MAIN(TEST(test_cluster__a_pod_and_its_service_in_either_order),
 	  TEST(test_cluster__a_pod_of_two_services_has_none),
 	  TEST(test_cluster__an_annotation_is_stronger_than_slices), TEST(test_cluster__workloads),
@@ -423,4 +458,5 @@ TEST_MAIN(TEST(test_cluster__a_pod_and_its_service_in_either_order),
 	  TEST(test_cluster__tells_changes_only),
 	  TEST(test_cluster__what_is_observed_at_its_own_end),
 	  TEST(test_cluster__a_pod_that_opts_out_is_not_observed),
-	  TEST(test_cluster__an_object_is_bounded))
+	  TEST(test_cluster__an_object_is_bounded),
+	  TEST(test_cluster__what_is_no_name_is_left_out))
