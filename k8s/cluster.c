@@ -8,7 +8,8 @@
 #define MEMBERSHIPS_MAX                                                                            \
 	8 /* services of one pod that are told apart; with more it has no name from them */
 
-/* The services that a pod is in, as slices of its uid; the pod itself may be unknown yet. */
+/* The services that a pod is in, as slices of its namespace name it: whoever makes a slice somewhere else says
+ * nothing of it. The pod itself may be unknown yet. */
 struct member {
 	struct membership {
 		char *service;
@@ -31,6 +32,7 @@ int k8s_cluster_new(k8s_entity_fn changed, void *ctx, struct k8s_cluster **ret)
 	hashmap_init(&c->members, K8S_CLUSTER_OBJECTS_MAX);
 	hashmap_init(&c->jobs, K8S_CLUSTER_OBJECTS_MAX);
 	hashmap_init(&c->services, K8S_CLUSTER_OBJECTS_MAX);
+	hashmap_init(&c->pods, K8S_CLUSTER_OBJECTS_MAX);
 	hashmap_init(&c->backings, K8S_CLUSTER_OBJECTS_MAX);
 	hashmap_init(&c->covered, K8S_CLUSTER_OBJECTS_MAX);
 	*ret = c;
@@ -58,6 +60,7 @@ void k8s_cluster_free(struct k8s_cluster *c)
 	hashmap_done(&c->members);
 	hashmap_done(&c->jobs);
 	hashmap_done(&c->services);
+	hashmap_done(&c->pods);
 	cover_done(c);
 	free(c);
 }
@@ -153,9 +156,10 @@ static bool set_fact(char **text, struct slice fact)
 	return true;
 }
 
-static struct slice only_service(const struct k8s_cluster *c, struct slice pod)
+static struct slice only_service(const struct k8s_cluster *c, const struct thing *pod)
 {
-	const struct member *m = hashmap_get_ptr(&c->members, uid_key(c, pod));
+	const struct member *m =
+		hashmap_get_ptr(&c->members, cluster_name_key(c, pod->ns, pod->name));
 
 	return m && m->n == 1 && !m->beyond ? slice_str(m->of[0].service) : (struct slice){ 0 };
 }
@@ -163,8 +167,8 @@ static struct slice only_service(const struct k8s_cluster *c, struct slice pod)
 static struct slice cronjob_of(const struct k8s_cluster *c, const struct thing *pod)
 {
 	const struct thing *job =
-		pod->name.n ? hashmap_get_ptr(&c->jobs, cluster_name_key(c, pod->ns, pod->name))
-			    : NULL;
+		pod->job.n ? hashmap_get_ptr(&c->jobs, cluster_name_key(c, pod->ns, pod->job))
+			   : NULL;
 
 	return job ? job->cronjob : (struct slice){ 0 };
 }
@@ -172,7 +176,7 @@ static struct slice cronjob_of(const struct k8s_cluster *c, const struct thing *
 /* Whether what others say about the pod is not what was told. */
 static bool look_up_facts(const struct k8s_cluster *c, struct thing *pod)
 {
-	bool service = set_fact(&pod->told_service, only_service(c, pod->uid));
+	bool service = set_fact(&pod->told_service, only_service(c, pod));
 
 	/* A Job that is gone leaves its pods their CronJob. */
 	if (pod->told_cronjob)
@@ -180,18 +184,18 @@ static bool look_up_facts(const struct k8s_cluster *c, struct thing *pod)
 	return set_fact(&pod->told_cronjob, cronjob_of(c, pod)) || (service && !pod->own_service);
 }
 
-static void pod_changed(const struct k8s_cluster *c, struct slice uid)
+/* A pod of the slice. */
+static void pod_changed(const struct k8s_cluster *c, const struct thing *slice, struct slice pod)
 {
-	struct thing *t = hashmap_get_ptr(&c->things, uid_key(c, uid));
+	struct thing *t = hashmap_get_ptr(&c->pods, cluster_name_key(c, slice->ns, pod));
 
-	if (t && t->kind == K8S_POD && look_up_facts(c, t))
+	if (t && look_up_facts(c, t))
 		tell_all(c, t);
 }
 
 /* NULL without memory, or beyond the bound. */
-static struct member *member_of(struct k8s_cluster *c, struct slice pod)
+static struct member *member_of(struct k8s_cluster *c, uint64_t key)
 {
-	uint64_t key = uid_key(c, pod);
 	struct member *m = hashmap_get_ptr(&c->members, key);
 
 	if (m)
@@ -204,9 +208,10 @@ static struct member *member_of(struct k8s_cluster *c, struct slice pod)
 	return m;
 }
 
-static void join_service(struct k8s_cluster *c, struct slice pod, struct slice service)
+static void join_service(struct k8s_cluster *c, const struct thing *slice, struct slice pod)
 {
-	struct member *m = member_of(c, pod);
+	struct member *m = member_of(c, cluster_name_key(c, slice->ns, pod));
+	struct slice service = slice->service;
 	struct membership *of = NULL;
 
 	for (size_t i = 0; m && i < m->n; i++)
@@ -226,9 +231,11 @@ static void join_service(struct k8s_cluster *c, struct slice pod, struct slice s
 	}
 }
 
-static void leave_service(struct k8s_cluster *c, struct slice pod, struct slice service)
+static void leave_service(struct k8s_cluster *c, const struct thing *slice, struct slice pod)
 {
-	struct member *m = hashmap_get_ptr(&c->members, uid_key(c, pod));
+	uint64_t key = cluster_name_key(c, slice->ns, pod);
+	struct member *m = hashmap_get_ptr(&c->members, key);
+	struct slice service = slice->service;
 	struct membership *of = NULL;
 
 	for (size_t i = 0; m && i < m->n; i++)
@@ -245,20 +252,20 @@ static void leave_service(struct k8s_cluster *c, struct slice pod, struct slice 
 	if (m->n || m->beyond)
 		return;
 	member_free(m);
-	(void)hashmap_del(&c->members, uid_key(c, pod));
+	(void)hashmap_del(&c->members, key);
 }
 
 /* The slice is another one now: the pods of both are looked at when both are counted. */
 static void slice_changed(struct k8s_cluster *c, const struct thing *old, const struct thing *now)
 {
 	for (size_t i = 0; i < now->n_pods; i++)
-		join_service(c, now->pods[i], now->service);
+		join_service(c, now, now->pods[i]);
 	for (size_t i = 0; i < old->n_pods; i++)
-		leave_service(c, old->pods[i], old->service);
+		leave_service(c, old, old->pods[i]);
 	for (size_t i = 0; i < now->n_pods; i++)
-		pod_changed(c, now->pods[i]);
+		pod_changed(c, now, now->pods[i]);
 	for (size_t i = 0; i < old->n_pods; i++)
-		pod_changed(c, old->pods[i]);
+		pod_changed(c, old, old->pods[i]);
 }
 
 /* A pod of a CronJob's Job that was told before the Job. */
@@ -267,7 +274,7 @@ static void job_changed(struct k8s_cluster *c, struct thing *job)
 	for (struct hashmap_entry *e = NULL; job->cronjob.n && (e = hashmap_next(&c->things, e));) {
 		struct thing *t = (void *)(uintptr_t)e->value;
 
-		if (t->kind == K8S_POD && slice_eq(t->name, job->name) &&
+		if (t->kind == K8S_POD && slice_eq(t->job, job->name) &&
 		    slice_eq(t->ns, job->ns) && look_up_facts(c, t))
 			tell_all(c, t);
 	}
@@ -284,7 +291,10 @@ static void counted(struct k8s_cluster *c, const struct thing *t, bool there)
 /* Those that are looked for by their names; NULL for the others. */
 static struct hashmap *by_name(struct k8s_cluster *c, const struct thing *t)
 {
-	return t->kind == K8S_JOB ? &c->jobs : t->kind == K8S_SERVICE ? &c->services : NULL;
+	return t->kind == K8S_JOB       ? &c->jobs
+	       : t->kind == K8S_SERVICE ? &c->services
+	       : t->kind == K8S_POD     ? &c->pods
+					: NULL;
 }
 
 static void forget_name(struct k8s_cluster *c, const struct thing *t)

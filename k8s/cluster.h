@@ -1,8 +1,8 @@
 /* The whole cluster's addresses, from its objects: what a watch tells goes in, changes of entities
  * (k8s/entities.h) come out, and all that is known now can be told to one who is new.
  *
- * Facts of several objects meet here: a pod's service is known from endpoint slices (only where it is in
- * one service alone), a Job's CronJob from the Job. They may come in any order: when a fact arrives late,
+ * Facts of several objects meet here: a pod's service is known from endpoint slices of its namespace
+ * (only where it is in one service alone), a Job's CronJob from the Job. They may come in any order: when a fact arrives late,
  * the entities that it changes are told again.
  */
 #ifndef K8S_CLUSTER_H

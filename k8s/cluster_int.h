@@ -11,10 +11,11 @@ struct thing {
 	bool own_service; /* pod: an annotation names it, slices do not count */
 	bool capture_off; /* pod: its annotation says that nothing of it is observed */
 	struct slice uid, ns;
-	struct slice name;    /* job, service; of a pod its Job's, where it has one */
+	struct slice name;    /* job, service, pod */
+	struct slice job;     /* pod: its Job, where it has one */
 	struct slice service; /* slice: whose endpoints these are */
 	struct slice cronjob; /* job: its controller */
-	struct slice *pods;   /* slice: uids of the pods in it, each once */
+	struct slice *pods;   /* slice: names of the pods in it, each once; of its own namespace */
 	size_t n_pods;
 	struct k8s_entity *entities; /* in the order of thing_order() */
 	size_t n_entities;
@@ -39,9 +40,10 @@ struct k8s_cluster {
 	void *ctx;
 	struct hash_key key;
 	struct hashmap things;	 /* hash of the uid -> struct thing */
-	struct hashmap members;	 /* hash of a pod's uid -> struct member */
+	struct hashmap members;	 /* cluster_name_key() of a pod -> struct member */
 	struct hashmap jobs;	 /* cluster_name_key() -> struct thing of the Job */
 	struct hashmap services; /* the same of Services */
+	struct hashmap pods;	 /* … and of pods */
 	struct hashmap backings; /* cluster_name_key() of a Service -> struct backing */
 	struct hashmap covered;	 /* hash of a node's name */
 	size_t n_of[_K8S_KIND_MAX], n_entities;

@@ -74,8 +74,9 @@ static void of_pod(const struct k8s_object *o, struct thing *t)
 	k8s_workload_of(&o->meta, &e.workload_kind, &e.workload);
 	e.workload_kind = name_in(e.workload_kind);
 	e.workload = name_in(e.workload);
+	t->name = o->meta.name;
 	if (slice_eq_str(e.workload_kind, "Job"))
-		t->name = e.workload;
+		t->job = e.workload;
 	t->own_service = e.service.n > 0;
 	t->capture_off = slice_eq_str(o->meta.capture, "false");
 	if (p->host_network || slice_eq_str(p->phase, "Succeeded") ||
@@ -109,13 +110,13 @@ static void of_service(const struct k8s_object *o, struct thing *t)
 	}
 }
 
-static void add_pod(struct thing *t, struct slice uid)
+static void add_pod(struct thing *t, struct slice name)
 {
 	for (size_t i = 0; i < t->n_pods; i++)
-		if (slice_eq(t->pods[i], uid))
+		if (slice_eq(t->pods[i], name))
 			return;
-	if (uid.n)
-		t->pods[t->n_pods++] = uid;
+	if (name.n)
+		t->pods[t->n_pods++] = name;
 }
 
 static int of_slice(const struct k8s_object *o, struct thing *t)
@@ -136,7 +137,7 @@ static int of_slice(const struct k8s_object *o, struct thing *t)
 					.service = t->service,
 					.node = name_in(p->node) };
 
-		add_pod(t, name_in(p->pod_uid));
+		add_pod(t, e.name);
 		for (size_t k = 0; k < s->n_ports; k++) {
 			e.port = s->ports[k].port;
 			e.proto = proto_of(s->ports[k].protocol);
@@ -253,7 +254,7 @@ static void copy_text(struct copier *c, struct slice *s)
 
 static void copy_texts(struct copier *c, struct thing *t)
 {
-	struct slice *own[] = { &t->uid, &t->ns, &t->name, &t->service, &t->cronjob };
+	struct slice *own[] = { &t->uid, &t->ns, &t->name, &t->job, &t->service, &t->cronjob };
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		copy_text(c, own[i]);

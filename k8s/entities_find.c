@@ -76,7 +76,7 @@ static void take_base(struct search *s, const struct entity_slot *e)
 static void take_port(struct search *s, const struct entity_slot *e)
 {
 	char service[K8S_NAME_MAX + 1], ns[K8S_NAME_MAX + 1], pod[K8S_NAME_MAX + 1];
-	char name[K8S_NAME_MAX + 1];
+	char name[K8S_NAME_MAX + 1], base_ns[K8S_NAME_MAX + 1];
 
 	if (e->kind != K8S_ENTITY_ENDPOINT && e->kind != K8S_ENTITY_EXTERNAL &&
 	    e->kind != K8S_ENTITY_NODEPORT)
@@ -86,9 +86,12 @@ static void take_port(struct search *s, const struct entity_slot *e)
 	copy_text(s->m, e->text[TEXT_SERVICE], service);
 	copy_text(s->m, e->text[TEXT_NS], ns);
 	copy_text(s->m, e->text[TEXT_NAME], pod);
-	/* A slice that still lists the pod which had the address before. */
+	/* A slice that still lists the pod which had the address before, or whose maker has no say about this
+	 * pod: it is another namespace's. */
 	copy_text(s->m, s->base.text[TEXT_NAME], name);
-	if (s->base.kind == K8S_ENTITY_POD && pod[0] && strcmp(pod, name) != 0)
+	copy_text(s->m, s->base.text[TEXT_NS], base_ns);
+	if (s->base.kind == K8S_ENTITY_POD &&
+	    ((pod[0] && strcmp(pod, name) != 0) || strcmp(ns, base_ns) != 0))
 		return;
 	if (s->service[0] && (strcmp(s->service, service) != 0 || strcmp(s->ns, ns) != 0))
 		s->service_twice = true;

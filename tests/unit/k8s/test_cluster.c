@@ -415,6 +415,35 @@ static void test_cluster__an_object_is_bounded(void)
 	teardown(&f);
 }
 
+/* Whoever may make slices in one namespace says nothing of the pods of another. */
+static void test_cluster__a_slice_of_another_namespace_names_no_pod(void)
+{
+	static const char *const pods[] = { "web-a", NULL };
+
+	for (size_t i = 0; i < ARRAY_SIZE(pods); i++) {
+		struct k8s_object other = slice("x-1", "bait", "web-a", "10.0.0.1");
+		struct fixture f;
+
+		setup(&f);
+		other.meta.ns = SLICE_LIT("elsewhere");
+		other.slice.endpoints[0].pod_name = slice_str(pods[i]);
+		put(&f, pod("web-a", "10.0.0.1"));
+		put(&f, other);
+		ask(&f, "10.0.0.1", 8080, true, T0 + 1);
+		EXPECT_STR(f.got.service, "");
+		put(&f, slice("web-1", "web", "web-a", "10.0.0.1"));
+		ask(&f, "10.0.0.1", 40000, false, T0 + 1);
+		EXPECT_STR(f.got.service, "web");
+		/* in two, of which the called port tells */
+		other = slice("all-1", "all", "web-a", "10.0.0.1");
+		other.slice.ports[0].port = 9090;
+		put(&f, other);
+		ask(&f, "10.0.0.1", 8080, true, T0 + 1);
+		EXPECT_STR(f.got.service, "web");
+		teardown(&f);
+	}
+}
+
 /* Texts that the API server takes at any length: the object counts without them. */
 static void test_cluster__what_is_no_name_is_left_out(void)
 {
@@ -459,4 +488,5 @@ TEST_MAIN(TEST(test_cluster__a_pod_and_its_service_in_either_order),
 	  TEST(test_cluster__what_is_observed_at_its_own_end),
 	  TEST(test_cluster__a_pod_that_opts_out_is_not_observed),
 	  TEST(test_cluster__an_object_is_bounded),
+	  TEST(test_cluster__a_slice_of_another_namespace_names_no_pod),
 	  TEST(test_cluster__what_is_no_name_is_left_out))
