@@ -16,7 +16,9 @@ struct member {
 		uint32_t slices; /* that say so: one per address family at least */
 	} of[MEMBERSHIPS_MAX];
 	size_t n;
-	uint32_t beyond; /* slices of further services */
+	uint32_t beyond;   /* slices of further services */
+	struct thing **in; /* all of these slices; room for the next power of two */
+	size_t n_in;
 };
 
 int k8s_cluster_new(k8s_entity_fn changed, void *ctx, struct k8s_cluster **ret)
@@ -43,6 +45,7 @@ static void member_free(struct member *m)
 {
 	for (size_t i = 0; i < m->n; i++)
 		free(m->of[i].service);
+	free(m->in);
 	free(m);
 }
 
@@ -158,8 +161,8 @@ static bool set_fact(char **text, struct slice fact)
 
 static struct slice only_service(const struct k8s_cluster *c, const struct thing *pod)
 {
-	const struct member *m =
-		hashmap_get_ptr(&c->members, cluster_name_key(c, pod->ns, pod->name));
+	const struct member *m = hashmap_get_ptr(&c->members,
+						 cluster_name_key(c, pod->ns, pod->name));
 
 	return m && m->n == 1 && !m->beyond ? slice_str(m->of[0].service) : (struct slice){ 0 };
 }
@@ -208,7 +211,31 @@ static struct member *member_of(struct k8s_cluster *c, uint64_t key)
 	return m;
 }
 
-static void join_service(struct k8s_cluster *c, const struct thing *slice, struct slice pod)
+static void list_slice(struct k8s_cluster *c, struct member *m, struct thing *slice)
+{
+	struct thing **more;
+
+	if (!(m->n_in & (m->n_in - 1))) {
+		more = reallocarray(m->in, m->n_in ? 2 * m->n_in : 1, sizeof(struct thing *));
+		if (!more) {
+			c->refused++;
+			return;
+		}
+		m->in = more;
+	}
+	m->in[m->n_in++] = slice;
+}
+
+static void unlist_slice(struct member *m, const struct thing *slice)
+{
+	for (size_t i = m->n_in; i-- > 0;)
+		if (m->in[i] == slice) {
+			m->in[i] = m->in[--m->n_in];
+			return;
+		}
+}
+
+static void join_service(struct k8s_cluster *c, struct thing *slice, struct slice pod)
 {
 	struct member *m = member_of(c, cluster_name_key(c, slice->ns, pod));
 	struct slice service = slice->service;
@@ -219,7 +246,10 @@ static void join_service(struct k8s_cluster *c, const struct thing *slice, struc
 			of = &m->of[i];
 	if (!m) {
 		c->refused++;
-	} else if (of) {
+		return;
+	}
+	list_slice(c, m, slice);
+	if (of) {
 		of->slices++;
 	} else if (m->n == MEMBERSHIPS_MAX) {
 		m->beyond++;
@@ -231,7 +261,9 @@ static void join_service(struct k8s_cluster *c, const struct thing *slice, struc
 	}
 }
 
-static void leave_service(struct k8s_cluster *c, const struct thing *slice, struct slice pod)
+/* slice: as it was; at: where it is, or was. */
+static void leave_service(struct k8s_cluster *c, const struct thing *at, const struct thing *slice,
+			  struct slice pod)
 {
 	uint64_t key = cluster_name_key(c, slice->ns, pod);
 	struct member *m = hashmap_get_ptr(&c->members, key);
@@ -243,6 +275,7 @@ static void leave_service(struct k8s_cluster *c, const struct thing *slice, stru
 			of = &m->of[i];
 	if (!m)
 		return;
+	unlist_slice(m, at);
 	if (!of) {
 		m->beyond -= m->beyond > 0;
 	} else if (--of->slices == 0) {
@@ -255,13 +288,14 @@ static void leave_service(struct k8s_cluster *c, const struct thing *slice, stru
 	(void)hashmap_del(&c->members, key);
 }
 
-/* The slice is another one now: the pods of both are looked at when both are counted. */
-static void slice_changed(struct k8s_cluster *c, const struct thing *old, const struct thing *now)
+/* The slice, which is at t, is another one now: the pods of both are looked at when both are counted. */
+static void slice_changed(struct k8s_cluster *c, struct thing *t, const struct thing *old,
+			  const struct thing *now)
 {
 	for (size_t i = 0; i < now->n_pods; i++)
-		join_service(c, now, now->pods[i]);
+		join_service(c, t, now->pods[i]);
 	for (size_t i = 0; i < old->n_pods; i++)
-		leave_service(c, old, old->pods[i]);
+		leave_service(c, t, old, old->pods[i]);
 	for (size_t i = 0; i < now->n_pods; i++)
 		pod_changed(c, now, now->pods[i]);
 	for (size_t i = 0; i < old->n_pods; i++)
@@ -274,10 +308,27 @@ static void job_changed(struct k8s_cluster *c, struct thing *job)
 	for (struct hashmap_entry *e = NULL; job->cronjob.n && (e = hashmap_next(&c->things, e));) {
 		struct thing *t = (void *)(uintptr_t)e->value;
 
-		if (t->kind == K8S_POD && slice_eq(t->job, job->name) &&
-		    slice_eq(t->ns, job->ns) && look_up_facts(c, t))
+		if (t->kind == K8S_POD && slice_eq(t->job, job->name) && slice_eq(t->ns, job->ns) &&
+		    look_up_facts(c, t))
 			tell_all(c, t);
 	}
+}
+
+static bool same_place(const struct thing *a, const struct thing *b)
+{
+	return a->capture_off == b->capture_off && slice_eq(a->node, b->node) &&
+	       a->n_addrs == b->n_addrs &&
+	       (!a->n_addrs || memcmp(a->addrs, b->addrs, a->n_addrs * sizeof(*a->addrs)) == 0);
+}
+
+/* The pod was another one, or is gone: its endpoints may be covered otherwise. */
+static void cover_endpoints(struct k8s_cluster *c, const struct thing *pod)
+{
+	const struct member *m = hashmap_get_ptr(&c->members,
+						 cluster_name_key(c, pod->ns, pod->name));
+
+	for (size_t i = 0; m && i < m->n_in; i++)
+		cover_slice_again(c, m->in[i]);
 }
 
 /* ---- objects ---- */
@@ -291,9 +342,9 @@ static void counted(struct k8s_cluster *c, const struct thing *t, bool there)
 /* Those that are looked for by their names; NULL for the others. */
 static struct hashmap *by_name(struct k8s_cluster *c, const struct thing *t)
 {
-	return t->kind == K8S_JOB       ? &c->jobs
+	return t->kind == K8S_JOB	? &c->jobs
 	       : t->kind == K8S_SERVICE ? &c->services
-	       : t->kind == K8S_POD     ? &c->pods
+	       : t->kind == K8S_POD	? &c->pods
 					: NULL;
 }
 
@@ -334,11 +385,11 @@ static struct thing *thing_for(struct k8s_cluster *c, uint64_t key, int *ret_err
 
 int k8s_cluster_put(struct k8s_cluster *c, const struct k8s_object *o, uint64_t now_ns)
 {
-	struct thing now, old, *t;
+	struct thing now, old, *t = hashmap_get_ptr(&c->things, uid_key(c, o->meta.uid));
 	bool facts;
 	int r;
 
-	if (!o->meta.uid.n || o->kind <= 0 || o->kind >= _K8S_KIND_MAX)
+	if (!o->meta.uid.n || o->kind <= 0 || o->kind >= _K8S_KIND_MAX || (t && t->kind != o->kind))
 		return -EINVAL;
 	if (o->kind == K8S_NAMESPACE)
 		return 0;
@@ -365,11 +416,13 @@ int k8s_cluster_put(struct k8s_cluster *c, const struct k8s_object *o, uint64_t 
 	cover_thing(c, t);
 	tell_changes(c, &old, t, facts, now_ns);
 	if (t->kind == K8S_ENDPOINT_SLICE) {
-		slice_changed(c, &old, t);
+		slice_changed(c, t, &old, t);
 		cover_slice(c, &old, t);
 	}
 	if (t->kind == K8S_JOB)
 		job_changed(c, t);
+	if (t->kind == K8S_POD && !same_place(&old, t))
+		cover_endpoints(c, t);
 	thing_done(&old);
 	return 0;
 }
@@ -385,9 +438,11 @@ void k8s_cluster_gone(struct k8s_cluster *c, struct slice uid, uint64_t at_ns)
 	counted(c, t, false);
 	tell_changes(c, t, &none, false, at_ns);
 	if (t->kind == K8S_ENDPOINT_SLICE) {
-		slice_changed(c, t, &none);
+		slice_changed(c, t, t, &none);
 		cover_slice(c, t, &none);
 	}
+	if (t->kind == K8S_POD)
+		cover_endpoints(c, t);
 	thing_done(t);
 	free(t);
 }

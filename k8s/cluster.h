@@ -25,7 +25,8 @@ int k8s_cluster_new(k8s_entity_fn changed, void *ctx, struct k8s_cluster **ret);
 void k8s_cluster_free(struct k8s_cluster *c);
 DEFINE_CLEANUP(struct k8s_cluster, k8s_cluster_free)
 
-/* New, or as it is now; kinds that have no addresses are ignored. 0; -EINVAL: no uid; -ENOSPC, counted;
+/* New, or as it is now; kinds that have no addresses are ignored. 0; -EINVAL: no uid, or one of
+ * another kind; -ENOSPC, counted;
  * -ENOMEM: what was known of it stays. now_ns: unix time. */
 int k8s_cluster_put(struct k8s_cluster *c, const struct k8s_object *o, uint64_t now_ns);
 void k8s_cluster_gone(struct k8s_cluster *c, struct slice uid, uint64_t at_ns);

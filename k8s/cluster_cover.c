@@ -1,11 +1,13 @@
-/* Which entities are observed at their own end: an agent runs on the node. Of a service nobody can tell which
- * endpoint is called, so all of them have to be.
+/* Which entities are observed at their own end: an agent runs on the node, and the pod has not opted out. Of a
+ * service nobody can tell which endpoint is called, so all of them have to be. What makes a client's row count
+ * no more is not believed of whoever may make slices: an endpoint is covered as the pod that it names, which
+ * has to be there and to have that address.
  */
 #include "k8s/cluster_int.h"
 
 #include <string.h>
 
-/* How many endpoints a service has, as slices list them, and of how many the node has no agent. */
+/* How many endpoints a service has, as slices list them, and how many of them are not covered. */
 struct backing {
 	size_t endpoints, uncovered;
 };
@@ -24,12 +26,30 @@ static bool service_covered(const struct k8s_cluster *c, struct slice ns, struct
 	return b && b->endpoints && !b->uncovered;
 }
 
+static bool pod_covered(const struct k8s_cluster *c, const struct thing *pod)
+{
+	return !pod->capture_off && node_covered(c, pod->node);
+}
+
+static bool endpoint_covered(const struct k8s_cluster *c, const struct k8s_entity *e)
+{
+	const struct thing *pod =
+		e->name.n ? hashmap_get_ptr(&c->pods, cluster_name_key(c, e->ns, e->name)) : NULL;
+
+	for (size_t i = 0; pod && i < pod->n_addrs; i++)
+		if (memcmp(pod->addrs[i], e->addr, sizeof(e->addr)) == 0)
+			return pod_covered(c, pod);
+	return false;
+}
+
 static bool is_covered(const struct k8s_cluster *c, const struct thing *t,
 		       const struct k8s_entity *e)
 {
 	if (t->kind == K8S_SERVICE)
 		return service_covered(c, e->ns, e->service);
-	return !t->capture_off && node_covered(c, e->node);
+	if (t->kind == K8S_ENDPOINT_SLICE)
+		return endpoint_covered(c, e);
+	return t->kind == K8S_POD ? pod_covered(c, t) : node_covered(c, e->node);
 }
 
 void cover_thing(const struct k8s_cluster *c, struct thing *t)
@@ -66,13 +86,13 @@ static struct backing *backing_of(struct k8s_cluster *c, const struct thing *sli
 	return b;
 }
 
-/* Its endpoints are counted by today's coverage, also when they go: a new coverage counts all anew. */
+/* Its endpoints are counted as they are marked. */
 static void count(struct k8s_cluster *c, const struct thing *slice, bool there)
 {
 	struct backing *b = slice->service.n ? backing_of(c, slice) : NULL;
 
 	for (size_t i = 0; b && i < slice->n_entities; i++) {
-		size_t uncovered = !node_covered(c, slice->entities[i].node);
+		size_t uncovered = !slice->entities[i].covered;
 
 		b->endpoints += there ? 1 : (size_t)-1;
 		b->uncovered += there ? uncovered : -uncovered;
@@ -102,6 +122,14 @@ void cover_slice(struct k8s_cluster *c, const struct thing *old, const struct th
 	tell_service(c, old);
 }
 
+void cover_slice_again(struct k8s_cluster *c, struct thing *slice)
+{
+	count(c, slice, false);
+	tell_again(c, slice);
+	count(c, slice, true);
+	tell_service(c, slice);
+}
+
 static void forget_backings(struct k8s_cluster *c)
 {
 	for (struct hashmap_entry *e = NULL; (e = hashmap_next(&c->backings, e));)
@@ -124,11 +152,15 @@ void k8s_cluster_cover(struct k8s_cluster *c, const struct slice *nodes, size_t 
 		if (hashmap_put(&c->covered, hash_bytes(&c->key, nodes[i]), 1) < 0)
 			c->refused++;
 	for (struct hashmap_entry *e = NULL; (e = hashmap_next(&c->things, e));) {
-		const struct thing *t = (void *)(uintptr_t)e->value;
+		struct thing *t = (void *)(uintptr_t)e->value;
 
+		if (t->kind == K8S_SERVICE)
+			continue;
+		tell_again(c, t);
 		if (t->kind == K8S_ENDPOINT_SLICE)
 			count(c, t, true);
 	}
-	for (struct hashmap_entry *e = NULL; (e = hashmap_next(&c->things, e));)
+	/* by what has been counted */
+	for (struct hashmap_entry *e = NULL; (e = hashmap_next(&c->services, e));)
 		tell_again(c, (void *)(uintptr_t)e->value);
 }

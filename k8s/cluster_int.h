@@ -13,10 +13,14 @@ struct thing {
 	struct slice uid, ns;
 	struct slice name;    /* job, service, pod */
 	struct slice job;     /* pod: its Job, where it has one */
+	struct slice node;    /* pod: that it is on */
 	struct slice service; /* slice: whose endpoints these are */
 	struct slice cronjob; /* job: its controller */
 	struct slice *pods;   /* slice: names of the pods in it, each once; of its own namespace */
 	size_t n_pods;
+	uint8_t (*addrs)
+		[16]; /* pod: where it is reached, in its node's network too; none once finished */
+	size_t n_addrs;
 	struct k8s_entity *entities; /* in the order of thing_order() */
 	size_t n_entities;
 	uint64_t refused; /* entities that found no room */
@@ -58,6 +62,8 @@ void cluster_tell(const struct k8s_cluster *c, const struct thing *t, size_t i, 
 
 /* Marks which of the thing's entities are covered; tells nothing. */
 void cover_thing(const struct k8s_cluster *c, struct thing *t);
+/* A pod that the slice lists has come, gone or changed: what is covered otherwise is told again. */
+void cover_slice_again(struct k8s_cluster *c, struct thing *slice);
 /* A slice comes or goes: its service is told again when that changes whether it is covered. */
 void cover_slice(struct k8s_cluster *c, const struct thing *old, const struct thing *now);
 void cover_done(struct k8s_cluster *c);

@@ -60,8 +60,16 @@ static uint8_t proto_of(struct slice name)
 	return name.n ? 0 : IPPROTO_TCP; /* the API's default */
 }
 
+static int add_addrs(const struct k8s_pod *p, struct thing *t)
+{
+	t->addrs = calloc(MAX((size_t)p->n_ips, (size_t)1), sizeof(*t->addrs));
+	for (size_t i = 0; t->addrs && i < p->n_ips; i++)
+		t->n_addrs += k8s_addr_parse(p->ips[i], t->addrs[t->n_addrs]);
+	return t->addrs ? 0 : -ENOMEM;
+}
+
 /* A pod in its node's network has no address of its own, a finished one has it no more. */
-static void of_pod(const struct k8s_object *o, struct thing *t)
+static int of_pod(const struct k8s_object *o, struct thing *t)
 {
 	const struct k8s_pod *p = &o->pod;
 	struct k8s_entity e = { .kind = K8S_ENTITY_POD,
@@ -75,15 +83,16 @@ static void of_pod(const struct k8s_object *o, struct thing *t)
 	e.workload_kind = name_in(e.workload_kind);
 	e.workload = name_in(e.workload);
 	t->name = o->meta.name;
+	t->node = e.node;
 	if (slice_eq_str(e.workload_kind, "Job"))
 		t->job = e.workload;
 	t->own_service = e.service.n > 0;
 	t->capture_off = slice_eq_str(o->meta.capture, "false");
-	if (p->host_network || slice_eq_str(p->phase, "Succeeded") ||
-	    slice_eq_str(p->phase, "Failed"))
-		return;
-	for (size_t i = 0; i < p->n_ips; i++)
+	if (slice_eq_str(p->phase, "Succeeded") || slice_eq_str(p->phase, "Failed"))
+		return 0;
+	for (size_t i = 0; !p->host_network && i < p->n_ips; i++)
 		add(t, p->ips[i], e);
+	return add_addrs(p, t);
 }
 
 static void of_service(const struct k8s_object *o, struct thing *t)
@@ -203,7 +212,7 @@ int thing_of(const struct k8s_object *o, struct thing *ret)
 	if (!ret->entities)
 		return -ENOMEM;
 	if (o->kind == K8S_POD)
-		of_pod(o, ret);
+		r = of_pod(o, ret);
 	else if (o->kind == K8S_SERVICE)
 		of_service(o, ret);
 	else if (o->kind == K8S_ENDPOINT_SLICE)
@@ -254,7 +263,8 @@ static void copy_text(struct copier *c, struct slice *s)
 
 static void copy_texts(struct copier *c, struct thing *t)
 {
-	struct slice *own[] = { &t->uid, &t->ns, &t->name, &t->job, &t->service, &t->cronjob };
+	struct slice *own[] = { &t->uid,  &t->ns,      &t->name,   &t->job,
+				&t->node, &t->service, &t->cronjob };
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		copy_text(c, own[i]);
@@ -292,6 +302,7 @@ void thing_done(struct thing *t)
 {
 	free(t->entities);
 	free(t->pods);
+	free(t->addrs);
 	free(t->texts);
 	free(t->told_service);
 	free(t->told_cronjob);

@@ -391,6 +391,69 @@ static void test_cluster__a_pod_that_opts_out_is_not_observed(void)
 	teardown(&f);
 }
 
+/* A service is covered by what its endpoints are, not by what is written in a slice; in whatever order. */
+static void test_cluster__an_endpoint_is_covered_as_its_pod(void)
+{
+	for (int pod_first = 0; pod_first < 2; pod_first++) {
+		struct k8s_object a = pod("a", "10.0.0.1"),
+				  s = slice("web-1", "web", "a", "10.0.0.1"),
+				  away = slice("x-1", "away", NULL, "192.0.2.1");
+		struct fixture f;
+
+		setup(&f);
+		cover(&f, "n1", NULL);
+		put_service(&f);
+		if (pod_first)
+			put(&f, a);
+		put(&f, s);
+		if (!pod_first)
+			put(&f, a);
+		EXPECT(covered(&f, "10.96.0.7", 80));
+		a.meta.capture = SLICE_LIT("false");
+		put(&f, a);
+		EXPECT(!covered(&f, "10.96.0.7", 80));
+		a.meta.capture = SLICE_LIT("");
+		put(&f, a);
+		EXPECT(covered(&f, "10.96.0.7", 80));
+		cover(&f, "n2", NULL);
+		EXPECT(!covered(&f, "10.96.0.7", 80));
+		cover(&f, "n1", NULL);
+		EXPECT(covered(&f, "10.96.0.7", 80));
+		k8s_cluster_gone(f.cluster, SLICE_LIT("a"), f.now);
+		EXPECT(!covered(&f, "10.96.0.7", 80));
+		put(&f, a);
+		EXPECT(covered(&f, "10.96.0.7", 80));
+		s.slice.endpoints[0].addr = SLICE_LIT("10.0.0.2"); /* which is not the pod's */
+		put(&f, s);
+		EXPECT(!covered(&f, "10.96.0.7", 80));
+
+		away.slice.n_endpoints = 1;
+		away.slice.endpoints[0].node = SLICE_LIT("n1");
+		put(&f, away);
+		EXPECT(!covered(&f, "192.0.2.1", 8080));
+		EXPECT_STR(f.got.service, "away");
+		away.slice.endpoints[0].pod_name = SLICE_LIT("a");
+		put(&f, away);
+		EXPECT(!covered(&f, "192.0.2.1", 8080));
+		teardown(&f);
+	}
+}
+
+static void test_cluster__a_pod_in_its_nodes_network_covers_its_service(void)
+{
+	struct k8s_object o = pod("proxy", "10.200.0.11");
+	struct fixture f;
+
+	setup(&f);
+	o.pod.host_network = true;
+	cover(&f, "n1", NULL);
+	put_service(&f);
+	put(&f, o);
+	put(&f, slice("web-1", "web", "proxy", "10.200.0.11"));
+	EXPECT(covered(&f, "10.96.0.7", 80));
+	teardown(&f);
+}
+
 /* 120 endpoints of 32 ports are more than one object may say. */
 static void test_cluster__an_object_is_bounded(void)
 {
@@ -467,7 +530,8 @@ static void test_cluster__what_is_no_name_is_left_out(void)
 		put(&f, s);
 		job.meta.owner = (struct k8s_owner){ .kind = SLICE_LIT("CronJob"), .name = bad[i] };
 		put(&f, job);
-		o.meta.owner = (struct k8s_owner){ .kind = SLICE_LIT("Job"), .name = SLICE_LIT("once") };
+		o.meta.owner = (struct k8s_owner){ .kind = SLICE_LIT("Job"),
+						   .name = SLICE_LIT("once") };
 		put(&f, o);
 		ask(&f, "10.0.0.1", 1, false, T0 + 1);
 		EXPECT_STR(f.got.name, "web-a");
@@ -487,6 +551,8 @@ TEST_MAIN(TEST(test_cluster__a_pod_and_its_service_in_either_order),
 	  TEST(test_cluster__tells_changes_only),
 	  TEST(test_cluster__what_is_observed_at_its_own_end),
 	  TEST(test_cluster__a_pod_that_opts_out_is_not_observed),
+	  TEST(test_cluster__an_endpoint_is_covered_as_its_pod),
+	  TEST(test_cluster__a_pod_in_its_nodes_network_covers_its_service),
 	  TEST(test_cluster__an_object_is_bounded),
 	  TEST(test_cluster__a_slice_of_another_namespace_names_no_pod),
 	  TEST(test_cluster__what_is_no_name_is_left_out))
