@@ -335,6 +335,9 @@ static void cover_endpoints(struct k8s_cluster *c, const struct thing *pod)
 
 static void counted(struct k8s_cluster *c, const struct thing *t, bool there)
 {
+	size_t ports = thing_ports(t);
+
+	c->n_ports += there ? ports : -ports;
 	c->n_of[t->kind] += there ? 1 : (size_t)-1;
 	c->n_entities += there ? t->n_entities : -t->n_entities;
 }
@@ -394,6 +397,7 @@ int k8s_cluster_put(struct k8s_cluster *c, const struct k8s_object *o, uint64_t 
 	if (o->kind == K8S_NAMESPACE)
 		return 0;
 	r = thing_of(o, &now);
+	thing_bound_ports(&now, K8S_CLUSTER_PORTS_MAX - (c->n_ports - (t ? thing_ports(t) : 0)));
 	if (!r)
 		r = thing_keep(&now);
 	t = r ? NULL : thing_for(c, uid_key(c, o->meta.uid), &r);

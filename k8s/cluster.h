@@ -13,7 +13,9 @@
 #include "k8s/objects.h"
 
 #define K8S_CLUSTER_OBJECTS_MAX 400000 /* further ones are counted in `refused` */
-#define K8S_THING_ENTITIES_MAX	2048   /* of one object: endpoints times ports */
+/* Entities of ports, of all objects: as many as the table has intervals; further ones are refused, too. */
+#define K8S_CLUSTER_PORTS_MAX  K8S_ENTITIES_MAX
+#define K8S_THING_ENTITIES_MAX 2048 /* of one object: endpoints times ports */
 
 struct k8s_cluster;
 

@@ -32,6 +32,9 @@ struct thing {
 /* Fills *ret from the object; texts stay the object's, the arrays are *ret's. 0 or -ENOMEM; *ret can be
  * given to thing_done() either way. */
 int thing_of(const struct k8s_object *o, struct thing *ret);
+/* How many of its entities are of a port; those beyond the room are left out. */
+size_t thing_ports(const struct thing *t);
+void thing_bound_ports(struct thing *t, size_t room);
 /* Copies all texts into memory of its own. 0 or -ENOMEM. */
 int thing_keep(struct thing *t);
 void thing_done(struct thing *t);
@@ -51,6 +54,7 @@ struct k8s_cluster {
 	struct hashmap backings; /* cluster_name_key() of a Service -> struct backing */
 	struct hashmap covered;	 /* hash of a node's name */
 	size_t n_of[_K8S_KIND_MAX], n_entities;
+	size_t n_ports; /* of the entities, those of a port */
 	uint64_t refused;
 };
 

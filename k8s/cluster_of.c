@@ -225,6 +225,32 @@ int thing_of(const struct k8s_object *o, struct thing *ret)
 	return r;
 }
 
+size_t thing_ports(const struct thing *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n_entities; i++)
+		n += t->entities[i].port != 0;
+	return n;
+}
+
+void thing_bound_ports(struct thing *t, size_t room)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n_entities; i++) {
+		bool of_port = t->entities[i].port != 0;
+
+		if (of_port && !room) {
+			t->refused++;
+			continue;
+		}
+		room -= of_port;
+		t->entities[n++] = t->entities[i];
+	}
+	t->n_entities = n;
+}
+
 /* ---- texts ---- */
 
 /* Slices of one object are often the same memory (namespace, service): such are copied once in a row. */

@@ -100,7 +100,7 @@ static void empty(struct k8s_entities *m)
 	memset(m->slots, 0, n * sizeof(m->slots[0]));
 	if (n)
 		memset(m->heads, 0, sizeof(m->heads));
-	m->n_open = m->n_closed = m->free = m->n_used = m->text_len = 0;
+	m->n_open = m->n_closed = m->n_ports = m->free = m->n_used = m->text_len = 0;
 	m->refused = 0;
 	atomic_fetch_add(&m->version, 1);
 	atomic_fetch_add(&m->seq, 1);
@@ -160,6 +160,7 @@ static void close_slot(struct k8s_entities *m, struct entity_slot *s, uint64_t t
 	/* One that ended before it began here was nobody's, and takes part in no answer. */
 	s->to_ns = MAX(to_ns, s->from_ns);
 	m->n_open--;
+	m->n_ports -= s->port != 0;
 	m->n_closed++;
 }
 
@@ -171,10 +172,12 @@ static void drop_slot(struct k8s_entities *m, struct entity_slot *s)
 	while (*link != number)
 		link = &m->slots[*link - 1].next;
 	*link = s->next;
-	if (s->to_ns)
+	if (s->to_ns) {
 		m->n_closed--;
-	else
+	} else {
 		m->n_open--;
+		m->n_ports -= s->port != 0;
+	}
 	*s = (struct entity_slot){ .next = m->free };
 	m->free = number;
 }
@@ -217,21 +220,22 @@ static bool chain_room(struct k8s_entities *m, uint32_t head)
 
 /* Room for the texts of one interval: of those that are gone, then of those that are over. Packing costs,
  * so it has to promise something. */
-static bool text_room(struct k8s_entities_writer *w)
+static bool text_room(struct k8s_entities_writer *w, bool of_port)
 {
 	const uint32_t most = _TEXT_MAX * (K8S_NAME_MAX + 1);
+	const uint32_t limit = (of_port ? K8S_ENTITIES_TEXT / 4 * 3 : K8S_ENTITIES_TEXT) - most;
 	struct k8s_entities *m = w->image;
 
-	if (m->text_len + most <= K8S_ENTITIES_TEXT)
+	if (m->text_len <= limit)
 		return true;
 	if (m->text_len - w->text_live > K8S_ENTITIES_TEXT / 8)
 		pack_texts(w);
-	if (m->text_len > K8S_ENTITIES_TEXT - K8S_ENTITIES_TEXT / 8 && m->n_closed) {
+	if (!of_port && m->text_len > K8S_ENTITIES_TEXT - K8S_ENTITIES_TEXT / 8 && m->n_closed) {
 		for (uint32_t n = m->n_closed / 2 + 1; n && drop_some(w); n--)
 			;
 		pack_texts(w);
 	}
-	return m->text_len + most <= K8S_ENTITIES_TEXT;
+	return m->text_len <= limit;
 }
 
 static struct entity_slot *new_slot(struct k8s_entities_writer *w, const struct k8s_entity *e)
@@ -240,7 +244,9 @@ static struct entity_slot *new_slot(struct k8s_entities_writer *w, const struct 
 	uint32_t *head = chain_of(m, e->addr, e->port), number;
 	struct entity_slot *s;
 
-	if (!text_room(w) || !chain_room(m, *head))
+	if (!text_room(w, e->port != 0) || !chain_room(m, *head))
+		return NULL;
+	if (e->port && m->n_ports >= K8S_ENTITIES_PORTS)
 		return NULL;
 	if (!m->free && m->n_used == K8S_ENTITIES_MAX && !drop_some(w))
 		return NULL;
@@ -254,6 +260,7 @@ static struct entity_slot *new_slot(struct k8s_entities_writer *w, const struct 
 	memcpy(s->addr, e->addr, sizeof(s->addr));
 	*head = number;
 	m->n_open++;
+	m->n_ports += e->port != 0;
 	return s;
 }
 
@@ -418,7 +425,7 @@ static int put_open(struct k8s_entities_writer *w, enum k8s_entity_source from,
 		s->uid = uid;
 		s->from_ns = since;
 		s->source = (uint8_t)from;
-	} else if (!text_room(w)) {
+	} else if (!text_room(w, e->port != 0)) {
 		return -ENOSPC;
 	}
 	fill(w, s, from, e);

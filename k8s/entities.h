@@ -21,8 +21,12 @@
 #define K8S_ENTITIES_MAX   65536	   /* intervals, open and closed */
 #define K8S_ENTITIES_HEADS 65536	   /* chains, power of two */
 #define K8S_ENTITIES_TEXT  (2560u * 1024u) /* bytes of all names */
-#define K8S_ENTITIES_CHAIN 64		   /* intervals of one chain */
-#define K8S_NAME_MAX	   253		   /* bytes of a name: RFC 1123 subdomain */
+/* Open intervals of ports (external, node port, endpoint): whoever may make services and slices in one
+ * namespace may make as many as he likes, and takes no room from pods, services and nodes; of texts neither
+ * more than this share. */
+#define K8S_ENTITIES_PORTS (K8S_ENTITIES_MAX / 4 * 3)
+#define K8S_ENTITIES_CHAIN 64  /* intervals of one chain */
+#define K8S_NAME_MAX	   253 /* bytes of a name: RFC 1123 subdomain */
 /* Clocks of nodes differ: so long after its holder ended an address is nobody's. */
 #define K8S_REUSE_GUARD_NS (2 * NSEC_PER_SEC)
 

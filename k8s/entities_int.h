@@ -36,7 +36,7 @@ struct entity_slot {
 
 struct k8s_entities {
 	_Atomic uint32_t seq; /* odd: the writer is at work */
-	uint32_t pad;
+	uint32_t n_ports;     /* open intervals of ports */
 	_Atomic uint64_t version;
 	struct hash_key key;
 	_Atomic uint32_t n_open, n_closed;

@@ -478,6 +478,47 @@ static void test_cluster__an_object_is_bounded(void)
 	teardown(&f);
 }
 
+static void ignore(void *ctx, const struct k8s_entity *e)
+{
+	(void)ctx;
+	(void)e;
+}
+
+/* Any number of slices: pods are told all the same. */
+static void test_cluster__ports_are_bounded(void)
+{
+	static struct k8s_object o;
+	static char addrs[64][16];
+	const size_t each = ARRAY_SIZE(addrs) * K8S_PORTS_MAX, n = K8S_CLUSTER_PORTS_MAX / each + 1;
+	_cleanup_(k8s_cluster_freep) struct k8s_cluster *c = NULL;
+	struct k8s_object p = pod("web-a", "10.0.0.1");
+	char name[32];
+
+	EXPECT_EQ(k8s_cluster_new(ignore, NULL, &c), 0);
+	for (size_t k = 0; k < n; k++) {
+		snprintf(name, sizeof(name), "s-%zu", k);
+		o = slice(name, "web", "p", "10.0.0.1");
+		for (size_t i = 0; i < ARRAY_SIZE(addrs); i++) {
+			snprintf(addrs[i], sizeof(addrs[i]), "10.1.0.%zu", i + 1);
+			o.slice.endpoints[i].addr = slice_str(addrs[i]);
+		}
+		o.slice.n_endpoints = ARRAY_SIZE(addrs);
+		for (uint16_t i = 0; i < K8S_PORTS_MAX; i++)
+			o.slice.ports[i].port = (uint16_t)(8000 + i);
+		o.slice.n_ports = K8S_PORTS_MAX;
+		EXPECT_EQ(k8s_cluster_put(c, &o, T0), 0);
+	}
+	EXPECT_EQ(k8s_cluster_count(c).entities, K8S_CLUSTER_PORTS_MAX);
+	EXPECT_EQ(k8s_cluster_count(c).refused, n * each - K8S_CLUSTER_PORTS_MAX);
+	EXPECT_EQ(k8s_cluster_put(c, &p, T0), 0);
+	EXPECT_EQ(k8s_cluster_count(c).entities, K8S_CLUSTER_PORTS_MAX + 1);
+	k8s_cluster_gone(c, SLICE_LIT("s-0"), T0);
+	EXPECT_EQ(k8s_cluster_put(c, &o, T0), 0);
+	EXPECT_EQ(k8s_cluster_count(c).entities, K8S_CLUSTER_PORTS_MAX + 1);
+	k8s_cluster_gone(c, o.meta.uid, T0);
+	EXPECT_EQ(k8s_cluster_count(c).entities, K8S_CLUSTER_PORTS_MAX + 1 - each);
+}
+
 /* Whoever may make slices in one namespace says nothing of the pods of another. */
 static void test_cluster__a_slice_of_another_namespace_names_no_pod(void)
 {
@@ -553,6 +594,6 @@ TEST_MAIN(TEST(test_cluster__a_pod_and_its_service_in_either_order),
 	  TEST(test_cluster__a_pod_that_opts_out_is_not_observed),
 	  TEST(test_cluster__an_endpoint_is_covered_as_its_pod),
 	  TEST(test_cluster__a_pod_in_its_nodes_network_covers_its_service),
-	  TEST(test_cluster__an_object_is_bounded),
+	  TEST(test_cluster__an_object_is_bounded), TEST(test_cluster__ports_are_bounded),
 	  TEST(test_cluster__a_slice_of_another_namespace_names_no_pod),
 	  TEST(test_cluster__what_is_no_name_is_left_out))

@@ -415,6 +415,42 @@ static void test_entities__full(void)
 	teardown(&f);
 }
 
+/* However many endpoints, and however long their names: pods find room. */
+static void test_entities__ports_leave_room(void)
+{
+	struct fixture f;
+	char addr[40], name[240];
+	int took = 0;
+
+	setup(&f);
+	for (uint32_t i = 0; i < K8S_ENTITIES_MAX; i++) {
+		address(addr, sizeof(addr), i);
+		took += put_service(&f, K8S_ENTITY_ENDPOINT, addr, 80, IPPROTO_TCP, "s", "p") == 0;
+	}
+	EXPECT_EQ(took, K8S_ENTITIES_PORTS);
+	EXPECT_EQ(put_pod(&f, WIDE, "10.0.0.5", "a", 900 * S, 0), 0);
+	EXPECT_EQ(put_service(&f, K8S_ENTITY_SERVICE, "10.96.0.1", 0, 0, "t", ""), 0);
+	EXPECT_STR(ask(&f, "10.0.0.5", 0, T0), "pod shop/a ");
+	teardown(&f);
+
+	setup(&f);
+	took = 0;
+	for (uint32_t i = 0; i < K8S_ENTITIES_PORTS; i++) {
+		memset(name, 'a', sizeof(name) - 1);
+		snprintf(name + 220, sizeof(name) - 220, "%u", i);
+		address(addr, sizeof(addr), i);
+		took += put_service(&f, K8S_ENTITY_ENDPOINT, addr, 80, IPPROTO_TCP, "s", name) == 0;
+	}
+	EXPECT(took > 5000 && took < (int)K8S_ENTITIES_PORTS);
+	for (uint32_t i = 0; i < 2000; i++) {
+		address(addr, sizeof(addr), i + 0x20000);
+		snprintf(name, sizeof(name), "pod-%u", i);
+		EXPECT_EQ(put_pod(&f, WIDE, addr, name, 900 * S, 0), 0);
+	}
+	EXPECT_STR(ask(&f, addr, 0, T0), "pod shop/pod-1999 ");
+	teardown(&f);
+}
+
 /* Names of those that are gone make room: many times what fits. */
 static void test_entities__texts_come_and_go(void)
 {
@@ -527,6 +563,6 @@ TEST_MAIN(TEST(test_entities__pod_over_its_life), TEST(test_entities__address_us
 	  TEST(test_entities__host_network), TEST(test_entities__dual_stack_and_spellings),
 	  TEST(test_entities__two_sources), TEST(test_entities__replaced),
 	  TEST(test_entities__moves_and_leaves), TEST(test_entities__refused),
-	  TEST(test_entities__full), TEST(test_entities__texts_come_and_go),
-	  TEST(test_entities__one_address_again_and_again),
+	  TEST(test_entities__full), TEST(test_entities__ports_leave_room),
+	  TEST(test_entities__texts_come_and_go), TEST(test_entities__one_address_again_and_again),
 	  TEST(test_entities__reader_does_not_wait), TEST(test_entities__hostile_image))
