@@ -52,6 +52,20 @@ static void list(struct pods *p, const struct k8s_uid *uid, const struct pod_ent
 		(void)hashmap_put(&p->by_uid, key_of(uid), (uint64_t)(e - p->entries) + 1);
 }
 
+/* The hash is an annotation, that whoever makes a pod may write: it takes nothing from the uid of a pod, nor
+ * from another pod that is there. */
+static bool may_have_hash(const struct pods *p, const struct k8s_identity *id)
+{
+	uint64_t key = key_of(&id->config_hash), at;
+	const struct pod_entry *e;
+
+	if (!hashmap_get(&p->by_uid, key, &at))
+		return true;
+	e = &p->entries[at - 1];
+	return key_of(&e->id->uid) != key &&
+	       (e->gone || (strcmp(e->id->ns, id->ns) == 0 && strcmp(e->id->name, id->name) == 0));
+}
+
 static void drop(struct pods *p, struct pod_entry *e)
 {
 	unlist(p, &e->id->uid, e);
@@ -129,7 +143,8 @@ int pods_put(struct pods *p, const struct k8s_identity *id)
 	unheard(p, e);
 	p->n++;
 	list(p, &id->uid, e);
-	list(p, &id->config_hash, e);
+	if (may_have_hash(p, id))
+		list(p, &id->config_hash, e);
 	return 0;
 }
 

@@ -32,6 +32,13 @@ static const char *name_of(const struct k8s_uid *uid)
 	return id ? id->name : "";
 }
 
+static const char *service_of(const struct k8s_uid *uid)
+{
+	const struct k8s_identity *id = pods_find(&pods, uid);
+
+	return id ? id->service : "none";
+}
+
 static void test_pods__put_and_gone(void)
 {
 	struct k8s_identity a = pod(1);
@@ -78,10 +85,12 @@ static void test_pods__static(void)
 	pods_init(&pods);
 	EXPECT(k8s_uid_parse(SLICE_LIT("0123456789abcdef0123456789abcdef"), &a.config_hash));
 	b.config_hash = a.config_hash;
+	memcpy(b.name, a.name, sizeof(b.name));
+	memcpy(b.service, "anew", 5);
 	EXPECT_EQ(pods_put(&pods, &a), 0);
-	EXPECT_STR(name_of(&a.config_hash), "pod-1");
+	EXPECT_STR(service_of(&a.config_hash), "");
 	EXPECT_EQ(pods_put(&pods, &b), 0);
-	EXPECT_STR(name_of(&a.config_hash), "pod-2");
+	EXPECT_STR(service_of(&a.config_hash), "anew");
 	pods_gone(&pods, &a.uid);
 	all_hear();
 	for (uint32_t i = 10; i < 10 + PODS_MAX - 1; i++) {
@@ -90,7 +99,35 @@ static void test_pods__static(void)
 		EXPECT_EQ(pods_put(&pods, &more), 0);
 	}
 	EXPECT_STR(name_of(&a.uid), "");
-	EXPECT_STR(name_of(&a.config_hash), "pod-2");
+	EXPECT_STR(service_of(&a.config_hash), "anew");
+	pods_done(&pods);
+}
+
+/* Whoever makes a pod writes its annotations: the hash of one takes no processes of another. */
+static void test_pods__hash_of_another(void)
+{
+	struct k8s_identity a = pod(1), b = pod(2), thief = pod(3);
+
+	pods_init(&pods);
+	EXPECT(k8s_uid_parse(SLICE_LIT("0123456789abcdef0123456789abcdef"), &b.config_hash));
+	EXPECT_EQ(pods_put(&pods, &a), 0);
+	EXPECT_EQ(pods_put(&pods, &b), 0);
+	thief.config_hash = a.uid;
+	EXPECT_EQ(pods_put(&pods, &thief), 0);
+	EXPECT_STR(name_of(&a.uid), "pod-1");
+	EXPECT_STR(name_of(&thief.uid), "pod-3");
+	thief.config_hash = b.config_hash;
+	EXPECT_EQ(pods_put(&pods, &thief), 0);
+	EXPECT_STR(name_of(&b.config_hash), "pod-2");
+	EXPECT_STR(name_of(&b.uid), "pod-2");
+	/* the other is first */
+	thief.config_hash = pod(4).uid;
+	EXPECT_EQ(pods_put(&pods, &thief), 0);
+	a = pod(4);
+	EXPECT_EQ(pods_put(&pods, &a), 0);
+	EXPECT_STR(name_of(&a.uid), "pod-4");
+	EXPECT_EQ(pods_put(&pods, &thief), 0);
+	EXPECT_STR(name_of(&a.uid), "pod-4");
 	pods_done(&pods);
 }
 
@@ -200,5 +237,5 @@ static void test_pods__told_others(void)
 }
 
 TEST_MAIN(TEST(test_pods__put_and_gone), TEST(test_pods__containers), TEST(test_pods__static),
-	  TEST(test_pods__replaced), TEST(test_pods__full), TEST(test_pods__told_others),
-	  TEST(test_pods__hostile))
+	  TEST(test_pods__hash_of_another), TEST(test_pods__replaced), TEST(test_pods__full),
+	  TEST(test_pods__told_others), TEST(test_pods__hostile))
