@@ -320,6 +320,16 @@ static void set_service(struct k8s_entities_writer *w, struct entity_slot *s,
 		s->flags &= (uint8_t)~ENTITY_NAMED_BY_NODE;
 }
 
+/* The source knows of it. */
+static void told(const struct k8s_entities_writer *w, struct entity_slot *s,
+		 enum k8s_entity_source from)
+{
+	if (from != K8S_FROM_NODE && s->source == K8S_FROM_NODE)
+		return;
+	s->source = (uint8_t)from;
+	s->round = w->round[from];
+}
+
 static void fill(struct k8s_entities_writer *w, struct entity_slot *s, enum k8s_entity_source from,
 		 const struct k8s_entity *e)
 {
@@ -336,10 +346,7 @@ static void fill(struct k8s_entities_writer *w, struct entity_slot *s, enum k8s_
 		s->flags |= ENTITY_COVERED;
 	else if (from == K8S_FROM_CLUSTER)
 		s->flags &= (uint8_t)~ENTITY_COVERED;
-	if (from == K8S_FROM_NODE || s->source != K8S_FROM_NODE) {
-		s->source = (uint8_t)from;
-		s->round = w->round[from];
-	}
+	told(w, s, from);
 }
 
 /* From when the object is certainly alone at its place, as those before it have left it. Who is still
@@ -426,6 +433,7 @@ static int put_open(struct k8s_entities_writer *w, enum k8s_entity_source from,
 		s->from_ns = since;
 		s->source = (uint8_t)from;
 	} else if (!text_room(w, e->port != 0)) {
+		told(w, s, from); /* it goes on, under the names that it has */
 		return -ENOSPC;
 	}
 	fill(w, s, from, e);

@@ -359,6 +359,35 @@ static void test_entities__replaced(void)
 	teardown(&f);
 }
 
+/* Told again when there is no room for a name more: it goes on. */
+static void test_entities__replaced_while_full(void)
+{
+	struct fixture f;
+	char addr[40], name[K8S_NAME_MAX + 1];
+	uint32_t n = 0;
+	int r = 0;
+
+	setup(&f);
+	for (; r == 0; n++) {
+		snprintf(addr, sizeof(addr), "fd00::%x", n);
+		snprintf(name, sizeof(name), "%0200u", n);
+		r = put_pod(&f, WIDE, addr, name, 900 * S, 0);
+	}
+	EXPECT_EQ(r, -ENOSPC);
+	k8s_entities_replace_begin(&f.w, WIDE);
+	for (uint32_t i = 0; i < n; i++) {
+		snprintf(addr, sizeof(addr), "fd00::%x", i);
+		snprintf(name, sizeof(name), "%0200u", i);
+		put_pod(&f, WIDE, addr, name, 900 * S, 0);
+	}
+	k8s_entities_replace_end(&f.w, WIDE, f.now);
+	EXPECT_EQ(k8s_entities_count(memory).open, n - 1);
+	(void)ask(&f, "fd00::1", 0, T0 + S);
+	snprintf(name, sizeof(name), "%0200u", 1);
+	EXPECT_STR(f.got.name, name);
+	teardown(&f);
+}
+
 static void test_entities__refused(void)
 {
 	struct fixture f;
@@ -562,7 +591,8 @@ TEST_MAIN(TEST(test_entities__pod_over_its_life), TEST(test_entities__address_us
 	  TEST(test_entities__external_address), TEST(test_entities__endpoints),
 	  TEST(test_entities__host_network), TEST(test_entities__dual_stack_and_spellings),
 	  TEST(test_entities__two_sources), TEST(test_entities__replaced),
-	  TEST(test_entities__moves_and_leaves), TEST(test_entities__refused),
-	  TEST(test_entities__full), TEST(test_entities__ports_leave_room),
-	  TEST(test_entities__texts_come_and_go), TEST(test_entities__one_address_again_and_again),
+	  TEST(test_entities__replaced_while_full), TEST(test_entities__moves_and_leaves),
+	  TEST(test_entities__refused), TEST(test_entities__full),
+	  TEST(test_entities__ports_leave_room), TEST(test_entities__texts_come_and_go),
+	  TEST(test_entities__one_address_again_and_again),
 	  TEST(test_entities__reader_does_not_wait), TEST(test_entities__hostile_image))
