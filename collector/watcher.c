@@ -310,8 +310,11 @@ int watcher_config(const struct config *cfg, struct k8s_config *ret)
 	err = k8s_config_in_cluster(ret);
 	if (err < 0 && cfg->kubernetes.enabled == CONFIG_AUTO)
 		return 0;
-	if (cfg->kubernetes.server[0])
+	/* Another API server than the cluster's has other files, or none: the pod's token is not for it. */
+	if (cfg->kubernetes.server[0]) {
+		*ret = (struct k8s_config){ 0 };
 		snprintf(ret->server, sizeof(ret->server), "%s", cfg->kubernetes.server);
+	}
 	if (cfg->kubernetes.ca_file[0])
 		snprintf(ret->ca_file, sizeof(ret->ca_file), "%s", cfg->kubernetes.ca_file);
 	if (cfg->kubernetes.token_file[0])
