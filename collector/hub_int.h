@@ -111,6 +111,9 @@ struct hub {
 	struct frame_reader news;
 	struct frame_writer to_watcher;
 	bool covered_told; /* which nodes have an agent */
+	uint64_t covered;  /* of them the watcher knows */
+	bool settled;	   /* so many that agents may have names */
+	uint64_t opened_ns;
 	struct hub_cluster cluster;
 };
 

@@ -6,7 +6,8 @@
 
 #include <errno.h>
 
-#define NAMES_UNSENT (256 * KIB) /* queued for one agent before it has taken some */
+#define NAMES_UNSENT (256 * KIB)	/* queued for one agent before it has taken some */
+#define SETTLE_NS    (6 * NSEC_PER_SEC) /* agents call again after 5 s at most (agent/uplink.c) */
 
 static void say_gone(struct hub *h, const char *why)
 {
@@ -35,6 +36,17 @@ static void take_state(struct hub *h, const Kelpie__ClusterState *s)
 	c->nodes = s->nodes;
 	c->entities = s->entities;
 	c->refused = s->refused;
+	h->covered = s->covered;
+}
+
+/* After a restart agents keep the names that they have until it is known again which nodes have an agent:
+ * names that do not know of a node would make both rows of each exchange with it primary. */
+static bool may_have_names(struct hub *h)
+{
+	if (!h->settled)
+		h->settled = (h->cluster.synced && h->covered >= h->cluster.nodes) ||
+			     clock_mono_ns() - h->opened_ns >= SETTLE_NS;
+	return h->settled;
 }
 
 static int take_news(struct hub *h, struct slice bytes)
@@ -105,7 +117,9 @@ bool hub_push_names(struct hub *h, struct agent *a)
 	bool pushed = false;
 	struct slice bytes;
 
-	while (h->names && !a->dead && frame_writer_queued(&a->out) < NAMES_UNSENT &&
+	if (!h->names || !may_have_names(h))
+		return false;
+	while (!a->dead && frame_writer_queued(&a->out) < NAMES_UNSENT &&
 	       names_next(h->names, &a->names, &bytes) == 1) {
 		if (frame_writer_push(&a->out, bytes) < 0) {
 			hub_kill(a); /* a change that it missed would stay missed */
@@ -134,6 +148,7 @@ int hub_names_open(struct hub *h)
 {
 	if (h->cfg.news_fd < 0)
 		return 0;
+	h->opened_ns = clock_mono_ns();
 	frame_reader_init(&h->news, FRAME_MAX_BYTES);
 	frame_writer_init(&h->to_watcher, FRAME_WRITE_MAX_BYTES);
 	return names_new(clock_unix_ns(), &h->names);

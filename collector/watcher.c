@@ -155,6 +155,7 @@ static void tell_state(struct lookout *l)
 	state.nodes = n.nodes;
 	state.entities = n.entities;
 	state.refused = n.refused;
+	state.covered = n.covered;
 	news.state = &state;
 	push(l, &news);
 }
@@ -204,6 +205,7 @@ static void take_covered(struct lookout *l, struct slice bytes)
 		nodes[i] = slice_str(m->nodes[i]);
 	if (nodes)
 		k8s_cluster_cover(l->cluster, nodes, m->n_nodes);
+	l->state_due_ns = 0;
 	free(nodes);
 	frame_message_free(base);
 }

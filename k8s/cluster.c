@@ -471,6 +471,7 @@ struct k8s_cluster_counts k8s_cluster_count(const struct k8s_cluster *c)
 		.pods = c->n_of[K8S_POD],
 		.services = c->n_of[K8S_SERVICE],
 		.nodes = c->n_of[K8S_NODE],
+		.covered = c->covered.len,
 		.entities = c->n_entities,
 		.refused = c->refused,
 	};

@@ -42,6 +42,7 @@ void k8s_cluster_each(const struct k8s_cluster *c, k8s_entity_fn fn, void *ctx);
 
 struct k8s_cluster_counts {
 	size_t objects, pods, services, nodes;
+	size_t covered; /* nodes of k8s_cluster_cover() */
 	size_t entities;
 	uint64_t refused; /* objects, and entities of one, beyond the bounds */
 };
