@@ -48,6 +48,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
+{{/* Both programs read authority and certificate when they start. */}}
+{{- define "kelpie.renewed" -}}
+{{- if and (eq .Values.tls.mode "helm") .Values.tls.renew -}}
+kelpie.io/tls-renewed: {{ now | unixEpoch | quote }}
+{{- end -}}
+{{- end -}}
+
 {{- define "kelpie.tokenSecret" -}}
 {{- .Values.agentToken.existingSecret | default (printf "%s-agent-token" (include "kelpie.fullname" .)) -}}
 {{- end -}}
