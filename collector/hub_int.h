@@ -131,6 +131,8 @@ void hub_tails_agent_new(struct hub *h, struct agent *a);
 void hub_on_tail_rows(struct hub *h, struct agent *a, const Kelpie__TailRows *r);
 void hub_on_tail_done(struct hub *h, struct agent *a, const Kelpie__TailDone *d);
 
+/* Whether its agent says that it captures nothing now. */
+bool hub_paused(const struct node *n);
 /* Takes the message over when it returns 0; -EDQUOT: too many lines. */
 int hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m);
 void hub_ask_status(struct hub *h, struct agent *a, uint64_t now_ns);

@@ -91,7 +91,7 @@ static void queue_covered(struct hub *h)
 
 	m.nodes = nodes;
 	for (size_t i = 0; i < HUB_AGENTS_MAX; i++)
-		if (h->nodes[i].used && h->nodes[i].agent)
+		if (h->nodes[i].used && h->nodes[i].agent && !hub_paused(&h->nodes[i]))
 			nodes[m.n_nodes++] = h->nodes[i].name;
 	h->covered_told = frame_writer_push_message(&h->to_watcher, &m.base) == 0;
 }

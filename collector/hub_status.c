@@ -57,9 +57,21 @@ static void note_losses(struct node *n, const Kelpie__Status *s, uint64_t unix_n
 	n->losses = sum;
 }
 
+bool hub_paused(const struct node *n)
+{
+	const Kelpie__Status *s = n->status ? n->status->status : NULL;
+
+	for (size_t i = 0; s && i < s->n_fields; i++)
+		if (s->fields[i]->value_case == KELPIE__STATUS_FIELD__VALUE_FLAG &&
+		    strcmp(s->fields[i]->key, "capture.paused") == 0)
+			return s->fields[i]->flag;
+	return false;
+}
+
 int hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m)
 {
 	struct node *n = a->node;
+	bool paused = hub_paused(n);
 	uint64_t unix_ns = clock_unix_ns();
 
 	if (m->status->n_fields > HUB_STATUS_LINES || m->status->n_ledger > HUB_STATUS_LINES ||
@@ -72,6 +84,8 @@ int hub_on_status(struct hub *h, struct agent *a, Kelpie__AgentMessage *m)
 	n->status = m;
 	n->status_mono_ns = clock_mono_ns();
 	n->status_unix_ns = unix_ns;
+	if (paused != hub_paused(n))
+		h->covered_told = false;
 	pthread_cond_broadcast(&h->changed);
 	return 0;
 }
