@@ -177,9 +177,27 @@ static int list_services(const struct kube *k, const char *ns, struct strbuf *ou
 	return ask(k, words, out, t);
 }
 
+/* Of several, the only one in the usual place: anybody who may make a service can give it those labels
+ * somewhere else. All of them where there is none, or more. */
+static struct slice prefer_usual(struct slice found)
+{
+	struct slice rest = found, only = { 0 };
+
+	while (rest.n) {
+		struct slice line = line_next(&rest);
+
+		if (!slice_starts(line, SLICE_LIT(USUAL_PLACE " ")))
+			continue;
+		if (only.n)
+			return found;
+		only = line;
+	}
+	return only.n ? only : found;
+}
+
 static int choose(struct kube *k, struct slice found, const char *ns, struct trouble *t)
 {
-	struct slice rest = found, first = line_next(&rest);
+	struct slice rest = prefer_usual(found), first = line_next(&rest);
 	size_t space = slice_find(first, ' ');
 
 	if (space == first.n)

@@ -64,6 +64,13 @@ def test_kube_kelpie_namespace(fake):
     done = plugin(fake, "status")
     expect(done.code, 2, done.err)
     expect_in("in a, b and perhaps others; choose with --kelpie-namespace", done.err)
+    # the labels may stand on anybody's service: of several the one in the usual place is meant
+    fake.says(create__raw={"out": ROW}, get_services={"out": "a kelpie-collector\nkelpie kelpie-collector\n"})
+    done = plugin(fake, "sql", "SELECT 1")
+    expect(done.code, 0, done.err)
+    expect_in("kelpie/kelpie-collector", done.err)
+    fake.says(get_services={"out": "a x\nkelpie x\nkelpie y\n"})
+    expect(plugin(fake, "status").code, 2)
     fake.says(get_services={"out": ""})
     done = plugin(fake, "status")
     expect(done.code, 5, done.err)
