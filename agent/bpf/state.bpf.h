@@ -42,8 +42,11 @@ static __always_inline void on_accepted(struct bpf_counters *n, struct sock *sk,
 	}
 	if (!c && !cfg.cgroup_id && !cfg.pidns_ino && armed())
 		c = conn_add(n, sk, EV_INITIATOR_REMOTE, &fresh);
-	if (c && !c->announced)
-		conn_locate(c, sk, tp, false);
+	if (!c || c->announced)
+		return;
+	conn_locate(c, sk, tp, false);
+	/* What came with the SYN may be read by now, by a call that has not been told yet. */
+	c->next[EV_RX] = c->next[EV_TX] = 0;
 }
 
 /* The connection that this end has opened. What was sent with the SYN is sent by now: a call that has
