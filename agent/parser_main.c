@@ -34,7 +34,8 @@
 #define STORE_WAIT_NS	(2 * NSEC_PER_SEC) /* then rows are lost instead */
 #define REST_NS		(1 * NSEC_PER_SEC)
 #define IDLE_REQUEST_NS (300 * NSEC_PER_SEC)
-/* Of one round: a process is known before its first row, unless the attacher has much else to do. */
+/* Of one round, in Kubernetes: a process is known before its first row, unless the attacher has much else to
+ * do. Elsewhere nothing waits: a large message fills its window in less. */
 #define PATIENCE_NS (4 * NSEC_PER_MSEC)
 
 struct parser {
@@ -252,7 +253,7 @@ static int drain(struct parser *ps)
 	uint64_t ends_from = ps->ctl.pos, ends_until, data_from = ps->data.pos;
 	bool all;
 
-	ps->patience_ns = PATIENCE_NS;
+	ps->patience_ns = ps->args->entities_fd >= 0 ? PATIENCE_NS : 0;
 	take_opens(ps);
 	ends_until = ps->opens_pos;
 	all = take_data(ps, ring_snapshot(&ps->data));
