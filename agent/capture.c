@@ -125,7 +125,8 @@ int capture_new(const struct capture_opts *opts, struct capture **ret)
 	o->data_ring_bytes = o->data_ring_bytes ? o->data_ring_bytes : DEFAULT_DATA_RING;
 	o->ctl_ring_bytes = o->ctl_ring_bytes ? o->ctl_ring_bytes : DEFAULT_CTL_RING;
 	o->conns_max = o->conns_max ? o->conns_max : DEFAULT_CONNS;
-	o->wake_bytes = o->wake_bytes ? o->wake_bytes : o->data_ring_bytes / 4;
+	/* Half a window: whoever fills one alone is looked at before it is full. */
+	o->wake_bytes = o->wake_bytes ? o->wake_bytes : o->data_ring_bytes / 8;
 	if (!o->probe_budget_bytes)
 		o->probe_budget_bytes = MAX(o->data_ring_bytes / PROBE_SHARE, SHARE_MIN);
 	for (size_t i = 0; i < CFG_NAMES; i++)

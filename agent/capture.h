@@ -38,7 +38,7 @@ struct capture_opts {
 	uint32_t data_ring_bytes;    /* power of two, default 8 MiB */
 	uint32_t ctl_ring_bytes;     /* power of two, default 1 MiB */
 	uint32_t conns_max;	     /* default 16384, at most EV_CONNS_MAX */
-	uint32_t wake_bytes;	     /* default a quarter of the data ring; of the control ring
+	uint32_t wake_bytes;	     /* default an eighth of the data ring; of the control ring
 				      * never more than a quarter */
 	uint64_t probe_budget_bytes; /* per direction of an unjudged connection, default an
 				      * eighth of the data ring, at least 256 KiB */
