@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/run_as.h"
 #include "base/text.h"
+#include "collector/complain.h"
 #include "collector/guard.h"
 #include "transport/gate.h"
 #include "transport/grpc.h"
@@ -36,26 +37,18 @@ uid_t door_uid(void)
 	return geteuid() == 0 ? ids.uid : geteuid();
 }
 
-static int complain(const char *what, const char *why)
-{
-	fprintf(stderr, "kelpie-collector: %s: %s\n", what, why);
-	return -EINVAL;
-}
-
 static int read_token(struct doorman *d)
 {
 	_cleanup_(closep) int fd = open(d->cfg->token_file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	ssize_t n = fd < 0 ? -1 : read(fd, d->token, sizeof(d->token));
-	struct slice s;
+	ssize_t n = fd < 0 ? -errno : fd_read_trimmed(fd, d->token, sizeof(d->token));
 
-	if (n < 0)
-		return complain(d->cfg->token_file, strerror(errno));
-	s = slice_trim(slice_of(d->token, (size_t)n));
-	if (s.n < GRPC_TOKEN_MIN || (size_t)n == sizeof(d->token))
-		return complain(d->cfg->token_file, "holds no token of 16 to 4096 bytes");
-	memmove(d->token, s.p, s.n);
-	d->n_token = s.n;
-	return 0;
+	if (n >= GRPC_TOKEN_MIN) {
+		d->n_token = (size_t)n;
+		return 0;
+	}
+	return complain(d->cfg->token_file, n >= 0 || n == -ENODATA || n == -EMSGSIZE
+						    ? "holds no token of 16 to 4096 bytes"
+						    : strerrordesc_np((int)-n));
 }
 
 /* Compares all of it, so that the time tells nothing of where a guess went wrong. */
@@ -127,38 +120,49 @@ static int door_main(struct doorman *d)
 	return err == -ESHUTDOWN ? 0 : err;
 }
 
-int door_open(const struct door_config *cfg, struct door *ret)
+/* Everything that the process needs, while the right to open it is there. What a failure leaves open ends
+ * with the program. */
+static int prepare(struct doorman *d, struct listener *listener, int life[2])
 {
 	static const struct gate_ops ops = { admit };
-	static struct doorman d;
 	const struct listen_opts opts = { .uid = (uid_t)-1,
 					  .gid = (gid_t)-1,
 					  .dir_uid = (uid_t)-1 };
 	struct gate_counts *counts;
-	int life[2], err;
 	char why[512];
+	int err = read_token(d);
 
-	d = (struct doorman){ .cfg = cfg };
-	err = read_token(&d);
 	if (err < 0)
 		return err;
-	if (tls_server_new(cfg->cert_file, cfg->key_file, &d.tls, why, sizeof(why)) < 0 ||
-	    listener_open(cfg->address, &opts, &ret->listener, why, sizeof(why)) < 0)
+	if (tls_server_new(d->cfg->cert_file, d->cfg->key_file, &d->tls, why, sizeof(why)) < 0 ||
+	    listener_open(d->cfg->address, &opts, listener, why, sizeof(why)) < 0)
 		return complain("the agents' listener", why);
 	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
 	if (counts == MAP_FAILED || pipe2(life, O_CLOEXEC) < 0)
-		return -errno;
-	d.gate = (struct gate_config){ .listen_fd = ret->listener.fd,
-				       .tls = d.tls,
-				       .ops = &ops,
-				       .ctx = &d,
-				       .counts = counts,
-				       .life_fd = life[0] };
+		return complain("the agents' listener", strerrordesc_np(errno));
+	d->gate = (struct gate_config){ .listen_fd = listener->fd,
+					.tls = d->tls,
+					.ops = &ops,
+					.ctx = d,
+					.counts = counts,
+					.life_fd = life[0] };
+	return 0;
+}
+
+int door_open(const struct door_config *cfg, struct door *ret)
+{
+	static struct doorman d;
+	int life[2], err;
+
+	d = (struct doorman){ .cfg = cfg };
+	err = prepare(&d, &ret->listener, life);
+	if (err < 0)
+		return err;
 	fflush(NULL);
 	ret->pid = fork();
 	if (ret->pid < 0)
-		return -errno;
+		return complain("the agents' listener", strerrordesc_np(errno));
 	if (ret->pid == 0)
 		_exit(door_main(&d) < 0);
 	/* The child's alone from here on. */
@@ -168,6 +172,6 @@ int door_open(const struct door_config *cfg, struct door *ret)
 	ret->listener.fd = -1;
 	close(life[0]);
 	ret->life_fd = life[1];
-	ret->counts = counts;
+	ret->counts = d.gate.counts;
 	return 0;
 }

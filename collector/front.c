@@ -1,16 +1,12 @@
 #include "collector/front.h"
 
+#include "collector/complain.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
 #define PEM_MAX (64 * KIB)
-
-static int complain(const char *what, const char *why)
-{
-	fprintf(stderr, "kelpie-collector: %s: %s\n", what, why);
-	return -EINVAL;
-}
 
 static int read_pem(const char *path, char **ret)
 {

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/clock.h"
+#include "collector/complain.h"
 #include "collector/door.h"
 #include "collector/front.h"
 #include "collector/guard.h"
@@ -65,19 +66,13 @@ struct program {
 	struct http *http;
 };
 
-static int fail(const char *what, const char *why)
-{
-	fprintf(stderr, "kelpie-collector: %s: %s\n", what, why);
-	return -EINVAL;
-}
-
 static int set_uid(struct program *p, const char *value)
 {
 	uint64_t uid;
 
 	if (parse_u64(slice_str(value), &uid) < 0 || uid >= UINT32_MAX ||
 	    p->n_agent_uids == HUB_UIDS_MAX)
-		return fail("--agent-uid", "takes a user number, at most 8 times");
+		return complain("--agent-uid", "takes a user number, at most 8 times");
 	p->agent_uids[p->n_agent_uids++] = (uid_t)uid;
 	return 0;
 }
@@ -87,7 +82,7 @@ static int set_ready_fd(struct program *p, const char *value)
 	uint64_t fd;
 
 	if (parse_u64(slice_str(value), &fd) < 0 || fd > 1023 || fcntl((int)fd, F_GETFD) < 0)
-		return fail("--ready-fd", "takes the number of an open descriptor");
+		return complain("--ready-fd", "takes the number of an open descriptor");
 	p->ready_fd = (int)fd;
 	return fcntl(p->ready_fd, F_SETFD, FD_CLOEXEC);
 }
@@ -95,7 +90,7 @@ static int set_ready_fd(struct program *p, const char *value)
 static int set_range(struct program *p, const char *value)
 {
 	if (parse_duration_ns(slice_str(value), &p->default_range_ns) < 0)
-		return fail("--default-range", "takes a duration such as 5m");
+		return complain("--default-range", "takes a duration such as 5m");
 	return 0;
 }
 
@@ -194,14 +189,15 @@ static int read_options(struct program *p, int argc, char **argv)
 	if (done != 0)
 		return done;
 	if (optind < argc)
-		return fail(argv[optind], "is no option; see --help");
+		return complain(argv[optind], "is no option; see --help");
 	if (!p->agents || strncmp(p->agents, "unix:", 5) != 0)
-		return fail("--agents", "unix:PATH is needed; see --help");
+		return complain("--agents", "unix:PATH is needed; see --help");
 	if (p->door_cfg.address &&
 	    (!p->door_cfg.cert_file || !p->door_cfg.key_file || !p->door_cfg.token_file))
-		return fail("--agents-net", "needs --agents-cert, --agents-key and --agents-token");
+		return complain("--agents-net",
+				"needs --agents-cert, --agents-key and --agents-token");
 	if (p->front_cfg.address && (!p->front_cfg.cert_file || !p->front_cfg.key_file))
-		return fail("--proxy", "needs --proxy-cert and --proxy-key");
+		return complain("--proxy", "needs --proxy-cert and --proxy-key");
 	return 0;
 }
 
@@ -266,7 +262,7 @@ static int make_token(struct program *p)
 	if (p->api.is_unix)
 		return 0;
 	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret))
-		return fail("token", "no random bytes");
+		return complain("token", "no random bytes");
 	format_hex(secret, sizeof(secret), p->http_cfg.token);
 	return 0;
 }
@@ -278,7 +274,7 @@ static int open_audit(struct program *p)
 		return 0;
 	p->http_cfg.audit_fd = open(p->audit,
 				    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-	return p->http_cfg.audit_fd < 0 ? fail(p->audit, strerrordesc_np(errno)) : 0;
+	return p->http_cfg.audit_fd < 0 ? complain(p->audit, strerrordesc_np(errno)) : 0;
 }
 
 static int open_door(struct program *p)
@@ -286,7 +282,7 @@ static int open_door(struct program *p)
 	if (!p->door_cfg.address)
 		return 0;
 	if (p->n_agent_uids == HUB_UIDS_MAX)
-		return fail("--agent-uid", "one less where agents come from the network, too");
+		return complain("--agent-uid", "one less where agents come from the network, too");
 	p->door.uid = door_uid();
 	p->agent_uids[p->n_agent_uids++] = p->door.uid;
 	p->door_cfg.hub_path = p->hub_listener.path;
@@ -317,7 +313,7 @@ static int become(const struct run_as_ids *user)
 {
 	int err = geteuid() == 0 ? guard_become(user) : 0;
 
-	return err < 0 ? fail("cannot give up root", strerrordesc_np(-err)) : 0;
+	return err < 0 ? complain("cannot give up root", strerrordesc_np(-err)) : 0;
 }
 
 /* The folder of a Unix socket, into dir (PATH_MAX-like cap); NULL for TCP. */
@@ -346,7 +342,7 @@ static int lock_down(struct program *p)
 	p->http_cfg.statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	err = guard_enter(&paths, &landlock);
 	if (err < 0)
-		return fail("cannot give up privileges", strerrordesc_np(-err));
+		return complain("cannot give up privileges", strerrordesc_np(-err));
 	log_debug("guard: landlock=%d", landlock);
 	return 0;
 }
@@ -371,14 +367,14 @@ static int start_services(struct program *p)
 		return err;
 	err = hub_new(&hub, &p->hub);
 	if (err < 0)
-		return fail("cannot start", strerrordesc_np(-err));
+		return complain("cannot start", strerrordesc_np(-err));
 	p->http_cfg.listener = &p->api;
 	p->http_cfg.gate = p->door.counts;
 	p->http_cfg.hub = p->hub;
 	p->http_cfg.pool = p->pool;
 	err = http_start(&p->http_cfg, &p->http);
 	if (err < 0)
-		return fail("cannot serve HTTP", strerrordesc_np(-err));
+		return complain("cannot serve HTTP", strerrordesc_np(-err));
 	return front_start(&p->front, &p->http_cfg);
 }
 
@@ -476,7 +472,7 @@ static int serve(struct program *p)
 	int err;
 
 	if (geteuid() == 0 && guard_find_user(p->user, &user) < 0)
-		return fail(p->user, "no such user");
+		return complain(p->user, "no such user");
 	err = open_sockets(p, &user);
 	if (err == 0)
 		err = front_open(&p->front_cfg, &p->front);
@@ -489,7 +485,7 @@ static int serve(struct program *p)
 	signal(SIGPIPE, SIG_IGN);
 	err = start_workers(p);
 	if (err < 0)
-		return fail("cannot start the query workers", strerrordesc_np(-err));
+		return complain("cannot start the query workers", strerrordesc_np(-err));
 	err = open_door(p);
 	if (err == 0)
 		err = open_watcher(p);

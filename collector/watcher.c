@@ -4,6 +4,7 @@
 #include "base/fds.h"
 #include "base/log.h"
 #include "base/run_as.h"
+#include "collector/complain.h"
 #include "collector/guard.h"
 #include "k8s/cluster.h"
 #include "k8s/watch.h"
@@ -324,9 +325,9 @@ int watcher_config(const struct config *cfg, struct k8s_config *ret)
 			 cfg->kubernetes.token_file);
 	if (ret->server[0])
 		return 1;
-	fprintf(stderr, "kelpie-collector: kubernetes.enabled is true, but this is no pod and "
-			"kubernetes.server says no API server\n");
-	return -EINVAL;
+	return complain("kubernetes.enabled",
+			"is true, but this is no pod and kubernetes.server says "
+			"no API server");
 }
 
 int watcher_open(const struct k8s_config *cfg, struct watcher *ret)
@@ -334,16 +335,14 @@ int watcher_open(const struct k8s_config *cfg, struct watcher *ret)
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
+		return complain("cannot watch the cluster", strerrordesc_np(errno));
 	fflush(NULL);
 	ret->pid = fork();
+	if (ret->pid < 0)
+		return complain("cannot watch the cluster", strerrordesc_np(errno));
 	if (ret->pid == 0)
 		_exit(watcher_main(cfg, pair[1]) < 0);
 	close(pair[1]);
 	ret->fd = pair[0];
-	if (ret->pid > 0)
-		return 0;
-	close(pair[0]);
-	ret->fd = -1;
-	return -errno;
+	return 0;
 }
