@@ -2,6 +2,7 @@
 
 #include "agent/cgroup.h"
 #include "base/log.h"
+#include "k8s/client.h"
 #include "k8s/entities.h"
 
 #include <errno.h>
@@ -9,8 +10,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-
-#define SERVICE_ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount/"
 
 bool agent_in_kubernetes(const struct config *cfg)
 {
@@ -120,8 +119,8 @@ const char *kube_file(const struct config *cfg, uint32_t file)
 		[FILE_KUBERNETES_CA] = cfg->kubernetes.ca_file,
 	};
 	static const char *const usual[_FILE_MAX] = {
-		[FILE_KUBERNETES_TOKEN] = SERVICE_ACCOUNT "token",
-		[FILE_KUBERNETES_CA] = SERVICE_ACCOUNT "ca.crt",
+		[FILE_KUBERNETES_TOKEN] = K8S_ACCOUNT_DIR "token",
+		[FILE_KUBERNETES_CA] = K8S_ACCOUNT_DIR "ca.crt",
 	};
 
 	if (file >= _FILE_MAX)

@@ -6,6 +6,7 @@
 #include "agent/calls.h"
 #include "agent/sandbox.h"
 #include "agent/shipper_names.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "transport/dial.h"
 #include "transport/tls.h"
@@ -53,18 +54,6 @@ static bool hear(struct shipper *s, struct agent_msg *m, int *ret_fd, int flags)
 	return true;
 }
 
-/* The file's text without the space around it. */
-static ssize_t read_text(int fd, char *buf, size_t cap)
-{
-	ssize_t n = read(fd, buf, cap);
-	struct slice text = slice_trim(slice_of(buf, n > 0 ? (size_t)n : 0));
-
-	if (n < 0)
-		return -errno;
-	memmove(buf, text.p, text.n);
-	return text.n ? (ssize_t)text.n : -ENODATA;
-}
-
 /* A descriptor of that file, or negative errno. */
 static int borrow(void *ctx, enum agent_file file)
 {
@@ -88,7 +77,7 @@ static ssize_t get_token(void *ctx, char *buf, size_t cap)
 {
 	_cleanup_(closep) int fd = borrow(ctx, FILE_COLLECTOR_TOKEN);
 
-	return fd < 0 ? fd : read_text(fd, buf, cap);
+	return fd < 0 ? fd : fd_read_trimmed(fd, buf, cap);
 }
 
 static void on_state(void *ctx, bool up, const char *why)

@@ -1,5 +1,9 @@
 #include "base/fds.h"
 
+#include "base/slice.h"
+
+#include <errno.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,4 +35,17 @@ void fds_close_but(const int *keep)
 		from = next + 1;
 	}
 	close_span(from, ~0u);
+}
+
+ssize_t fd_read_trimmed(int fd, char *buf, size_t cap)
+{
+	ssize_t n = read(fd, buf, cap);
+	struct slice text = slice_trim(slice_of(buf, n > 0 ? (size_t)n : 0));
+
+	if (n < 0)
+		return -errno;
+	if ((size_t)n == cap)
+		return -EMSGSIZE;
+	memmove(buf, text.p, text.n);
+	return text.n ? (ssize_t)text.n : -ENODATA;
 }

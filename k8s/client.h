@@ -12,6 +12,8 @@
 #include "base/slice.h"
 #include "base/util.h"
 
+/* Where a pod has its token and the authority of its API server. */
+#define K8S_ACCOUNT_DIR	   "/var/run/secrets/kubernetes.io/serviceaccount/"
 #define K8S_SERVER_MAX	   300		       /* bytes of the server's URL with NUL */
 #define K8S_PATH_MAX	   512		       /* bytes of a file's path with NUL */
 #define K8S_TOKEN_MAX	   (32 * KIB)	       /* bytes of a token; usual are 1 to 3 KiB */

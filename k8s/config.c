@@ -1,11 +1,11 @@
 /* Where a pod finds its API server, and the token that it shows there. */
 #include "k8s/client_int.h"
 
+#include "base/fds.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-
-#define ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount/"
 
 int k8s_config_in_cluster(struct k8s_config *ret)
 {
@@ -21,8 +21,8 @@ int k8s_config_in_cluster(struct k8s_config *ret)
 		     v6 ? "]" : "", port);
 	if (n < 0 || (size_t)n >= sizeof(ret->server))
 		return -ENOENT;
-	snprintf(ret->ca_file, sizeof(ret->ca_file), ACCOUNT "ca.crt");
-	snprintf(ret->token_file, sizeof(ret->token_file), ACCOUNT "token");
+	snprintf(ret->ca_file, sizeof(ret->ca_file), K8S_ACCOUNT_DIR "ca.crt");
+	snprintf(ret->token_file, sizeof(ret->token_file), K8S_ACCOUNT_DIR "token");
 	return 0;
 }
 
@@ -46,11 +46,11 @@ int client_token_header(const char *path, struct strbuf *out)
 		return -errno;
 	if (!buf)
 		return -ENOMEM;
-	n = read(fd, buf, K8S_TOKEN_MAX);
+	n = fd_read_trimmed(fd, buf, K8S_TOKEN_MAX);
 	if (n < 0)
-		return -errno;
-	token = slice_trim(slice_of(buf, (size_t)n));
-	if (n == K8S_TOKEN_MAX || !token_ok(token))
+		return n == -ENODATA || n == -EMSGSIZE ? -EINVAL : (int)n;
+	token = slice_of(buf, (size_t)n);
+	if (!token_ok(token))
 		return -EINVAL;
 	strbuf_reset(out);
 	strbuf_adds(out, "Authorization: Bearer ");
