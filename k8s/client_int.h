@@ -36,8 +36,7 @@ struct client_request {
 };
 
 /* Callbacks come from k8s_client_turn() only. 0 or -ENOMEM. */
-int client_send(struct k8s_client *c, const struct client_request *q,
-		 struct client_transfer **ret);
+int client_send(struct k8s_client *c, const struct client_request *q, struct client_transfer **ret);
 /* Without end(). Not from inside a callback of the same transfer. */
 void client_stop(struct client_transfer *t);
 

@@ -302,7 +302,7 @@ static void slice_changed(struct k8s_cluster *c, struct thing *t, const struct t
 		pod_changed(c, old, old->pods[i]);
 }
 
-/* A pod of a CronJob's Job that was told before the Job. */
+/* Pods of a CronJob's Job that were told before the Job. */
 static void job_changed(struct k8s_cluster *c, struct thing *job)
 {
 	for (struct hashmap_entry *e = NULL; job->cronjob.n && (e = hashmap_next(&c->things, e));) {
@@ -423,7 +423,7 @@ int k8s_cluster_put(struct k8s_cluster *c, const struct k8s_object *o, uint64_t 
 		slice_changed(c, t, &old, t);
 		cover_slice(c, &old, t);
 	}
-	if (t->kind == K8S_JOB)
+	if (t->kind == K8S_JOB && !slice_eq(old.cronjob, t->cronjob))
 		job_changed(c, t);
 	if (t->kind == K8S_POD && !same_place(&old, t))
 		cover_endpoints(c, t);

@@ -39,9 +39,8 @@
 	(60 * NSEC_PER_SEC) /* of failures of the server until it is listed anew */
 
 enum reflector_end {
-	REFLECTOR_EOF,	   /* the answer ended as HTTP says */
-	REFLECTOR_REFUSED, /* no connection: nothing was asked */
-	REFLECTOR_BROKEN,  /* it ended otherwise: reset, silence, what reflector_body() refused */
+	REFLECTOR_EOF,	  /* the answer ended as HTTP says */
+	REFLECTOR_BROKEN, /* it ended otherwise: reset, silence, what reflector_body() refused */
 };
 
 enum reflector_phase { REFLECTOR_STREAM, REFLECTOR_LIST, REFLECTOR_WATCH };
@@ -116,7 +115,7 @@ void reflector_head(struct reflector *r, int status, struct slice content_type,
 		    uint64_t retry_after_s);
 /* 0; -EBADMSG: the connection is to be given up, then reflector_end(REFLECTOR_BROKEN). */
 int reflector_body(struct reflector *r, struct slice bytes);
-/* why: for people, of REFUSED and BROKEN. lasted_ns: since the request was sent. */
+/* why: for people, of BROKEN. lasted_ns: since the request was sent. */
 void reflector_end(struct reflector *r, enum reflector_end how, const char *why,
 		   uint64_t lasted_ns);
 

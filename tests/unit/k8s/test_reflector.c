@@ -342,13 +342,13 @@ static void test_reflector__back_off(void)
 	begin();
 	answer(200, SYNC("7"), MINUTE);
 	for (size_t i = 0; i < ARRAY_SIZE(ms); i++) {
-		reflector_end(r, REFLECTOR_REFUSED, "connection refused", 1);
+		reflector_end(r, REFLECTOR_BROKEN, "connection refused", 1);
 		next();
 		EXPECT_EQ(asked.wait_ns, ms[i] * NSEC_PER_MSEC);
 		query("resourceVersion=7", "sendInitial");
 	}
 	told("synced [pods: connection refused; asked again with growing pauses] ");
-	reflector_end(r, REFLECTOR_REFUSED, "connection refused", 1);
+	reflector_end(r, REFLECTOR_BROKEN, "connection refused", 1);
 	reflector_next(r, UINT32_MAX, &asked);
 	EXPECT(asked.wait_ns > 7 * NSEC_PER_SEC && asked.wait_ns <= 8 * NSEC_PER_SEC);
 	query("timeoutSeconds=", "timeoutSeconds=300");
@@ -359,7 +359,7 @@ static void test_reflector__back_off(void)
 	reflector_end(r, REFLECTOR_BROKEN, "reset", 2 * MINUTE);
 	next();
 	EXPECT_EQ(asked.wait_ns, 0);
-	reflector_end(r, REFLECTOR_REFUSED, "connection refused", 1);
+	reflector_end(r, REFLECTOR_BROKEN, "connection refused", 1);
 	next();
 	EXPECT_EQ(asked.wait_ns, REFLECTOR_WAIT_MIN_NS);
 	done();
