@@ -276,7 +276,6 @@ static const struct verb verb_errors = { .name = "errors",
 
 int cmd_errors(const struct options *o)
 {
-
 	return run_verb(o, &verb_errors, o->follow && on_terminal(o), o->follow);
 }
 
@@ -291,7 +290,6 @@ static const struct verb verb_conns = { .name = "conns",
 
 int cmd_conns(const struct options *o)
 {
-
 	return run_verb(o, &verb_conns, o->follow && on_terminal(o), o->follow);
 }
 

@@ -9,7 +9,10 @@ import fcntl
 import os
 import shutil
 import subprocess
-import time
+import sys
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
+from lib import wait_until  # noqa: E402
 
 TOP = "kelpie-cluster"  # the control group, in every hierarchy
 STATE = os.environ.get("KELPIE_CLUSTER_STATE", "/var/tmp/kelpie-cluster")
@@ -21,16 +24,6 @@ PRIVATE = ["var/lib", "var/log", "run"]  # each machine has its own
 
 class Trouble(Exception):
     """What went wrong, for the one who called."""
-
-
-def wait_until(what, seconds, every=0.1):
-    """Waits until what() is true; returns its last value."""
-    end = time.monotonic() + seconds
-    while True:
-        value = what()
-        if value or time.monotonic() > end:
-            return value
-        time.sleep(every)
 
 
 # ---- control groups ----
